@@ -1,0 +1,54 @@
+"""What an operation returned, as lines that are equal if and only if two drivers gave the same values and types."""
+
+import dataclasses
+import datetime
+import decimal
+import uuid
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any, Final
+
+# A driver may give a subclass (asyncpg has its own UUID): what counts is what a caller can rely on.
+_SCALARS: Final[tuple[type, ...]] = (bool, int, float, str, bytes, decimal.Decimal, uuid.UUID)
+
+
+def lines(value: Any, path: str = "result") -> Iterator[str]:
+    """`path: type value` for everything in a value: rows, mapped objects, dataclasses, collections and scalars."""
+    if (mapper := getattr(type(value), "__mapper__", None)) is not None:
+        for attribute in mapper.column_attrs:
+            yield from lines(getattr(value, attribute.key), f"{path}.{attribute.key}")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from lines(getattr(value, field.name), f"{path}.{field.name}")
+    elif isinstance(value, Mapping):
+        for key in sorted(value, key=str):
+            yield from lines(value[key], f"{path}[{key!r}]")
+    elif isinstance(value, Set):
+        yield f"{path}: set {sorted(map(_scalar, value))}"
+    elif _is_sequence(value):
+        yield f"{path}: {len(value)} values"
+        for number, item in enumerate(value):
+            yield from lines(item, f"{path}[{number}]")
+    else:
+        yield f"{path}: {_scalar(value)}"
+
+
+def _is_sequence(value: Any) -> bool:
+    """Rows of every driver count as sequences of their values; text does not."""
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        return False
+    return isinstance(value, Sequence) or type(value).__name__ == "Record"
+
+
+def _scalar(value: Any) -> str:
+    match value:
+        case datetime.datetime(tzinfo=None):
+            return f"datetime {value.isoformat()}"
+        case datetime.datetime():
+            # Drivers give the same instant in UTC or in the session's time zone.
+            return f"datetime {value.astimezone(datetime.UTC).isoformat()}"
+        case memoryview() | bytearray():
+            return f"bytes {bytes(value)!r}"
+    for kind in _SCALARS:
+        if isinstance(value, kind):
+            return f"{kind.__name__} {kind(value) if kind is not uuid.UUID else value!s}"
+    return f"{type(value).__name__} {value!r}"

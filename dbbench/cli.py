@@ -1,0 +1,613 @@
+"""The command line: parse, call, print. The only place that exits.
+
+Everything heavy (SQLAlchemy, drivers, reports) is imported by the command that needs it, so that --help is quick.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec, TypeVar, cast, get_args
+
+import typer
+
+from dbbench import __version__
+from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from dbbench.run import Options
+    from dbbench.server.address import Address
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+app = typer.Typer(
+    name="dbbench",
+    help="Which PostgreSQL driver is faster for your queries, by how much, and how sure that is.",
+    epilog="Start with: dbbench run",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback's locals may hold a password
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class TableFormat(StrEnum):
+    """What `run` and `show` print."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class ExportFormat(StrEnum):
+    """What `export` writes."""
+
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    PYPERF = "pyperf"
+
+
+class ListFormat(StrEnum):
+    """What `list` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Listed(StrEnum):
+    """What `list` lists."""
+
+    SCENARIOS = "scenarios"
+    DRIVERS = "drivers"
+
+
+class LayerChoice(StrEnum):
+    """The layers."""
+
+    ORM = "orm"
+    CORE = "core"
+    RAW = "raw"
+
+
+def main() -> None:
+    """Run the program."""
+    app()
+
+
+def _ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Let a command end as errors.py says, with one line on stderr instead of a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except DbbenchError as error:
+            _complain(str(error))
+            raise typer.Exit(error.exit_code) from None
+        except Interrupted as interrupted:
+            raise typer.Exit(interrupted.exit_code) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(128 + signal.SIGINT) from None
+        except BrokenPipeError:
+            # Whoever read our output has seen enough, like `head`. Python would complain again when it flushes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(ExitCode.OK) from None
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:  # a bug must not look like a regression (exit 1)
+            _complain(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}")
+            raise typer.Exit(ExitCode.BUG) from None
+
+    return wrapped
+
+
+def _complain(message: str) -> None:
+    print(f"dbbench: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _where(error: Exception) -> str:
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "?"
+    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Turn the first signal into Interrupted, which lets everything be put away; the second ends at once.
+
+    Ending at once leaves nothing behind either: supervisor and workers end when their pipe from here does.
+    """
+    seen = False
+
+    def handle(signum: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        if seen:
+            os._exit(128 + signum)
+        seen = True
+        raise Interrupted(signum)
+
+    handled = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):
+        handled.append(signal.SIGHUP)
+    before = {signum: signal.signal(signum, handle) for signum in handled}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"dbbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+@_ends_well
+def _main(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.default_map = {"run": _configured()}
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "dbbench run\n\n"
+    "dbbench run --driver asyncpg\n\n"
+    "dbbench run point_reads --layer raw,core,orm --format csv > layers.csv\n\n"
+    "dbbench run my_scenario.py --url postgresql://me@localhost/scratch\n\n"
+    "dbbench run concurrent_sessions --sessions 1,15,100 --pool-size 15 --max-overflow 0"
+)
+@_ends_well
+def run(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SCENARIO|FILE|DIR]...",
+            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
+            show_default=False,
+        ),
+    ] = None,
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--driver", "-d", metavar="D", help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, "
+            "psycopg-sync. Default: the first three. The baseline is always measured too.", show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[str, typer.Option(metavar="D", help="The driver that the others are compared with.")] = "psycopg",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="L", help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.", show_default=False
+        ),
+    ] = None,
+    sessions: Annotated[
+        str | None,
+        typer.Option(metavar="N,...", help="Concurrent sessions, like 1,15,50. Default: the scenario's own.", show_default=False),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Your own server, instead of the embedded PostgreSQL.", show_default=False),
+    ] = None,
+    env_url: Annotated[bool, typer.Option("--env-url", help="Your own server, from DATABASE_URL.")] = False,
+    allow_production: Annotated[
+        bool, typer.Option("--allow-production", help="Measure even a server that looks like production or is in use.")
+    ] = False,
+    tx_end: Annotated[
+        str, typer.Option(metavar="rollback|commit|autocommit", help="How a transaction ends that the operation left open.")
+    ] = "rollback",
+    checkout: Annotated[
+        str,
+        typer.Option(metavar="request|session", help="Check a connection out for every operation, or hold one per session."),
+    ] = "request",
+    pool_size: Annotated[int, typer.Option(min=1, help="Connections that the pool keeps.")] = 5,
+    max_overflow: Annotated[int, typer.Option(min=0, help="Connections that it opens beyond that.")] = 10,
+    pool_timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for a connection.")] = 30.0,
+    loop: Annotated[str, typer.Option(metavar="asyncio|uvloop", help="Event loop of the async drivers.")] = "asyncio",
+    placement: Annotated[
+        str | None,
+        typer.Option(
+            metavar="split|shared|free",
+            help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.", show_default=False,
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the scenarios (see: dbbench list scenarios).", show_default=False),
+    ] = None,
+    budget: Annotated[str, typer.Option(metavar="SECONDS", help="Time to measure, set-up apart; 90, 90s or 2m.")] = "60",
+    blocks: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Blocks to measure, instead of a budget.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of all random choices. Default: drawn.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Result file. Default: results/<UTC time>-<id>.jsonl.", show_default=False),
+    ] = None,
+    format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+) -> None:
+    """Measure drivers against each other and print how they compare.
+
+    Without --url it starts a PostgreSQL of its own, which is gone afterwards.
+    """
+    from rich.console import Console
+
+    from dbbench import catalog, plan
+    from dbbench import run as running
+    from dbbench.progress import watcher
+
+    notes = Console(stderr=True)
+    drivers, base = _drivers(driver, baseline)
+    options = running.Options(
+        scenarios=catalog.find(scenarios or []),
+        drivers=drivers,
+        baseline=base,
+        layers=None if layer is None else _choices("--layer", layer, plan.Layer),
+        sessions=None if sessions is None else _numbers("--sessions", sessions),
+        address=_address(url, env_url=env_url),
+        allow_production=allow_production,
+        tx_end=_choice("--tx-end", tx_end, plan.TxEnd),
+        checkout=_choice("--checkout", checkout, plan.Checkout),
+        pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+        loop=_loop(loop),
+        placement=None if placement is None else _choice("--placement", placement, plan.PlacementMode),
+        params=_params(set_ or []),
+        budget_s=None if blocks else _seconds("--budget", budget),
+        blocks=blocks,
+        seed=seed,
+        output=output,
+    )
+    if options.checkout == "session" and max(options.sessions or [1]) > options.pool.capacity:
+        raise UsageError(
+            f"--checkout session holds a connection per session: --sessions can be at most {options.pool.capacity} "
+            "with this pool (--pool-size, --max-overflow)"
+        )
+    with _signals(), watcher(notes, quiet=quiet) as watch:
+        if base not in (driver or [base]) and driver:
+            watch.note(f"{base} is measured too, as the baseline (--baseline chooses another)")
+        if "DATABASE_URL" in os.environ and options.address is None:
+            watch.note("DATABASE_URL is set but not used; --env-url uses it")
+        outcome = running.execute(options, watch)
+    _show(outcome.path, format_)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _drivers(wanted: Sequence[str] | None, baseline: str) -> tuple[list[str], str]:
+    """The drivers to measure, the baseline among them and first."""
+    from dbbench.catalog import nearest
+    from dbbench.drivers import DEFAULT, DRIVERS
+
+    names = [name for each in wanted or DEFAULT for name in each.split(",") if name]
+    for name in (*names, baseline):
+        if name not in DRIVERS:
+            raise UsageError(f"no driver {name!r}; {nearest(name, DRIVERS)}")
+    return list(dict.fromkeys([baseline, *names])), baseline
+
+
+def _address(url: str | None, *, env_url: bool) -> "Address | None":
+    from dbbench.server.target import parse_url
+
+    if env_url:
+        if url is not None:
+            raise UsageError("--url and --env-url exclude each other")
+        if not os.environ.get("DATABASE_URL"):
+            raise UsageError("--env-url: DATABASE_URL is not set")
+        return parse_url(os.environ["DATABASE_URL"], "DATABASE_URL")
+    return None if url is None else parse_url(url, "--url")
+
+
+def _choice(option: str, value: str, choices: Any) -> Any:
+    """One of the values of a Literal; UsageError with what there is."""
+    from dbbench.catalog import nearest
+
+    if value not in get_args(choices):
+        raise UsageError(f"{option} {value}: {nearest(value, get_args(choices))}")
+    return value
+
+
+def _choices(option: str, values: Sequence[str], choices: Any) -> list[Any]:
+    names = [name for value in values for name in value.split(",") if name]
+    return list(dict.fromkeys(_choice(option, name, choices) for name in names))
+
+
+def _loop(name: str) -> Any:
+    import importlib.util
+
+    from dbbench.plan import Loop
+
+    if _choice("--loop", name, Loop) == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise UsageError("--loop uvloop: uvloop is not installed; pip install 'dbbench[uvloop]'")
+    return name
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise UsageError(f"{option} {text}: whole numbers from 1, like 1,15,50")
+    return list(dict.fromkeys(numbers))
+
+
+def _params(settings: Sequence[str]) -> dict[str, str]:
+    params = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {setting}: write it as NAME=VALUE")
+        params[name] = value
+    return params
+
+
+def _seconds(option: str, text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)?", text)
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{option} {text}: seconds, like 90, 90s or 2m")
+    return float(match[1]) * (60 if match[2] == "m" else 1)
+
+
+def _show(path: Path, format_: TableFormat) -> None:
+    from dbbench import records
+
+    _print(records.read(path), format_, path)
+
+
+def _print(run: Any, format_: TableFormat, path: Path) -> None:
+    """Print a run on stdout."""
+    from dbbench.compare import rows
+
+    found = rows(run)
+    if format_ is TableFormat.TABLE:
+        from rich.console import Console
+
+        from dbbench.reports.table import render
+
+        render(run, found, Console(), str(path))
+    else:
+        from dbbench.reports import REPORTS
+
+        sys.stdout.write(REPORTS[format_](run, found))
+
+
+# --- stored runs -----------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Examples:\n\ndbbench show\n\ndbbench show results/20261123T031500Z-3f9c2a.jsonl --format markdown")
+@_ends_well
+def show(
+    result: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RESULT]", help="Result file. Default: the newest in results/.", show_default=False),
+    ] = None,
+    format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
+) -> None:
+    """Print the table of a stored run."""
+    from dbbench import records
+
+    path = result or _newest()
+    run = records.read(path)
+    for warning in run.warnings:
+        _complain(warning)
+    _print(run, format_, path)
+
+
+def _newest() -> Path:
+    files = sorted(Path("results").glob("*.jsonl"))
+    if not files:
+        raise UsageError("no result in results/; make one with: dbbench run")
+    return files[-1]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "dbbench export results/RUN.jsonl --format csv -o run.csv\n\n"
+    "dbbench export results/RUN.jsonl --format pyperf -o suites/   (one suite per driver, for pyperf compare_to)"
+)
+@_ends_well
+def export(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="Result file.", show_default=False)],
+    format_: Annotated[ExportFormat, typer.Option("--format", help="What to write.")] = ExportFormat.CSV,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE",
+            help="File to write, default stdout; for pyperf also a folder, which gets a suite per driver.",
+            show_default=False,
+        ),
+    ] = None,
+    driver: Annotated[
+        str | None, typer.Option(metavar="D", help="pyperf: the suite of this driver alone.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a stored run in another format."""
+    from dbbench import records
+
+    run = records.read(result)
+    for warning in run.warnings:
+        _complain(warning)
+    if driver is not None and format_ is not ExportFormat.PYPERF:
+        raise UsageError("--driver goes with --format pyperf")
+    for path, text in _exports(run, format_, output, driver):
+        if path is None:
+            sys.stdout.write(text)
+        else:
+            _write(path, text)
+
+
+def _exports(run: Any, format_: ExportFormat, output: Path | None, driver: str | None) -> Iterator[tuple[Path | None, str]]:
+    """What goes where; None: stdout."""
+    from dbbench.compare import rows
+    from dbbench.reports import REPORTS
+
+    if format_ is not ExportFormat.PYPERF:
+        yield output, REPORTS[format_](run, rows(run))
+        return
+    from dbbench.catalog import nearest
+    from dbbench.reports.pyperf import suite, text
+
+    arms = [arm.name for arm in run.header.plan.arms]
+    if driver is not None:
+        if driver not in arms:
+            raise UsageError(f"no driver {driver!r} in this run; {nearest(driver, arms)}")
+        yield output, text(suite(run, driver))
+    elif output is not None and (output.is_dir() or not output.suffix):
+        for arm in arms:
+            yield output / f"{arm}.json", text(suite(run, arm))
+    else:
+        yield output, text(suite(run, None))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+
+
+# --- list ------------------------------------------------------------------------------------------------------------
+
+
+@app.command("list", epilog="Examples:\n\ndbbench list scenarios\n\ndbbench list drivers --format json")
+@_ends_well
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.", show_default=False)],
+    format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
+) -> None:
+    """List the scenarios or the drivers there are."""
+    rows = _scenario_rows() if what is Listed.SCENARIOS else _driver_rows()
+    if format_ is ListFormat.JSON:
+        import json
+
+        print(json.dumps(rows, indent=2))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    Console().print(table)
+
+
+def _scenario_rows() -> list[dict[str, Any]]:
+    from dbbench import catalog
+
+    scenarios = [catalog.load(path, sync=False) for path in catalog.builtin().values()]
+    return [
+        {
+            "scenario": scenario.name,
+            "what it does": scenario.summary,
+            "layers": list(scenario.operations),
+            "sessions": scenario.sessions,
+            "parameters": scenario.defaults,
+        }
+        for scenario in scenarios
+    ]
+
+
+def _driver_rows() -> list[dict[str, Any]]:
+    from dbbench.drivers import DRIVERS
+    from dbbench.environment import installed
+
+    return [
+        {
+            "driver": driver.name,
+            "what it is": driver.summary,
+            "version": installed(driver.distributions[0]) or "not installed",
+            "SQLAlchemy": driver.dialect,
+            "async": driver.is_async,
+        }
+        for driver in DRIVERS.values()
+    ]
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(str, value))
+        case dict():
+            return " ".join(f"{name}={default}" for name, default in value.items())
+    return str(value)
+
+
+# --- pyproject.toml --------------------------------------------------------------------------------------------------
+
+
+def _configured() -> dict[str, Any]:
+    """Defaults of `run` from [tool.dbbench] of the nearest pyproject.toml, by the names of the options."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            return _defaults(path)
+    return {}
+
+
+def _defaults(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("dbbench", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    known = {parameter.name: parameter for parameter in _command("run").params}
+    defaults = {}
+    for key, value in table.items():
+        name = {"set": "set_", "format": "format_"}.get(key, key.replace("-", "_"))
+        if name not in known:
+            close = get_close_matches(key, [each.replace("_", "-") for each in known if each], n=1)
+            raise UsageError(
+                f"{path}: [tool.dbbench] has no option {key!r}" + (f"; did you mean {close[0]}?" if close else "")
+            )
+        defaults[name] = _setting(value)
+    return defaults
+
+
+def _setting(value: Any) -> Any:
+    """A TOML value as the command line would give it: numbers as text, a table as NAME=VALUE."""
+    match value:
+        case bool():
+            return value
+        case Mapping():
+            return [f"{name}={each}" for name, each in value.items()]
+        case list():
+            return [str(each) for each in value]
+    return str(value)
+
+
+def _command(name: str) -> Any:
+    return typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What a worker opens for one cell: engine or pool, sessions, and the load that drives them.
+
+SQLAlchemy's engines are made as its users make them, with the same settings for every driver.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from dbbench import requests
+from dbbench.drivers import DRIVERS, Driver
+from dbbench.load import REQUESTS_TWIN, Load, Tasks, Threads
+from dbbench.messages import Start
+from dbbench.plan import Cell
+from dbbench.scenario import Operation
+
+
+def server_settings(application: str, schema: str) -> dict[str, str]:
+    """Settings of every session, sent when it connects, so that they cost no round trip.
+
+    The search path holds nothing but the run's own schema: an unqualified name cannot reach anything else.
+    """
+    return {"application_name": application, "search_path": schema}
+
+
+class Client:
+    """One arm's side of one cell, opened. `run_one` runs a single request outside the load."""
+
+    def __init__(self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner) -> None:
+        self._start = start
+        self._driver: Driver = DRIVERS[start.driver]
+        self._runner = runner
+        self._requests: ModuleType = requests if self._driver.is_async else REQUESTS_TWIN
+        self._closers: list[Callable[[], Any]] = []
+        self._settings = server_settings(start.application, schema)
+        self._cell = cell
+        self._operation = operation
+        open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
+        try:
+            self._sessions = list(open_layer())
+            self.load: Load = (
+                Tasks(runner, self._sessions) if self._driver.is_async else Threads(self._sessions)
+            )
+        except BaseException:
+            self._close_connections()
+            raise
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    def run_one(self, rng: Any) -> Any:
+        """Run one request and give what the operation returned."""
+        request = self._sessions[0]
+        return self._wait(lambda: request(rng))
+
+    def close(self) -> None:
+        """End the sessions and close all connections."""
+        self.load.close()
+        self._close_connections()
+
+    def _close_connections(self) -> None:
+        while self._closers:
+            self._wait(self._closers.pop())
+
+    def _wait(self, call: Callable[[], Any]) -> Any:
+        """Call a function of the driver, or of SQLAlchemy, and wait for what it gives if that is needed."""
+        if not self._driver.is_async:
+            return call()
+
+        async def awaited() -> Any:
+            return await call()
+
+        return self._runner.run(awaited())
+
+    @property
+    def _holds(self) -> bool:
+        return self._start.checkout == "session"
+
+    def _engine(self) -> Any:
+        """An engine as a user would make it; create_async_engine for async drivers."""
+        from sqlalchemy import create_engine
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        pool = self._start.pool
+        arguments: dict[str, Any] = {
+            "pool_size": pool.size,
+            "max_overflow": pool.max_overflow,
+            "pool_timeout": pool.timeout,
+            "hide_parameters": True,  # parameters of a failed statement are the user's data
+            "connect_args": self._driver.adapter().connect_arguments(self._start.address, self._settings),
+        }
+        if self._start.tx_end == "autocommit":
+            arguments["isolation_level"] = "AUTOCOMMIT"
+        make = create_async_engine if self._driver.is_async else create_engine
+        engine: Any = make(f"{self._driver.dialect}://", **arguments)
+        self._closers.append(engine.dispose)
+        return engine
+
+    def _held_connections(self) -> Iterator[Any]:
+        """One connection of the engine for every session, checked out for as long as the cell is open."""
+        engine = self._engine()
+        for _ in range(self._cell.sessions):
+            connection = engine.connect()
+            if self._driver.is_async:
+                self._wait(connection.start)
+            self._closers.append(connection.close)
+            yield connection
+
+    def _open_orm(self) -> Iterator[Any]:
+        from sqlalchemy.ext.asyncio import async_sessionmaker
+        from sqlalchemy.orm import sessionmaker
+
+        make: Any = async_sessionmaker if self._driver.is_async else sessionmaker
+        if self._holds:
+            binds = self._held_connections()
+        else:
+            binds = iter([self._engine()] * self._cell.sessions)
+        for bind in binds:
+            maker = make(bind, expire_on_commit=False)
+            yield self._requests.orm_request(maker, self._operation, self._cell.params, self._start.tx_end)
+
+    def _open_core(self) -> Iterator[Any]:
+        arguments = (self._operation, self._cell.params, self._start.tx_end)
+        if self._holds:
+            for connection in self._held_connections():
+                yield self._requests.held_core_request(connection, *arguments)
+        else:
+            yield from [self._requests.core_request(self._engine(), *arguments)] * self._cell.sessions
+
+    def _open_raw(self) -> Iterator[Any]:
+        start = self._start
+        # SQLAlchemy opens a connection when it first needs it. The drivers' pools open some at once: as many as
+        # the sessions will use, so that all layers work with the same number of connections.
+        keep = min(start.pool.size, self._cell.sessions)
+        adapter = self._driver.adapter()
+        pool = self._wait(lambda: adapter.open_pool(start.address, self._settings, start.pool, keep, start.tx_end))
+        self._closers.append(pool.close)
+        arguments = (self._operation, self._cell.params)
+        if self._holds:
+            for _ in range(self._cell.sessions):
+                db = self._wait(pool.acquire)
+                self._closers.append(lambda db=db: pool.release(db))
+                yield self._requests.held_raw_request(db, *arguments)
+        else:
+            yield from [self._requests.raw_request(pool, *arguments)] * self._cell.sessions

@@ -1,0 +1,195 @@
+"""From the records of a run to the rows that reports show: one per cell and arm. Pure.
+
+Here nanoseconds become microseconds, and only here.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from dbbench.histogram import Histogram
+from dbbench.plan import Arm, Cell
+from dbbench.records import Measurement, Problem, Run
+from dbbench.statistics import Verdict, block_log_ratio, median_interval, verdict
+
+NS_PER_S: Final = 1_000_000_000
+NS_PER_US: Final = 1_000
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One arm in one cell. These fields, in this order, are the columns of the CSV and the keys of a JSON cell.
+
+    None: it cannot be given. Times are of operations that succeeded.
+    """
+
+    scenario: str
+    layer: str
+    sessions: int
+    params: str
+    driver: str  # the arm's name
+    placement: str
+    blocks: int  # in which the arm succeeded at least once
+    operations: int  # that succeeded
+    errors: int
+    ops_per_second: float | None
+    mean_us: float | None
+    p50_us: float | None
+    p90_us: float | None
+    p95_us: float | None
+    p99_us: float | None
+    p999_us: float | None
+    max_us: float | None
+    cpu_us_per_op: float | None  # of the client process
+    ratio: float | None  # time per operation relative to the baseline: below 1 is faster, 1 is the baseline itself
+    ratio_low: float | None
+    ratio_high: float | None
+    verdict: Verdict
+
+
+COLUMNS: Final = Row.__struct_fields__
+_RATIO_DIGITS: Final = 4
+_DIGITS: Final = 3
+
+
+def exported(row: Row) -> dict[str, str | int | float | None]:
+    """Give the columns by name, with as many digits as mean something."""
+    return {name: _rounded(name, getattr(row, name)) for name in COLUMNS}
+
+
+def _rounded(name: str, value: str | float | None) -> str | int | float | None:
+    if not isinstance(value, float):
+        return value
+    return round(value, _RATIO_DIGITS if name.startswith("ratio") else _DIGITS)
+
+
+def rows(run: Run) -> list[Row]:
+    """Compare every arm with the baseline in every cell: cells in the plan's order, in each the arms in the plan's."""
+    plan = run.header.plan
+    found: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
+    for measurement in run.measurements:
+        found[measurement.cell, measurement.arm].append(measurement)
+    return [
+        _row(run, index, arm, found.get((index, arm.name), []), found.get((index, plan.baseline), []))
+        for index in range(len(plan.cells))
+        for arm in plan.arms
+    ]
+
+
+def groups(run: Run, rows: Sequence[Row]) -> list[tuple[Cell, list[Row]]]:
+    """Put rows together that are compared with each other: those of one cell."""
+    cells: dict[tuple[str, str, int, str], Cell] = {}
+    for cell in run.header.plan.cells:
+        cells.setdefault((cell.scenario, cell.layer, cell.sessions, params_text(cell)), cell)
+    return [
+        (cells[key], list(group))
+        for key, group in groupby(rows, lambda row: (row.scenario, row.layer, row.sessions, row.params))
+    ]
+
+
+def params_text(cell: Cell) -> str:
+    """Write the parameters as they are given on the command line: rows=10000 batch=5."""
+    return " ".join(f"{name}={value}" for name, value in cell.params.items())
+
+
+def time_per_operation(measurement: Measurement) -> dict[int, float]:
+    """Map each round to its nanoseconds per operation; rounds in which nothing succeeded are left out."""
+    return {
+        part.round: part.elapsed_ns / part.operations
+        for part in measurement.slices
+        if part.operations and part.elapsed_ns
+    }
+
+
+def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], baseline: list[Measurement]) -> Row:
+    plan = run.header.plan
+    cell = plan.cells[index]
+    slices = [part for measurement in measured for part in measurement.slices]
+    operations = sum(part.operations for part in slices)
+    elapsed_ns = sum(part.elapsed_ns for part in slices)
+    ratio, low, high, judged = _judgement(run, index, arm, measured, baseline)
+    return Row(
+        scenario=cell.scenario,
+        layer=cell.layer,
+        sessions=cell.sessions,
+        params=params_text(cell),
+        driver=arm.name,
+        placement=plan.placement.mode,
+        blocks=sum(any(part.operations for part in measurement.slices) for measurement in measured),
+        operations=operations,
+        errors=sum(part.errors for part in slices),
+        ops_per_second=operations * NS_PER_S / elapsed_ns if operations and elapsed_ns else None,
+        cpu_us_per_op=sum(part.cpu_ns for part in slices) / operations / NS_PER_US if operations else None,
+        ratio=ratio,
+        ratio_low=low,
+        ratio_high=high,
+        verdict=judged,
+        **_latencies(measured),
+    )
+
+
+def _latencies(measured: Iterable[Measurement]) -> dict[str, float | None]:
+    latency = Histogram()
+    sum_ns = max_ns = 0
+    for measurement in measured:
+        latency.merge(Histogram(measurement.latency))
+        sum_ns += measurement.sum_ns
+        max_ns = max(max_ns, measurement.max_ns)
+    total = latency.total
+
+    def percentile_us(q: float) -> float | None:
+        # A bucket's midpoint may lie beyond the largest value in it.
+        value = latency.percentile(q)
+        return None if value is None else min(value, max_ns) / NS_PER_US
+
+    return {
+        "mean_us": sum_ns / total / NS_PER_US if total else None,
+        "p50_us": percentile_us(0.5),
+        "p90_us": percentile_us(0.9),
+        "p95_us": percentile_us(0.95),
+        "p99_us": percentile_us(0.99),
+        "p999_us": percentile_us(0.999),
+        "max_us": max_ns / NS_PER_US if total else None,
+    }
+
+
+def _judgement(
+    run: Run, index: int, arm: Arm, measured: list[Measurement], baseline: list[Measurement]
+) -> tuple[float | None, float | None, float | None, Verdict]:
+    """Give the ratio, its interval and the verdict."""
+    plan = run.header.plan
+    if any(_concerns(problem, run, index, arm) for problem in run.problems if problem.kind == "not comparable"):
+        return None, None, None, Verdict.NOT_COMPARABLE
+    if not any(part.operations for measurement in measured for part in measurement.slices):
+        return None, None, None, Verdict.FAILED
+    if arm.name == plan.baseline:
+        return 1.0, None, None, Verdict.BASELINE
+
+    reference = {measurement.block: time_per_operation(measurement) for measurement in baseline}
+    paired = (
+        block_log_ratio(time_per_operation(measurement), reference.get(measurement.block, {}))
+        for measurement in measured
+    )
+    logs = [value for value in paired if value is not None]
+    if not logs:
+        return None, None, None, Verdict.UNDECIDED
+    ratio = math.exp(median(logs))
+    log_interval = median_interval(logs)
+    if log_interval is None:
+        return ratio, None, None, Verdict.UNDECIDED
+    interval = (math.exp(log_interval[0]), math.exp(log_interval[1]))
+    return ratio, *interval, verdict(interval)
+
+
+def _concerns(problem: Problem, run: Run, index: int, arm: Arm) -> bool:
+    """Tell whether the problem is about this arm in this cell; one of the baseline is about everyone."""
+    plan = run.header.plan
+    if problem.arm not in (None, arm.name, plan.baseline):
+        return False
+    if problem.cell is not None:
+        return problem.cell == index
+    return problem.scenario in ("", plan.cells[index].scenario)

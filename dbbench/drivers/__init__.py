@@ -1,0 +1,83 @@
+"""The drivers that can be measured. A new one is one row here and one file beside this one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, Protocol, cast
+
+from dbbench.plan import Pool, TxEnd
+from dbbench.server.address import Address
+
+
+@dataclass(frozen=True)
+class Driver:
+    """One row of the table."""
+
+    name: str
+    dialect: str  # SQLAlchemy's name
+    is_async: bool
+    distributions: tuple[str, ...]  # packages whose versions decide how fast it is
+    module: str
+    summary: str
+
+    def adapter(self) -> "Adapter":
+        """The driver's own file, imported when it is needed."""
+        return cast("Adapter", import_module(self.module))
+
+
+class Adapter(Protocol):
+    """What a driver's file defines."""
+
+    def connect_arguments(self, address: Address, settings: Mapping[str, str]) -> dict[str, Any]:
+        """Arguments of the driver's connect(), the same for SQLAlchemy and raw; `settings` are the server's."""
+        ...
+
+    def facts(self) -> dict[str, str]:
+        """What decides its behaviour besides the settings: libraries, and what its pool does on release."""
+        ...
+
+    def open_pool(self, address: Address, settings: Mapping[str, str], pool: Pool, keep: int, tx_end: TxEnd) -> Any:
+        """Open the driver's own pool, with up to `pool.capacity` connections of which `keep` are opened at once.
+
+        A coroutine function for async drivers. The pool has acquire() -> Db, release(db) and close(); the Db of the
+        pool has end(), which ends the transaction as `tx_end` says.
+        """
+        ...
+
+
+_ROWS: Final = (
+    Driver(
+        name="psycopg",
+        dialect="postgresql+psycopg",
+        is_async=True,
+        distributions=("psycopg", "psycopg-binary", "psycopg-c", "psycopg-pool"),
+        module="dbbench.drivers.psycopg",
+        summary="psycopg 3, async",
+    ),
+    Driver(
+        name="asyncpg",
+        dialect="postgresql+asyncpg",
+        is_async=True,
+        distributions=("asyncpg",),
+        module="dbbench.drivers.asyncpg",
+        summary="asyncpg, async only",
+    ),
+    Driver(
+        name="psycopg2",
+        dialect="postgresql+psycopg2",
+        is_async=False,
+        distributions=("psycopg2-binary", "psycopg2"),
+        module="dbbench.drivers.psycopg2",
+        summary="psycopg2, sync, in threads",
+    ),
+    Driver(
+        name="psycopg-sync",
+        dialect="postgresql+psycopg",
+        is_async=False,
+        distributions=("psycopg", "psycopg-binary", "psycopg-c", "psycopg-pool"),
+        module="dbbench.drivers.psycopg_sync",
+        summary="psycopg 3, sync, in threads: separates async from driver",
+    ),
+)
+DRIVERS: Final[dict[str, Driver]] = {row.name: row for row in _ROWS}
+DEFAULT: Final = ("psycopg", "asyncpg", "psycopg2")

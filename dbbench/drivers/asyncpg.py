@@ -1,0 +1,130 @@
+"""asyncpg, with its own pool."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from dbbench.plan import Pool as PoolSettings
+from dbbench.plan import TxEnd
+from dbbench.server.address import Address
+
+
+def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Keyword arguments of asyncpg.connect()."""
+    arguments: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "database": address.database,
+        "user": address.user,
+        "timeout": 10,
+        "server_settings": dict(settings),
+    }
+    if address.password:
+        arguments["password"] = address.password
+    if address.sslmode:
+        arguments["ssl"] = address.sslmode
+    return arguments
+
+
+def facts() -> dict[str, str]:
+    """Libraries, and how it behaves by default."""
+    return {
+        "prepared statements": "from the 1st execution, kept",
+        "results": "binary",
+        "raw pool": "asyncpg.Pool",
+        "on release": "sends a reset query (one more round trip); keeps up to its maximum",
+    }
+
+
+async def open_pool(
+    address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd
+) -> "Pool":
+    """Open an asyncpg.Pool."""
+    connections = await asyncpg.create_pool(
+        **connect_arguments(address, settings), min_size=keep, max_size=pool.capacity, init=_configure
+    )
+    return Pool(connections, pool.timeout, tx_end)
+
+
+async def _configure(connection: Any) -> None:
+    """JSON values as Python objects, as the other drivers give them; the set-up that asyncpg's documentation shows."""
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+
+
+class Pool:
+    """asyncpg.Pool."""
+
+    def __init__(self, connections: Any, timeout: float, tx_end: TxEnd) -> None:
+        self._connections = connections
+        self._timeout = timeout
+        self._tx_end = tx_end
+
+    async def acquire(self) -> "Db":
+        """Check a connection out; TimeoutError when none comes back in time."""
+        return Db(await self._connections.acquire(timeout=self._timeout), self._tx_end)
+
+    async def release(self, db: "Db") -> None:
+        """Give the connection back."""
+        await self._connections.release(db.connection)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connections.close()
+
+
+class Db:
+    """One connection. It begins a transaction before the first statement, as the DB-API drivers do by themselves."""
+
+    __slots__ = ("_transaction", "_tx_end", "connection")
+
+    def __init__(self, connection: Any, tx_end: TxEnd) -> None:
+        self.connection = connection
+        self._tx_end = tx_end
+        self._transaction: Any = None
+
+    async def _begin(self) -> None:
+        if self._transaction is None and self._tx_end != "autocommit" and not self.connection.is_in_transaction():
+            self._transaction = self.connection.transaction()
+            await self._transaction.start()
+
+    async def fetch_one(self, sql: str, *args: object) -> Any:
+        """See scenario.Db."""
+        await self._begin()
+        return await self.connection.fetchrow(sql, *args)
+
+    async def fetch_all(self, sql: str, *args: object) -> Any:
+        """See scenario.Db."""
+        await self._begin()
+        return await self.connection.fetch(sql, *args)
+
+    async def execute(self, sql: str, *args: object) -> None:
+        """See scenario.Db."""
+        await self._begin()
+        await self.connection.execute(sql, *args)
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """executemany(), which asyncpg sends in batches."""
+        await self._begin()
+        await self.connection.executemany(sql, rows)
+
+    async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """COPY in binary format."""
+        await self._begin()
+        await self.connection.copy_records_to_table(table, columns=columns, records=rows)
+
+    def transaction(self) -> Any:
+        """See scenario.Db."""
+        return self.connection.transaction()
+
+    async def end(self) -> None:
+        """End the transaction, if there is one."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            return
+        if self._tx_end == "commit":
+            await transaction.commit()
+        else:
+            await transaction.rollback()

@@ -1,0 +1,24 @@
+"""What the drivers built on libpq share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbbench.server.address import Address
+
+
+def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Keyword arguments of psycopg.connect() and psycopg2.connect()."""
+    arguments: dict[str, Any] = {
+        "host": address.host,
+        "port": address.port,
+        "dbname": address.database,
+        "user": address.user,
+        "application_name": settings["application_name"],
+        "connect_timeout": 10,
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items() if name != "application_name"),
+    }
+    if address.password:
+        arguments["password"] = address.password
+    if address.sslmode:
+        arguments["sslmode"] = address.sslmode
+    return arguments

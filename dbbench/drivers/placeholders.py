@@ -1,0 +1,46 @@
+"""PostgreSQL's own placeholders ($1, $2, ...) as the drivers of the DB-API family want them (%s)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+# What can hold a `$1` or a `%` that is text: 'strings', "names", $tag$ bodies $tag$, -- comments and /* comments */.
+_TOKEN: Final = re.compile(
+    r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)|--[^\n]*|/\*.*?\*/)"""
+    r"""|\$(?P<number>\d+)|(?P<percent>%)""",
+    re.DOTALL,
+)
+
+
+class Statement:
+    """A statement with %s placeholders and, where the numbers do not simply count up, the order of its arguments."""
+
+    __slots__ = ("order", "sql")
+
+    def __init__(self, sql: str) -> None:
+        order: list[int] = []
+
+        def replaced(match: re.Match[str]) -> str:
+            if match["number"]:
+                order.append(int(match["number"]) - 1)
+                return "%s"
+            return match[0].replace("%", "%%")
+
+        text = _TOKEN.sub(replaced, sql)
+        # Without arguments the drivers do not look for placeholders, so a % stays as it was written.
+        self.sql = text if order else sql
+        self.order = None if order == list(range(len(order))) else order
+
+    def arguments(self, args: Sequence[Any]) -> Sequence[Any] | None:
+        """The arguments as the driver takes them: in the order of the placeholders, None if there are none."""
+        if not args:
+            return None
+        return args if self.order is None else [args[number] for number in self.order]
+
+
+class Statements(dict[str, Statement]):
+    """Statements by their text, each translated once."""
+
+    def __missing__(self, sql: str) -> Statement:
+        statement = self[sql] = Statement(sql)
+        return statement

@@ -1,0 +1,123 @@
+"""psycopg 3, async. The source of psycopg_sync.py as well: keep to what has a sync counterpart."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import psycopg
+from psycopg.types.json import JsonbDumper
+from psycopg_pool import AsyncConnectionPool
+
+from dbbench.drivers.libpq import connect_arguments as connect_arguments  # the same for all users of libpq
+from dbbench.drivers.placeholders import Statements
+from dbbench.plan import Pool as PoolSettings
+from dbbench.plan import TxEnd
+from dbbench.server.address import Address
+
+_STATEMENTS: Final = Statements()
+
+
+def facts() -> dict[str, str]:
+    """Libraries, and how it behaves by default."""
+    return {
+        "implementation": psycopg.pq.__impl__,
+        "libpq": _dotted(psycopg.pq.version()),
+        "prepared statements": "from the 6th execution, forgotten at every ROLLBACK",
+        "results": "text",
+        "raw pool": "psycopg_pool",
+        "on release": "rolls back when in a transaction; keeps up to its maximum",
+    }
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 10000}.{version % 10000}"
+
+
+async def open_pool(
+    address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd
+) -> "Pool":
+    """Open a psycopg_pool."""
+    connections = AsyncConnectionPool(
+        kwargs={**connect_arguments(address, settings), "autocommit": tx_end == "autocommit"},
+        min_size=keep,
+        max_size=pool.capacity,
+        timeout=pool.timeout,
+        configure=_configure,
+        open=False,
+    )
+    await connections.open(wait=True, timeout=pool.timeout)
+    return Pool(connections, tx_end)
+
+
+async def _configure(connection: Any) -> None:
+    connection.adapters.register_dumper(dict, JsonbDumper)  # a dict goes to a jsonb column, as with the others
+
+
+class Pool:
+    """psycopg_pool."""
+
+    def __init__(self, connections: Any, tx_end: TxEnd) -> None:
+        self._connections = connections
+        self._tx_end = tx_end
+
+    async def acquire(self) -> "Db":
+        """Check a connection out; PoolTimeout when none comes back in time."""
+        return Db(await self._connections.getconn(), self._tx_end)
+
+    async def release(self, db: "Db") -> None:
+        """Give the connection back."""
+        await self._connections.putconn(db.connection)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connections.close()
+
+
+class Db:
+    """One connection."""
+
+    __slots__ = ("_tx_end", "connection")
+
+    def __init__(self, connection: Any, tx_end: TxEnd) -> None:
+        self.connection = connection
+        self._tx_end = tx_end
+
+    async def fetch_one(self, sql: str, *args: object) -> Any:
+        """See scenario.Db."""
+        statement = _STATEMENTS[sql]
+        return await (await self.connection.execute(statement.sql, statement.arguments(args))).fetchone()
+
+    async def fetch_all(self, sql: str, *args: object) -> Any:
+        """See scenario.Db."""
+        statement = _STATEMENTS[sql]
+        return await (await self.connection.execute(statement.sql, statement.arguments(args))).fetchall()
+
+    async def execute(self, sql: str, *args: object) -> None:
+        """See scenario.Db."""
+        statement = _STATEMENTS[sql]
+        await self.connection.execute(statement.sql, statement.arguments(args))
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """executemany(), which psycopg sends in pipeline mode."""
+        statement = _STATEMENTS[sql]
+        async with self.connection.cursor() as cursor:
+            await cursor.executemany(statement.sql, [statement.arguments(row) for row in rows])
+
+    async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """COPY FROM STDIN with write_row()."""
+        async with (
+            self.connection.cursor() as cursor,
+            cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
+        ):
+            for row in rows:
+                await copy.write_row(row)
+
+    def transaction(self) -> Any:
+        """See scenario.Db."""
+        return self.connection.transaction()
+
+    async def end(self) -> None:
+        """End the transaction, if there is one."""
+        if self._tx_end == "commit":
+            await self.connection.commit()
+        elif self._tx_end == "rollback":
+            await self.connection.rollback()

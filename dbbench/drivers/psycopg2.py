@@ -1,0 +1,171 @@
+"""psycopg2, with its own threaded pool made to wait for a free connection, as the other pools do."""
+
+import csv
+import io
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+import psycopg2.pool
+
+from dbbench.drivers.libpq import connect_arguments as connect_arguments
+from dbbench.drivers.placeholders import Statements
+from dbbench.plan import Pool as PoolSettings
+from dbbench.plan import TxEnd
+from dbbench.server.address import Address
+
+_STATEMENTS: Final = Statements()
+
+
+def facts() -> dict[str, str]:
+    """Libraries, and how it behaves by default."""
+    libpq = psycopg2.__libpq_version__
+    return {
+        "libpq": f"{libpq // 10000}.{libpq % 10000}",
+        "prepared statements": "none",
+        "results": "text",
+        "raw pool": "psycopg2.pool.ThreadedConnectionPool behind a semaphore",
+        "on release": "rolls back when in a transaction; closes the connection when pool_size are idle",
+    }
+
+
+def open_pool(address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd) -> "Pool":
+    """Open a ThreadedConnectionPool."""
+    psycopg2.extras.register_uuid()
+    psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
+    connections = psycopg2.pool.ThreadedConnectionPool(
+        keep,
+        pool.capacity,
+        **connect_arguments(address, settings),
+        connection_factory=_Autocommit if tx_end == "autocommit" else None,
+    )
+    return Pool(connections, pool, tx_end)
+
+
+class _Autocommit(psycopg2.extensions.connection):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.autocommit = True
+
+
+class Pool:
+    """ThreadedConnectionPool, which by itself raises when it is exhausted: a semaphore makes it wait."""
+
+    def __init__(self, connections: psycopg2.pool.ThreadedConnectionPool, pool: PoolSettings, tx_end: TxEnd) -> None:
+        self._connections = connections
+        self._free = threading.Semaphore(pool.capacity)
+        self._timeout = pool.timeout
+        self._tx_end = tx_end
+
+    def acquire(self) -> "Db":
+        """Check a connection out; PoolError when none comes back in time."""
+        if not self._free.acquire(timeout=self._timeout):
+            raise psycopg2.pool.PoolError(f"no connection within {self._timeout:g} s")
+        try:
+            return Db(self._connections.getconn(), self._tx_end)
+        except BaseException:
+            self._free.release()
+            raise
+
+    def release(self, db: "Db") -> None:
+        """Give the connection back."""
+        try:
+            self._connections.putconn(db.connection)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._connections.closeall()
+
+
+class Db:
+    """One connection."""
+
+    __slots__ = ("_tx_end", "connection")
+
+    def __init__(self, connection: Any, tx_end: TxEnd) -> None:
+        self.connection = connection
+        self._tx_end = tx_end
+
+    def fetch_one(self, sql: str, *args: object) -> Any:
+        """See scenario.Db."""
+        statement = _STATEMENTS[sql]
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement.sql, statement.arguments(args))
+            return cursor.fetchone()
+
+    def fetch_all(self, sql: str, *args: object) -> Any:
+        """See scenario.Db."""
+        statement = _STATEMENTS[sql]
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement.sql, statement.arguments(args))
+            return cursor.fetchall()
+
+    def execute(self, sql: str, *args: object) -> None:
+        """See scenario.Db."""
+        statement = _STATEMENTS[sql]
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement.sql, statement.arguments(args))
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """execute_batch(), since executemany() of psycopg2 waits for the server after every row."""
+        statement = _STATEMENTS[sql]
+        with self.connection.cursor() as cursor:
+            psycopg2.extras.execute_batch(cursor, statement.sql, [statement.arguments(row) for row in rows])
+
+    def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """COPY FROM STDIN; psycopg2 leaves the formatting to its user, so it is part of the operation."""
+        buffer = io.StringIO()
+        csv.writer(buffer).writerows(
+            [json.dumps(value) if isinstance(value, dict) else value for value in row] for row in rows
+        )
+        buffer.seek(0)
+        with self.connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT csv)", buffer)
+
+    def transaction(self) -> "_Transaction":
+        """See scenario.Db."""
+        return _Transaction(self.connection)
+
+    def end(self) -> None:
+        """End the transaction, if there is one."""
+        if self._tx_end == "commit":
+            self.connection.commit()
+        elif self._tx_end == "rollback":
+            self.connection.rollback()
+
+
+class _Transaction:
+    """COMMIT at the end of the block, ROLLBACK when it raises; psycopg2 sends BEGIN with the first statement.
+
+    In autocommit mode it sends none, so the mode is left for the block.
+    """
+
+    __slots__ = ("_autocommit", "_connection")
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._autocommit = connection.autocommit
+
+    def __enter__(self) -> Self:
+        if self._autocommit:
+            self._connection.autocommit = False
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._connection.commit()
+            else:
+                self._connection.rollback()
+        finally:
+            if self._autocommit:
+                self._connection.autocommit = True

@@ -1,0 +1,74 @@
+"""What can go wrong, as exceptions, and how the program then ends.
+
+DbbenchError
+ +-- UsageError        the command line or an input file is wrong      exit 2
+ |    +-- ScenarioError   a scenario cannot be used, says file and line
+ +-- CannotStartError  no server, no connection, limits too low        exit 4
+ +-- RefusedError      would be unsafe                                 exit 5
+ +-- ServerLostError   the server went away while measuring            exit 3
+Interrupted            a signal (not an error: it derives from KeyboardInterrupt)
+
+A message is one sentence that names the culprit and the way out.
+"""
+
+import signal
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How the program ends; scripts rely on these numbers."""
+
+    OK = 0
+    REGRESSION = 1
+    USAGE = 2
+    DEGRADED = 3
+    CANNOT_START = 4
+    REFUSED = 5
+    INCONCLUSIVE = 6
+    BUG = 70
+
+
+class DbbenchError(Exception):
+    """Anything that ends a command with one line on stderr."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.DEGRADED
+
+
+class UsageError(DbbenchError):
+    """The command line or an input file is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ScenarioError(UsageError):
+    """A scenario cannot be loaded or run; the message names file and line."""
+
+
+class CannotStartError(DbbenchError):
+    """No server, no connection or limits too low."""
+
+    exit_code = ExitCode.CANNOT_START
+
+
+class RefusedError(DbbenchError):
+    """Going on could harm what is not ours."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class ServerLostError(DbbenchError):
+    """The server went away while it was measured."""
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is not an error
+    """A signal asked the program to end; a KeyboardInterrupt, so that nothing mistakes it for an error."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """The shell's convention: 128 + the number of the signal."""
+        return 128 + self.signum

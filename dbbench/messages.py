@@ -1,0 +1,170 @@
+"""What the parent and its workers say to each other: requests, replies, and how they travel over a pipe.
+
+A message is four bytes of length (big-endian) and MessagePack. Passwords travel here and nowhere else.
+"""
+
+from typing import Any, BinaryIO, Final
+
+import msgspec
+
+from dbbench.plan import Cell, Checkout, Loop, Pool, TxEnd
+from dbbench.scenario import Description
+from dbbench.server.address import Address
+
+LENGTH_BYTES: Final = 4
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Anything that travels."""
+
+
+# Requests: each gets one reply.
+
+
+class Start(Message, frozen=True):
+    """The first: who the worker is. Replied to by Started."""
+
+    driver: str
+    address: Address
+    application: str  # application_name: by it the sessions of a run are found on the server
+    pool: Pool
+    checkout: Checkout
+    tx_end: TxEnd
+    loop: Loop
+    cpus: list[int] | None
+    run_id: str = ""  # whose schemas the worker drops if the parent dies: told to the steward of a user's server only
+
+
+class Describe(Message, frozen=True):
+    """Load a scenario file and say what is in it. Replied to by Described."""
+
+    path: str
+    overrides: dict[str, str]
+
+
+class Prepare(Message, frozen=True):
+    """Run the scenario's prepare() in the schema. Replied to by Done."""
+
+    path: str
+    schema: str
+    params: dict[str, Any]
+
+
+class Reset(Message, frozen=True):
+    """Run the scenario's reset() in the schema. Replied to by Done."""
+
+    path: str
+    schema: str
+    params: dict[str, Any]
+
+
+class Tidy(Message, frozen=True):
+    """VACUUM ANALYZE the tables of the schemas, and CHECKPOINT if asked to. Replied to by Done."""
+
+    schemas: list[str]
+    checkpoint: bool
+
+
+class Fingerprint(Message, frozen=True):
+    """Say what the tables of the schema hold. Replied to by Checked."""
+
+    schema: str
+
+
+class Open(Message, frozen=True):
+    """Open pool and sessions for a cell. Replied to by Done."""
+
+    cell: Cell
+    schema: str
+
+
+class Check(Message, frozen=True):
+    """Run single operations in the open cell and say what they returned. Replied to by Checked."""
+
+    seeds: list[str]
+
+
+class RunSlice(Message, frozen=True):
+    """Run a slice in the open cell. Replied to by Ran."""
+
+    operations: int
+    seed: str
+    limit_ns: int
+    freeze: bool = False  # this was the warm-up: what exists now is kept out of garbage collection from now on
+
+
+class Close(Message, frozen=True):
+    """Close the open cell. Replied to by Done."""
+
+
+Request = Start | Describe | Prepare | Reset | Tidy | Fingerprint | Open | Check | RunSlice | Close
+
+
+# Replies.
+
+
+class Started(Message, frozen=True):
+    """Ready."""
+
+    facts: dict[str, str]
+
+
+class Described(Message, frozen=True):
+    """A scenario."""
+
+    scenario: Description
+
+
+class Done(Message, frozen=True):
+    """It is done."""
+
+
+class Checked(Message, frozen=True):
+    """What operations returned, as comparable lines: `path: type value`."""
+
+    lines: list[str]
+    digest: str  # of all lines, of which only the first are sent
+
+
+class Ran(Message, frozen=True):
+    """A slice."""
+
+    latencies: bytes  # int64 nanoseconds each, native byte order
+    elapsed_ns: int
+    cpu_ns: int
+    failed: int
+    errors: list[str]  # different messages of those that failed, with file and line, the most frequent first
+
+
+class Failed(Message, frozen=True):
+    """It did not work; the scenario is to blame when `scenario` is true."""
+
+    message: str
+    scenario: bool
+
+
+Reply = Started | Described | Done | Checked | Ran | Failed
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_REQUESTS: Final = msgspec.msgpack.Decoder(Request)
+_REPLIES: Final = msgspec.msgpack.Decoder(Reply)
+
+
+def send(stream: BinaryIO, message: Message) -> None:
+    """Write one message and flush."""
+    body = _ENCODER.encode(message)
+    stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+    stream.flush()
+
+
+def receive_request(stream: BinaryIO) -> Request | None:
+    """Read one request; None at the end of the stream."""
+    head = stream.read(LENGTH_BYTES)
+    if len(head) < LENGTH_BYTES:
+        return None
+    return _REQUESTS.decode(stream.read(int.from_bytes(head, "big")))
+
+
+def decode_reply(body: bytes) -> Reply:
+    """The reply in a message's body."""
+    return _REPLIES.decode(body)

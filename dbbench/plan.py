@@ -1,0 +1,119 @@
+"""What is measured, with which settings and in which order: plain data, settled before anything runs."""
+
+import random
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+Layer = Literal["orm", "core", "raw"]
+TxEnd = Literal["rollback", "commit", "autocommit"]
+Checkout = Literal["request", "session"]
+PlacementMode = Literal["split", "shared", "free"]
+Loop = Literal["asyncio", "uvloop"]
+
+
+class Arm(msgspec.Struct, frozen=True):
+    """One thing under comparison: a driver with its settings."""
+
+    name: str
+    driver: str
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One workload at one concurrency; every arm is measured in every cell."""
+
+    scenario: str
+    layer: Layer
+    sessions: int
+    params: dict[str, Any]
+    path: str  # the scenario's file: built-in ones are relative to the catalog, so that results name no home directory
+    rows: int | None = None  # rows that one operation moves, where the scenario says so
+
+    @property
+    def label(self) -> str:
+        """How messages name the cell."""
+        return f"{self.scenario}, {self.layer}, {self.sessions} session{'' if self.sessions == 1 else 's'}"
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """Connection pool settings, the same for every arm and layer."""
+
+    size: int = 5
+    max_overflow: int = 10
+    timeout: float = 30.0  # seconds
+
+    @property
+    def capacity(self) -> int:
+        """The most connections that one pool opens."""
+        return self.size + self.max_overflow
+
+
+class Placement(msgspec.Struct, frozen=True):
+    """Which CPUs the client and the server run on; None: left to the scheduler."""
+
+    mode: PlacementMode
+    client_cpus: list[int] | None = None
+    server_cpus: list[int] | None = None
+    note: str = ""  # why it is not what was asked for, or not the whole of it
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Everything that decides what a run does; with the seed, everything that decides its order."""
+
+    arms: list[Arm]
+    baseline: str  # the name of an arm
+    cells: list[Cell]
+    seed: int
+    rounds: list[int]  # by cell: how many slices every arm gets in a block
+    budget_s: float | None  # seconds of measuring; None when `blocks` decides
+    blocks: int | None
+    pool: Pool
+    placement: Placement
+    checkout: Checkout = "request"
+    tx_end: TxEnd = "rollback"
+    loop: Loop = "asyncio"
+
+    def connections(self, cell: Cell) -> int:
+        """How many connections one arm has in use in the cell."""
+        return min(cell.sessions, self.pool.capacity)
+
+    def rng(self, *path: object) -> random.Random:
+        """A generator of its own for every place in the run, so that no draw shifts another."""
+        return random.Random("/".join(str(part) for part in (self.seed, *path)))
+
+    def cell_order(self, block: int) -> list[int]:
+        """Indexes of the cells, in the order in which the block visits them."""
+        order = list(range(len(self.cells)))
+        self.rng(block).shuffle(order)
+        return order
+
+    def arm_order(self, block: int, cell: int, round_: int) -> list[Arm]:
+        """The arms in the order in which they get their slices in this round."""
+        order = list(self.arms)
+        self.rng(block, cell, round_).shuffle(order)
+        return order
+
+
+NOMINAL_BUDGET_S: Final = 60.0
+WANTED_BLOCKS: Final = 8  # an interval needs 6; two more, since what follows is a guess
+MAX_ROUNDS: Final = 6
+# What things take, roughly, where an operation takes a millisecond. Guesses on purpose, not measurements: two runs with
+# the same options and seed then visit cells and slices in the same order.
+_WORKER_START_S: Final = 0.5
+_OPEN_S: Final = 0.1
+_WARM_UP_S_PER_CONNECTION: Final = 0.01
+_SHORT_SLICE_S: Final = 0.03
+_SLICE_S_PER_CONNECTION: Final = 0.02
+
+
+def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) -> list[int]:
+    """How many rounds each cell gets in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
+
+    Cells share the time of a block evenly: those with short slices get more of them.
+    """
+    connections = [min(cell.sessions, pool.capacity) for cell in cells]
+    fixed = arms * (_WORKER_START_S + sum(_OPEN_S + _WARM_UP_S_PER_CONNECTION * number for number in connections))
+    share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
+    slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
+    return [min(MAX_ROUNDS, max(1, int(share / (arms * seconds)))) for seconds in slices]

@@ -1,0 +1,128 @@
+"""The parent's end of a worker: start it, ask it, end it."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from dbbench import messages
+from dbbench.errors import DbbenchError
+
+_REPLY = TypeVar("_REPLY", bound=messages.Message)
+_KEPT_PG: Final = ("PGPASSWORD", "PGPASSFILE")  # how a password is kept out of a URL; everything else must be asked for
+
+
+class WorkerLostError(DbbenchError):
+    """A worker ended, or gave no answer in time."""
+
+
+class WorkerFailedError(DbbenchError):
+    """A worker could not do what it was asked; `scenario`: because of the scenario."""
+
+    def __init__(self, failed: messages.Failed) -> None:
+        super().__init__(failed.message)
+        self.scenario = failed.scenario
+
+
+class Worker:
+    """One worker process. Use it as a context manager: it does not outlive the block."""
+
+    def __init__(self, name: str, start: messages.Start, environment: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self._process = subprocess.Popen(
+            # -P: the working directory is not searched for modules.
+            [sys.executable, "-P", "-m", "dbbench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=worker_environment(environment or {}),
+            process_group=0,  # a Ctrl-C at the terminal goes to the parent alone
+        )
+        self._start = start
+        self.ask_later(start)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def ask_later(self, request: messages.Request) -> None:
+        """Send a request whose reply is fetched by `reply`."""
+        assert self._process.stdin is not None
+        try:
+            messages.send(self._process.stdin, request)
+        except BrokenPipeError:
+            raise self._lost("ended") from None
+
+    def ask(self, request: messages.Request, kind: type[_REPLY], patience: float | None) -> _REPLY:
+        """Send a request and wait for its reply."""
+        self.ask_later(request)
+        return self.reply(kind, patience)
+
+    def reply(self, kind: type[_REPLY], patience: float | None) -> _REPLY:
+        """Wait up to `patience` seconds (None: for ever) for the reply to the last request.
+
+        Raises WorkerFailedError when the worker says that it failed, WorkerLostError when nothing comes.
+        """
+        deadline = None if patience is None else time.monotonic() + patience
+        length = int.from_bytes(self._read(messages.LENGTH_BYTES, deadline), "big")
+        reply = messages.decode_reply(self._read(length, deadline))
+        if isinstance(reply, messages.Failed):
+            raise WorkerFailedError(reply)
+        assert isinstance(reply, kind), reply
+        return reply
+
+    def _read(self, size: int, deadline: float | None) -> bytes:
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        parts = bytearray()
+        while len(parts) < size:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not select.select([descriptor], [], [], left)[0]:
+                raise self._lost("gave no answer in time")
+            part = os.read(descriptor, size - len(parts))
+            if not part:
+                raise self._lost("ended")
+            parts += part
+        return bytes(parts)
+
+    def _lost(self, what: str) -> WorkerLostError:
+        self._process.kill()
+        status = self._process.wait()
+        self._log.seek(0)
+        last = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
+        how = f" (exit status {status})" if what == "ended" else ""
+        return WorkerLostError(f"the worker of {self.name} {what}{how}{': ' + last if last else ''}")
+
+    def end(self) -> None:
+        """End it at once; by now it has closed what it opened, or it is not wanted to."""
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        self._process.wait()
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+
+def worker_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without libpq's variables, which would change some drivers and not others."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _KEPT_PG
+    }
+    return {**environment, **more}

@@ -1,0 +1,120 @@
+"""What a person sees on stderr while a run goes on: a bar on a terminal, a line per block elsewhere."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def say(self, what: str) -> None:
+        """What is going on now."""
+        ...
+
+    def advance(self, fraction: float, left_s: float | None) -> None:
+        """How much of the measuring is done, and how many seconds are left if that is known."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth keeping on the screen."""
+        ...
+
+
+class Bar:
+    """On a terminal: one line that is redrawn between slices only, since a thread that draws would disturb them."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            auto_refresh=False,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=1.0, left="")
+
+    def say(self, what: str) -> None:
+        """See Watcher."""
+        self._progress.update(self._task, description=what, refresh=True)
+
+    def advance(self, fraction: float, left_s: float | None) -> None:
+        """See Watcher."""
+        left = "" if left_s is None else f"{left_s:.0f} s left"
+        self._progress.update(self._task, completed=min(1.0, fraction), left=left, refresh=True)
+
+    def note(self, text: str) -> None:
+        """See Watcher."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class Lines:
+    """Elsewhere: a plain line for every stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._left = ""
+
+    def say(self, what: str) -> None:
+        """See Watcher."""
+        self.note(f"{time.monotonic() - self._began:5.1f} s  {what}{self._left}")
+
+    def advance(self, fraction: float, left_s: float | None) -> None:
+        """See Watcher."""
+        self._left = f" ({fraction:.0%} done" + ("" if left_s is None else f", {left_s:.0f} s left") + ")"
+
+    def note(self, text: str) -> None:
+        """See Watcher."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+class Silence:
+    """With --quiet: nothing at all."""
+
+    def say(self, what: str) -> None:
+        """See Watcher."""
+
+    def advance(self, fraction: float, left_s: float | None) -> None:
+        """See Watcher."""
+
+    def note(self, text: str) -> None:
+        """See Watcher."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+def watcher(console: Console, *, quiet: bool) -> Bar | Lines | Silence:
+    """The one that fits where stderr goes."""
+    if quiet:
+        return Silence()
+    return Bar(console) if console.is_terminal else Lines(console)

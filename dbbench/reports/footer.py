@@ -1,0 +1,96 @@
+"""Under which conditions the numbers hold, and what went wrong; the same in every report that people read."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dbbench.compare import Row
+from dbbench.plan import Plan
+from dbbench.records import Problem, Run, clean
+from dbbench.reports.columns import NOTHING
+
+MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
+MAX_MESSAGE: Final = 400  # characters
+
+CLOSED_LOOP: Final = "closed loop: a session waits for its answer before it asks again, so p95 and p99 are optimistic"
+TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
+
+
+def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, str]]:
+    """Say under which conditions the numbers hold, as pairs of a word and a text."""
+    header = run.header
+    plan = header.plan
+    facts = [
+        ("server", ", ".join(str(header.server[key]) for key in ("version", "where") if header.server.get(key))),
+        ("drivers", ", ".join(_driver(run, arm.name) for arm in plan.arms)),
+        ("placement", _placement(run)),
+        ("settings", _settings(plan)),
+        ("run", _run(run)),
+        ("file", result),
+        ("note", CLOSED_LOOP),
+    ]
+    if any(row.operations and None in (row.p50_us, row.p95_us, row.p99_us) for row in rows):
+        facts.append(("", TOO_FEW))
+    facts += [("warning", warning) for warning in run.warnings]
+    if run.end and run.end.reason:
+        facts.append((run.status, run.end.reason))
+    facts += [(_label(problem), _problem(run, problem)) for problem in run.problems[:MAX_PROBLEMS]]
+    if (more := len(run.problems) - MAX_PROBLEMS) > 0:
+        facts.append(("", f"{more:,} more problems are in the result file"))
+    return [(label, clean(text)) for label, text in facts if text]
+
+
+def _settings(plan: Plan) -> str:
+    pool = f"pool {plan.pool.size}+{plan.pool.max_overflow}"
+    return f"{pool}, checkout per {plan.checkout}, transactions end in {plan.tx_end}, loop {plan.loop}"
+
+
+def _driver(run: Run, arm: str) -> str:
+    """Name the arm with its version: the first of its facts that looks like one."""
+    version = next((fact for fact in run.header.drivers.get(arm, {}).values() if fact[:1].isdigit()), "")
+    return f"{arm} {version}".strip()
+
+
+def _placement(run: Run) -> str:
+    placement = run.header.plan.placement
+    client, server = placement.client_cpus, placement.server_cpus
+    where = []
+    if client:
+        where.append(f"client on {_cpus(client)}")
+    if server:
+        where.append(f"server on {_cpus(server)}")
+    text = f"{placement.mode}: {', '.join(where)}" if where else placement.mode
+    return f"{text} ({placement.note})" if placement.note else text
+
+
+def _cpus(cpus: Sequence[int]) -> str:
+    """Shorten runs of neighbours: CPU 0, CPUs 1-7,9."""
+    ranges: list[list[int]] = []
+    for cpu in sorted(set(cpus)):
+        if ranges and cpu == ranges[-1][1] + 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    text = ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in ranges)
+    return f"CPU{'' if len(cpus) == 1 else 's'} {text}"
+
+
+def _run(run: Run) -> str:
+    header, end = run.header, run.end
+    blocks = len({measurement.block for measurement in run.measurements})
+    parts = [header.id, header.started, f"{blocks} block{'' if blocks == 1 else 's'}"]
+    if end:
+        parts.append(f"{end.measured_s:,.0f} s")
+    return ", ".join([*parts, f"seed {header.plan.seed}", run.status])
+
+
+def _label(problem: Problem) -> str:
+    return "different" if problem.kind == "not comparable" else "problem"
+
+
+def _problem(run: Run, problem: Problem) -> str:
+    cell = run.header.plan.cells[problem.cell].label if problem.cell is not None else problem.scenario
+    where = ", ".join(part for part in (cell, problem.arm) if part)
+    message = clean(problem.message)
+    if len(message) > MAX_MESSAGE:
+        message = message[: MAX_MESSAGE - 1] + "…"
+    return f"{where}: {message}" if where else message

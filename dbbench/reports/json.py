@@ -1,0 +1,44 @@
+"""JSON: the whole run in one document, with the rows of the CSV as its cells."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from dbbench.compare import Row, exported
+from dbbench.records import Run
+
+SCHEMA: Final = 1  # of this document, not of the result file
+
+
+def report(run: Run, rows: Sequence[Row]) -> str:
+    """Write one document; a number that cannot be given is null, never NaN."""
+    document = {"schema": SCHEMA, "run": _run(run), "cells": [exported(row) for row in rows]}
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _run(run: Run) -> dict[str, Any]:
+    header, end = run.header, run.end
+    plan = msgspec.to_builtins(header.plan)
+    del plan["cells"]  # the document has them
+    return {
+        "id": header.id,
+        "dbbench": header.dbbench,
+        "status": run.status,
+        "reason": end.reason if end else "",
+        "started": header.started,
+        "finished": end.finished if end else None,
+        "measured_s": end.measured_s if end else None,
+        "warnings": run.warnings,
+        "problems": [_untagged(problem) for problem in run.problems],
+        "plan": plan,
+        "server": header.server,
+        "drivers": header.drivers,
+        "environment": header.environment,
+    }
+
+
+def _untagged(record: msgspec.Struct) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    del fields["type"]
+    return fields

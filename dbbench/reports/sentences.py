@@ -1,0 +1,102 @@
+"""What the rows of a cell mean, in plain words; the same in every report that people read."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dbbench.compare import Row
+from dbbench.plan import Cell
+from dbbench.records import Run
+from dbbench.statistics import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
+
+_TWICE: Final = 2.0
+_TENTH: Final = 0.1  # from here on whole per cents will do,
+_HUNDREDTH: Final = 0.01  # unless the interval is narrower than this
+
+
+def title(cell: Cell, params: str) -> tuple[str, list[str]]:
+    """Name the cell: the scenario, and what else there is to say about it."""
+    sessions = f"{cell.sessions:,} session{'' if cell.sessions == 1 else 's'}"
+    return cell.scenario, [part for part in (cell.layer, sessions, params) if part]
+
+
+def sentence(run: Run, rows: Sequence[Row]) -> str:
+    """Say in plain words what the rows of one cell mean."""
+    baseline = run.header.plan.baseline
+    others = [row for row in rows if row.driver != baseline]
+    if not others:
+        return f"Only {baseline} was asked for: there is nothing to compare it with."
+    if all(row.verdict is Verdict.NOT_COMPARABLE for row in others):
+        return "The drivers did not return the same: nothing is compared (see below)."
+    if not any(row.driver == baseline and row.operations for row in rows):
+        return f"{baseline}, the baseline, was not measured here: nothing is compared with it."
+    if all(row.verdict is Verdict.UNDECIDED and row.ratio_low is None for row in others):
+        return f"Undecided after {_blocks(others)}: {_more_blocks(run)}."
+    return "; ".join(_clauses(run, others)) + "."
+
+
+def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
+    """Say something about each row: what is known first, what is not known last."""
+    baseline = run.header.plan.baseline
+    clauses: list[str] = []
+    for row in rows:
+        if row.verdict in (Verdict.FASTER, Verdict.SLOWER):
+            clauses.append(_difference(row, baseline, brief=bool(clauses)))
+    if ties := [row for row in rows if row.verdict is Verdict.TIE]:
+        verb = "ties" if len(ties) == 1 else "tie"
+        clauses.append(f"{_names(ties)} {verb} with {'it' if clauses else baseline} within {TIE_BAND:.0%}")
+    open_ = [row for row in rows if row.verdict is Verdict.UNDECIDED]
+    clauses += [_undecided(row) for row in open_ if row.ratio_low is not None]
+    if unknown := [row for row in open_ if row.ratio_low is None]:
+        clauses.append(f"{_names(unknown)} {_is(unknown)} undecided after {_blocks(unknown)} ({_more_blocks(run)})")
+    if different := [row for row in rows if row.verdict is Verdict.NOT_COMPARABLE]:
+        clauses.append(f"{_names(different)} {_is(different)} not comparable (see below)")
+    if failed := [row for row in rows if row.verdict is Verdict.FAILED]:
+        clauses.append(f"{_names(failed)} could not be measured (see below)")
+    return clauses
+
+
+def _difference(row: Row, baseline: str, *, brief: bool) -> str:
+    assert row.ratio is not None
+    assert row.ratio_low is not None
+    assert row.ratio_high is not None
+    if row.ratio >= _TWICE:
+        much = "times as much" if brief else f"times as much time per operation as {baseline}"
+        return f"{row.driver} needs {row.ratio:.1f} {much} ({row.ratio_low:.1f} to {row.ratio_high:.1f})"
+    kind = "less" if row.ratio < 1 else "more"
+    much = kind if brief else f"{kind} time per operation than {baseline}"
+    ends = sorted((abs(row.ratio_low - 1), abs(row.ratio_high - 1)))
+    digits = 0 if abs(row.ratio - 1) >= _TENTH and ends[1] - ends[0] >= _HUNDREDTH else 1
+    return f"{row.driver} needs {abs(row.ratio - 1):.{digits}%} {much} ({ends[0]:.{digits}%} to {ends[1]:.{digits}%})"
+
+
+def _undecided(row: Row) -> str:
+    assert row.ratio is not None
+    assert row.ratio_low is not None
+    assert row.ratio_high is not None
+    needed = blocks_for_verdict(row.blocks, row.ratio, (row.ratio_low, row.ratio_high))
+    ends = f"between {_change(row.ratio_low)} and {_change(row.ratio_high)}"
+    return f"{row.driver} is undecided after {_blocks([row])} ({ends}; about {needed} would tell)"
+
+
+def _change(ratio: float) -> str:
+    return f"{abs(ratio - 1):.1%} {'less' if ratio < 1 else 'more'}"
+
+
+def _more_blocks(run: Run) -> str:
+    needed = blocks_for_interval()
+    way = f"--blocks {needed} gives them" if run.header.plan.blocks else "a longer --budget gives them"
+    return f"an interval needs at least {needed}; {way}"
+
+
+def _blocks(rows: Sequence[Row]) -> str:
+    blocks = max(row.blocks for row in rows)
+    return f"{blocks} block{'' if blocks == 1 else 's'}"
+
+
+def _is(rows: Sequence[Row]) -> str:
+    return "is" if len(rows) == 1 else "are"
+
+
+def _names(rows: Sequence[Row]) -> str:
+    *first, last = [row.driver for row in rows]
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,108 @@
+"""The comparison on a terminal: per cell a title, a table and a sentence; below them the conditions."""
+
+import io
+from collections.abc import Sequence
+from typing import Final
+
+from rich.box import Box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from dbbench.compare import Row, groups
+from dbbench.plan import Cell
+from dbbench.records import Run, clean
+from dbbench.reports.columns import Column, columns
+from dbbench.reports.footer import footer
+from dbbench.reports.sentences import sentence, title
+from dbbench.statistics import Verdict
+
+WIDTH: Final = 80  # columns that a table may count on
+PROSE: Final = 100  # columns beyond which a sentence is hard to read
+_INDENT: Final = (0, 0, 0, 2)
+_ENDLESS: Final = 10_000
+_MAX_NAME: Final = 12  # characters of a driver's name that do not have to wrap
+
+_STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.FAILED: "red", Verdict.NOT_COMPARABLE: "red"}
+_RULED: Final = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # one line, under the headings
+_RULED_ASCII: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+_TO_ASCII: Final = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "..."})
+
+
+def report(run: Run, rows: Sequence[Row]) -> str:
+    """Render as plain text, 80 columns wide."""
+    text = io.StringIO()
+    render(run, rows, Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def render(run: Run, rows: Sequence[Row], console: Console, result: str = "") -> None:
+    """Print on the console, which decides on colours; `result` names the run's file."""
+    for cell, group in groups(run, rows):
+        _print_cell(run, cell, group, console)
+    _print_footer(footer(run, rows, result), console)
+
+
+def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], console: Console) -> None:
+    name, rest = title(cell, rows[0].params)
+    heading = [_text(name, console, "bold"), *(_text(f" · {part}", console, "dim") for part in rest)]
+    console.print(Text.assemble(*heading, overflow="fold"), width=_prose(console))
+
+    layout = columns(cell, rows, run.header.plan.baseline)
+    table = _table(layout, rows, console, gap=2)
+    if _width(table, console) > console.width:
+        table = _table(layout, rows, console, gap=1)
+    # Every number stays whole: names that are too long wrap in their column, a console that is too narrow wraps lines.
+    longest = max(len(row.driver) for row in rows)
+    width = max(console.width, _width(table, console) - max(0, longest - _MAX_NAME))
+    console.print(Padding(table, _INDENT, expand=False), width=width, crop=False, no_wrap=True, overflow="ignore")
+
+    console.print(Padding(_text(sentence(run, rows), console), _INDENT), width=_prose(console))
+    console.print()
+
+
+def _table(layout: Sequence[Column], rows: Sequence[Row], console: Console, gap: int) -> Table:
+    box = _RULED_ASCII if _ascii(console) else _RULED
+    table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap - 1))
+    for position, column in enumerate(layout):
+        heading = Text.assemble(_text(column.heading, console, "bold"), "\n", _text(column.unit, console, "dim"))
+        if position == 0:
+            table.add_column(heading, overflow="fold")
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for row, *values in zip(rows, *(column.values for column in layout), strict=True):
+        table.add_row(*(_text(value, console) for value in values), style=_STYLES.get(row.verdict, ""))
+    return table
+
+
+def _width(table: Table, console: Console) -> int:
+    """Measure the table with no name wrapped."""
+    return Measurement.get(console, console.options.update(width=_ENDLESS), table).maximum + _INDENT[-1]
+
+
+def _print_footer(facts: Sequence[tuple[str, str]], console: Console) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in facts:
+        style = "yellow" if label in ("problem", "different", "warning") else "dim"
+        grid.add_row(_text(label, console), _text(text, console, style))
+    console.print(grid, width=_prose(console))
+
+
+def _prose(console: Console) -> int:
+    return min(console.width, PROSE)
+
+
+def _ascii(console: Console) -> bool:
+    return not console.encoding.lower().startswith("utf")
+
+
+def _text(text: str, console: Console, style: str = "") -> Text:
+    """Make text that means itself: no markup, no control characters, nothing that the console cannot encode."""
+    safe = clean(text)
+    if _ascii(console):
+        safe = safe.translate(_TO_ASCII).encode(console.encoding, "replace").decode(console.encoding)
+    return Text(safe, style)

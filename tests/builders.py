@@ -1,0 +1,151 @@
+"""Small runs made of plain values, for the tests of everything that reads one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dbbench.histogram import Histogram
+from dbbench.plan import Arm, Cell, Layer, Placement, Plan, Pool
+from dbbench.records import SCHEMA, End, Header, Measurement, Problem, Run, Slice
+
+DRIVERS = ("psycopg", "asyncpg", "psycopg2")
+OPERATIONS = 40  # per slice
+
+
+def cell(
+    scenario: str = "point_reads",
+    layer: Layer = "orm",
+    sessions: int = 8,
+    params: Mapping[str, Any] | None = None,
+    rows: int | None = None,
+) -> Cell:
+    return Cell(scenario, layer, sessions, {"rows": 10_000} if params is None else dict(params), f"{scenario}.py", rows)
+
+
+def plan(
+    cells: Sequence[Cell] | None = None, arms: Sequence[str] = DRIVERS, *, rounds: int = 8, blocks: int | None = None
+) -> Plan:
+    return Plan(
+        arms=[Arm(name, name) for name in arms],
+        baseline=arms[0],
+        cells=[cell()] if cells is None else list(cells),
+        seed=7,
+        rounds=[rounds] * (1 if cells is None else len(cells)),
+        budget_s=None if blocks else 60.0,
+        blocks=blocks,
+        pool=Pool(),
+        placement=Placement("split", [0], [1]),
+    )
+
+
+def header(of: Plan | None = None) -> Header:
+    made = of or plan()
+    versions = {"psycopg": "3.3.9", "asyncpg": "0.32.0", "psycopg2": "2.9.13"}
+    return Header(
+        schema=SCHEMA,
+        id="3f9c2a",
+        started="2026-11-23T03:15:00Z",
+        dbbench="0.1.0",
+        plan=made,
+        environment={"python_version": "3.11.7 (64-bit)", "cpu_count": 2, "platform": "Linux-6.8-x86_64"},
+        server={"version": "PostgreSQL 18.4", "where": "embedded, Unix socket", "settings": {"fsync": "on"}},
+        drivers={arm.name: {arm.driver: versions.get(arm.driver, "1.0")} for arm in made.arms},
+    )
+
+
+def measurement(
+    arm: str,
+    mean_us: float,
+    *,
+    block: int = 0,
+    cell: int = 0,
+    rounds: int = 8,
+    errors: int = 0,
+    operations: int = OPERATIONS,
+) -> Measurement:
+    """One session's worth: every operation takes between 80% and 138% of the mean, in fixed steps."""
+    latencies = [
+        int(mean_us * 1000 * (0.8 + 0.4 * (step % 20) / 19 + (0.18 if step % 20 == 19 else 0)))
+        for step in range(rounds * operations)
+    ]
+    latency = Histogram()
+    latency.record_all(latencies)
+    return Measurement(
+        block=block,
+        cell=cell,
+        arm=arm,
+        slices=[
+            Slice(
+                position=round_ * 3,
+                round=round_,
+                operations=operations,
+                errors=errors,
+                # The machine drifts by 3% a round, for all arms alike: paired ratios must not see it.
+                elapsed_ns=int(operations * mean_us * 1000 * 1.03**round_),
+                cpu_ns=int(operations * mean_us * 600),
+            )
+            for round_ in range(rounds)
+        ],
+        latency=latency.counts,
+        max_ns=max(latencies, default=0),
+        sum_ns=sum(latencies),
+        worker={"pid": 4000 + block, "position": 0, "hash_seed": 11},
+    )
+
+
+def measurements(
+    means_us: Mapping[str, float], *, blocks: int = 12, cell: int = 0, noise: float = 0.01, errors: int = 0
+) -> list[Measurement]:
+    """All arms in one cell; from block to block each arm wobbles by up to `noise`, in a fixed pattern of its own."""
+    return [
+        measurement(
+            arm, mean * (1 + noise * ((block * (5 + 2 * index)) % 11 - 5) / 5), block=block, cell=cell, errors=errors
+        )
+        for block in range(blocks)
+        for index, (arm, mean) in enumerate(means_us.items())
+    ]
+
+
+def run(
+    of: Plan | None = None,
+    measured: Iterable[Measurement] | None = None,
+    problems: Sequence[Problem] = (),
+    end: End | None = End("complete", "2026-11-23T03:16:01Z", 58.2),  # noqa: B008 - frozen
+    warnings: Sequence[str] = (),
+) -> Run:
+    if measured is None:
+        measured = measurements({"psycopg": 360.0, "asyncpg": 212.0, "psycopg2": 362.0})
+    return Run(header(of), list(measured), list(problems), end, list(warnings))
+
+
+def many_sided_run() -> Run:
+    """Make a run with everything that reports must show: many units, errors, rows, ties, failures and problems."""
+    cells = [
+        cell(),
+        cell("bulk_inserts", "core", 1, {"rows": 10_000, "batch": 1000}, rows=1000),
+        cell("concurrent_sessions", "orm", 50, {}),
+        cell("reports|`x`", "raw", 8, {"like": "=1+1"}),
+    ]
+    slow = [
+        measurement(arm, mean, block=block, cell=1, rounds=3, operations=3, errors=errors)
+        for block in range(12)
+        for arm, mean, errors in (
+            ("psycopg", 23_400.0, 0),
+            ("asyncpg", 54_210.0 + block, 2),
+            ("psycopg2", 1_250_000.0, 0),
+        )
+    ]
+    return run(
+        plan(cells),
+        [
+            *measurements({"psycopg": 360.0, "asyncpg": 212.0, "psycopg2": 362.0}),
+            *slow,
+            *measurements({"psycopg": 12_300.0, "asyncpg": 12_700.0}, cell=2, noise=0.08),
+            *measurements({"psycopg": 98.3, "asyncpg": 61.0, "psycopg2": 80.0}, cell=3, blocks=4),
+        ],
+        [
+            Problem("operation", "raised ProgrammingError: concurrent_sessions.py:31", cell=2, arm="psycopg2"),
+            Problem("not comparable", "returned Decimal('1.0') where psycopg returned 1.0", cell=3, arm="psycopg2"),
+            Problem("errors", "6 of 114 operations failed: 40001 serialization_failure", cell=1, arm="asyncpg"),
+        ],
+        End("degraded", "2026-11-23T03:16:01Z", 58.2, "psycopg2 could not be measured everywhere"),
+    )
