@@ -1,8 +1,8 @@
 """The parent: starts workers, block by block, slice by slice, and gives records as they are measured.
 
-    set-up      schemas, prepare(); per cell and arm: equal results? how many operations make a slice?
-    block       one fresh worker per arm; cells in random order
-    cell        every arm opens its pool and warms up; rounds of one slice per arm in random order
+set-up      schemas, prepare(); per cell and arm: equal results? how many operations make a slice?
+block       one fresh worker per arm; cells in random order
+cell        every arm opens its pool and warms up; rounds of one slice per arm in random order
 """
 
 import math

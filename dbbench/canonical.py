@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import decimal
 import uuid
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 # A driver may give a subclass (asyncpg has its own UUID): what counts is what a caller can rely on.
@@ -22,7 +22,7 @@ def lines(value: Any, path: str = "result") -> Iterator[str]:
     elif isinstance(value, Mapping):
         for key in sorted(value, key=str):
             yield from lines(value[key], f"{path}[{key!r}]")
-    elif isinstance(value, Set):
+    elif isinstance(value, set | frozenset):
         yield f"{path}: set {sorted(map(_scalar, value))}"
     elif _is_sequence(value):
         yield f"{path}: {len(value)} values"

@@ -128,9 +128,7 @@ def _scenario(module: ModuleType, path: Path, shown: str) -> Scenario:
                 raise ScenarioError(f"{shown}:{_line(operation)}: {layer} must be an `async def`")
             operations[layer] = operation
     if not operations:
-        raise ScenarioError(
-            f"{shown}:1: no operation: define `async def orm(session, params, rng)`, `core` or `raw`"
-        )
+        raise ScenarioError(f"{shown}:1: no operation: define `async def orm(session, params, rng)`, `core` or `raw`")
     return Scenario(
         name=path.stem,
         path=path,

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Final, ParamSpec, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_args
 
 import typer
 
@@ -23,11 +23,9 @@ from dbbench import __version__
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from dbbench.run import Options
     from dbbench.server.address import Address
 
 _P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 app = typer.Typer(
     name="dbbench",
@@ -152,7 +150,7 @@ def _signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def _version(value: bool) -> None:
+def _print_version(value: bool) -> None:
     if value:
         print(f"dbbench {__version__}")
         raise typer.Exit
@@ -162,8 +160,8 @@ def _version(value: bool) -> None:
 @_ends_well
 def _main(
     context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     context.default_map = {"run": _configured()}
@@ -193,11 +191,17 @@ def run(
     driver: Annotated[
         list[str] | None,
         typer.Option(
-            "--driver", "-d", metavar="D", help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, "
-            "psycopg-sync. Default: the first three. The baseline is always measured too.", show_default=False,
+            "--driver",
+            "-d",
+            metavar="D",
+            help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, "
+            "psycopg-sync. Default: the first three. The baseline is always measured too.",
+            show_default=False,
         ),
     ] = None,
-    baseline: Annotated[str, typer.Option(metavar="D", help="The driver that the others are compared with.")] = "psycopg",
+    baseline: Annotated[
+        str, typer.Option(metavar="D", help="The driver that the others are compared with.")
+    ] = "psycopg",
     layer: Annotated[
         list[str] | None,
         typer.Option(
@@ -206,7 +210,9 @@ def run(
     ] = None,
     sessions: Annotated[
         str | None,
-        typer.Option(metavar="N,...", help="Concurrent sessions, like 1,15,50. Default: the scenario's own.", show_default=False),
+        typer.Option(
+            metavar="N,...", help="Concurrent sessions, like 1,15,50. Default: the scenario's own.", show_default=False
+        ),
     ] = None,
     url: Annotated[
         str | None,
@@ -217,11 +223,14 @@ def run(
         bool, typer.Option("--allow-production", help="Measure even a server that looks like production or is in use.")
     ] = False,
     tx_end: Annotated[
-        str, typer.Option(metavar="rollback|commit|autocommit", help="How a transaction ends that the operation left open.")
+        str,
+        typer.Option(metavar="rollback|commit|autocommit", help="How a transaction ends that the operation left open."),
     ] = "rollback",
     checkout: Annotated[
         str,
-        typer.Option(metavar="request|session", help="Check a connection out for every operation, or hold one per session."),
+        typer.Option(
+            metavar="request|session", help="Check a connection out for every operation, or hold one per session."
+        ),
     ] = "request",
     pool_size: Annotated[int, typer.Option(min=1, help="Connections that the pool keeps.")] = 5,
     max_overflow: Annotated[int, typer.Option(min=0, help="Connections that it opens beyond that.")] = 10,
@@ -231,23 +240,38 @@ def run(
         str | None,
         typer.Option(
             metavar="split|shared|free",
-            help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.", show_default=False,
+            help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.",
+            show_default=False,
         ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the scenarios (see: dbbench list scenarios).", show_default=False),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A parameter of the scenarios (see: dbbench list scenarios).",
+            show_default=False,
+        ),
     ] = None,
-    budget: Annotated[str, typer.Option(metavar="SECONDS", help="Time to measure, set-up apart; 90, 90s or 2m.")] = "60",
+    budget: Annotated[
+        str, typer.Option(metavar="SECONDS", help="Time to measure, set-up apart; 90, 90s or 2m.")
+    ] = "60",
     blocks: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Blocks to measure, instead of a budget.", show_default=False)
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Seed of all random choices. Default: drawn.", show_default=False)
+        int | None,
+        typer.Option(min=0, metavar="N", help="Seed of all random choices. Default: drawn.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Result file. Default: results/<UTC time>-<id>.jsonl.", show_default=False),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Result file. Default: results/<UTC time>-<id>.jsonl.",
+            show_default=False,
+        ),
     ] = None,
     format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
@@ -437,7 +461,9 @@ def export(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE",
+            "--output",
+            "-o",
+            metavar="FILE",
             help="File to write, default stdout; for pyperf also a folder, which gets a suite per driver.",
             show_default=False,
         ),
@@ -461,7 +487,9 @@ def export(
             _write(path, text)
 
 
-def _exports(run: Any, format_: ExportFormat, output: Path | None, driver: str | None) -> Iterator[tuple[Path | None, str]]:
+def _exports(
+    run: Any, format_: ExportFormat, output: Path | None, driver: str | None
+) -> Iterator[tuple[Path | None, str]]:
     """What goes where; None: stdout."""
     from dbbench.compare import rows
     from dbbench.reports import REPORTS

@@ -5,6 +5,7 @@ SQLAlchemy's engines are made as its users make them, with the same settings for
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -39,9 +40,7 @@ class Client:
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
             self._sessions = list(open_layer())
-            self.load: Load = (
-                Tasks(runner, self._sessions) if self._driver.is_async else Threads(self._sessions)
-            )
+            self.load: Load = Tasks(runner, self._sessions) if self._driver.is_async else Threads(self._sessions)
         except BaseException:
             self._close_connections()
             raise
@@ -114,10 +113,7 @@ class Client:
         from sqlalchemy.orm import sessionmaker
 
         make: Any = async_sessionmaker if self._driver.is_async else sessionmaker
-        if self._holds:
-            binds = self._held_connections()
-        else:
-            binds = iter([self._engine()] * self._cell.sessions)
+        binds = self._held_connections() if self._holds else iter([self._engine()] * self._cell.sessions)
         for bind in binds:
             maker = make(bind, expire_on_commit=False)
             yield self._requests.orm_request(maker, self._operation, self._cell.params, self._start.tx_end)
@@ -142,7 +138,7 @@ class Client:
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
-                self._closers.append(lambda db=db: pool.release(db))
+                self._closers.append(partial(pool.release, db))
                 yield self._requests.held_raw_request(db, *arguments)
         else:
             yield from [self._requests.raw_request(pool, *arguments)] * self._cell.sessions

@@ -61,7 +61,7 @@ class ServerLostError(DbbenchError):
     """The server went away while it was measured."""
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is not an error
+class Interrupted(KeyboardInterrupt):
     """A signal asked the program to end; a KeyboardInterrupt, so that nothing mistakes it for an error."""
 
     def __init__(self, signum: int) -> None:

@@ -3,7 +3,7 @@
 A message is four bytes of length (big-endian) and MessagePack. Passwords travel here and nowhere else.
 """
 
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -146,18 +146,18 @@ class Failed(Message, frozen=True):
 Reply = Started | Described | Done | Checked | Ran | Failed
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_REQUESTS: Final = msgspec.msgpack.Decoder(Request)
-_REPLIES: Final = msgspec.msgpack.Decoder(Reply)
+_REQUESTS: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
+_REPLIES: Final[msgspec.msgpack.Decoder[Reply]] = msgspec.msgpack.Decoder(Reply)
 
 
-def send(stream: BinaryIO, message: Message) -> None:
+def send(stream: IO[bytes], message: Message) -> None:
     """Write one message and flush."""
     body = _ENCODER.encode(message)
     stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
     stream.flush()
 
 
-def receive_request(stream: BinaryIO) -> Request | None:
+def receive_request(stream: IO[bytes]) -> Request | None:
     """Read one request; None at the end of the stream."""
     head = stream.read(LENGTH_BYTES)
     if len(head) < LENGTH_BYTES:

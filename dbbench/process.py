@@ -122,7 +122,5 @@ class Worker:
 
 def worker_environment(more: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without libpq's variables, which would change some drivers and not others."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _KEPT_PG
-    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _KEPT_PG}
     return {**environment, **more}

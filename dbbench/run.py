@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -80,6 +80,7 @@ def execute(options: Options, watch: Watcher) -> Outcome:
     run_id = records.new_id()
     with _output(options, started, run_id) as writer, _alone(watch):
         journal = _Journal(writer)
+        status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
             _measure(options, run_id, started, journal, watch)
             exit_code: int = journal.exit_code
@@ -145,9 +146,7 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
                 _blocks(session, described, journal, watch)
 
 
-def _blocks(
-    session: bench.Bench, described: Mapping[Path, Description], journal: _Journal, watch: Watcher
-) -> None:
+def _blocks(session: bench.Bench, described: Mapping[Path, Description], journal: _Journal, watch: Watcher) -> None:
     for problem in session.set_up(described):
         _report(problem, journal, watch)
     for record in session.blocks():
@@ -197,7 +196,7 @@ def _local(options: Options) -> bool:
 def _plan(options: Options, described: Mapping[Path, Description], place: Placement, watch: Watcher) -> Plan:
     """Cells of scenarios, layers and sessions, and everything else that the options say."""
     _check_params(options.params, described)
-    cells = []
+    cells: list[Cell] = []
     for path, scenario in described.items():
         layers = _layers(options.layers, scenario, watch)
         for layer in layers:

@@ -41,15 +41,15 @@ class _Sync(ast.NodeTransformer):
         self._filename = filename
         self._renames = renames
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802 - ast's naming
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         self.generic_visit(node)
         return ast.copy_location(ast.FunctionDef(**dict(ast.iter_fields(node))), node)
 
-    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:  # noqa: N802
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
         self.generic_visit(node)
         return ast.copy_location(ast.With(**dict(ast.iter_fields(node))), node)
 
-    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:  # noqa: N802
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
         self.generic_visit(node)
         return ast.copy_location(ast.For(**dict(ast.iter_fields(node))), node)
 
@@ -58,7 +58,7 @@ class _Sync(ast.NodeTransformer):
         node.is_async = 0
         return node
 
-    def visit_Await(self, node: ast.Await) -> ast.AST:  # noqa: N802
+    def visit_Await(self, node: ast.Await) -> ast.AST:
         self.generic_visit(node)
         match node.value:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="asyncio"), attr="sleep")) as call:
@@ -70,11 +70,15 @@ class _Sync(ast.NodeTransformer):
                 )
         return node.value
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_alias(self, node: ast.alias) -> ast.AST:
+        node.name = self._renames.get(node.name, node.name)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         node.id = self._renames.get(node.id, node.id)
         return node
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         node.attr = self._renames.get(node.attr, node.attr)
         return node

@@ -11,7 +11,6 @@ import hashlib
 import os
 import queue
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -41,7 +40,7 @@ def main() -> None:
     with os.fdopen(os.dup(0), "rb") as incoming, os.fdopen(os.dup(1), "wb") as outgoing:
         # What a scenario prints must not get between the messages.
         os.dup2(2, 1)
-        with open(os.devnull, "rb") as nothing:
+        with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         start = messages.receive_request(incoming)
         assert isinstance(start, messages.Start)
@@ -82,14 +81,14 @@ class Worker:
             return action()
         except DbbenchError as error:
             return messages.Failed(str(error), isinstance(error, ScenarioError))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a scenario may raise anything
+        except (Exception, SystemExit) as error:
             return messages.Failed(blame(error, self._shown), scenario=True)
 
     def started(self) -> messages.Started:
         """Import the driver and say what it is."""
         return messages.Started(self._driver.adapter().facts())
 
-    def handle(self, request: messages.Request) -> messages.Reply:  # noqa: PLR0911 - one for each request
+    def handle(self, request: messages.Request) -> messages.Reply:  # noqa: C901, PLR0911 - one case for each request
         """Do what a request says."""
         match request:
             case messages.RunSlice():
@@ -175,7 +174,7 @@ def _loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     if loop == "uvloop":
         import uvloop
 
-        return uvloop.new_event_loop  # type: ignore[no-any-return]
+        return uvloop.new_event_loop
     return None
 
 

@@ -46,7 +46,7 @@ async def orm(session: AsyncSession, params: Params, rng: Random) -> None:  # no
 
 async def core(connection: AsyncConnection, params: Params, rng: Random) -> None:  # noqa: ARG001
     """One INSERT with a list of rows."""
-    await connection.execute(insert(Patient.__table__), _batch(params))
+    await connection.execute(insert(Patient), _batch(params))
     await connection.commit()
 
 

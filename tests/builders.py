@@ -39,16 +39,23 @@ def plan(
 
 def header(of: Plan | None = None) -> Header:
     made = of or plan()
-    versions = {"psycopg": "3.3.9", "asyncpg": "0.32.0", "psycopg2": "2.9.13"}
     return Header(
         schema=SCHEMA,
         id="3f9c2a",
-        started="2026-11-23T03:15:00Z",
+        started="2026-11-23T03:15:00+00:00",
         dbbench="0.1.0",
         plan=made,
-        environment={"python_version": "3.11.7 (64-bit)", "cpu_count": 2, "platform": "Linux-6.8-x86_64"},
-        server={"version": "PostgreSQL 18.4", "where": "embedded, Unix socket", "settings": {"fsync": "on"}},
-        drivers={arm.name: {arm.driver: versions.get(arm.driver, "1.0")} for arm in made.arms},
+        environment={
+            "machine": {"python_version": "3.11.7 (64-bit)", "cpu_count": 2, "platform": "Linux-6.8-x86_64"},
+            "packages": {"psycopg": "3.3.9", "asyncpg": "0.32.0", "psycopg2-binary": "2.9.13", "sqlalchemy": "2.1.9"},
+        },
+        server={
+            "version": "PostgreSQL 18.4 on x86_64-pc-linux-gnu, compiled by gcc",
+            "transport": "unix socket",
+            "tls": False,
+            "settings": {"fsync": "on"},
+        },
+        drivers={arm.name: {"results": "binary" if arm.driver == "asyncpg" else "text"} for arm in made.arms},
     )
 
 
@@ -109,7 +116,7 @@ def run(
     of: Plan | None = None,
     measured: Iterable[Measurement] | None = None,
     problems: Sequence[Problem] = (),
-    end: End | None = End("complete", "2026-11-23T03:16:01Z", 58.2),  # noqa: B008 - frozen
+    end: End | None = End("complete", "2026-11-23T03:16:01+00:00", 58.2),  # noqa: B008 - frozen
     warnings: Sequence[str] = (),
 ) -> Run:
     if measured is None:
@@ -147,5 +154,5 @@ def many_sided_run() -> Run:
             Problem("not comparable", "returned Decimal('1.0') where psycopg returned 1.0", cell=3, arm="psycopg2"),
             Problem("errors", "6 of 114 operations failed: 40001 serialization_failure", cell=1, arm="asyncpg"),
         ],
-        End("degraded", "2026-11-23T03:16:01Z", 58.2, "psycopg2 could not be measured everywhere"),
+        End("degraded", "2026-11-23T03:16:01+00:00", 58.2, "psycopg2 could not be measured everywhere"),
     )

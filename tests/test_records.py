@@ -131,8 +131,8 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(tmp_path: Path) -> None
 
 
 def _write_until_full(path: Path) -> int:
-    import resource  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    import resource
+    import signal
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -218,6 +218,14 @@ def test_text_from_a_file_cannot_command_a_terminal(tmp_path: Path) -> None:
     assert run.header.plan.cells[0].params == {shown: [shown, {"deep": shown}]}
     assert run.header.environment == run.header.drivers["asyncpg"] == {shown: shown}
     assert run.header.server == {"version": shown}
+
+
+@pytest.mark.parametrize("written", [b"\x7f", b"\\u001b", b"\\n", b"\xc2\x9b", b"\xe2\x80\xae", b"\\u202e"])
+def test_a_control_character_is_cleaned_however_it_is_written(tmp_path: Path, written: bytes) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(lines(HEADER) + b'{"type":"problem","kind":"errors","message":"a' + written + b'b"}\n')
+
+    assert records.read(path).problems[0].message in ("ab", "a b")
 
 
 @given(st.text())

@@ -49,9 +49,15 @@ async def open_pool(
 
 
 async def _configure(connection: Any) -> None:
-    """JSON values as Python objects, as the other drivers give them; the set-up that asyncpg's documentation shows."""
-    for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
+    """JSON values as Python objects, as the other drivers give them; in binary format, which COPY needs, too."""
+    for name, version in (("json", b""), ("jsonb", b"\1")):
+        await connection.set_type_codec(
+            name,
+            schema="pg_catalog",
+            format="binary",
+            encoder=lambda value, version=version: version + json.dumps(value).encode(),
+            decoder=lambda data, start=len(version): json.loads(data[start:]),
+        )
 
 
 class Pool:
@@ -64,7 +70,10 @@ class Pool:
 
     async def acquire(self) -> "Db":
         """Check a connection out; TimeoutError when none comes back in time."""
-        return Db(await self._connections.acquire(timeout=self._timeout), self._tx_end)
+        try:
+            return Db(await self._connections.acquire(timeout=self._timeout), self._tx_end)
+        except TimeoutError:
+            raise TimeoutError(f"no connection within {self._timeout:g} s") from None  # asyncpg's own says nothing
 
     async def release(self, db: "Db") -> None:
         """Give the connection back."""

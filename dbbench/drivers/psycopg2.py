@@ -36,7 +36,7 @@ def facts() -> dict[str, str]:
 
 def open_pool(address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd) -> "Pool":
     """Open a ThreadedConnectionPool."""
-    psycopg2.extras.register_uuid()
+    psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
     psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
     connections = psycopg2.pool.ThreadedConnectionPool(
         keep,

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dbbench.compare import COLUMNS, Row, exported
 from dbbench.records import Run
@@ -12,11 +12,15 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def report(_run: Run, rows: Sequence[Row]) -> str:
     """Write the columns of `Row`; lines end in LF, which every reader takes and pipes like."""
+    lines = [COLUMNS, *([_field(value) for value in exported(row).values()] for row in rows)]
+    return "".join(map(_line, lines))
+
+
+def _line(fields: Iterable[str]) -> str:
+    # The csv module quotes what is in its line terminator: with LF alone, a CR in a name would end the line.
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_field(value) for value in exported(row).values()] for row in rows)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(fields)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _field(value: str | float | None) -> str:

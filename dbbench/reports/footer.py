@@ -1,10 +1,12 @@
 """Under which conditions the numbers hold, and what went wrong; the same in every report that people read."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 from dbbench.compare import Row
-from dbbench.plan import Plan
+from dbbench.drivers import DRIVERS
+from dbbench.plan import Arm, Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING
 
@@ -20,8 +22,8 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
     header = run.header
     plan = header.plan
     facts = [
-        ("server", ", ".join(str(header.server[key]) for key in ("version", "where") if header.server.get(key))),
-        ("drivers", ", ".join(_driver(run, arm.name) for arm in plan.arms)),
+        ("server", _server(header.server)),
+        ("drivers", ", ".join(_driver(run, arm) for arm in plan.arms)),
         ("placement", _placement(run)),
         ("settings", _settings(plan)),
         ("run", _run(run)),
@@ -44,10 +46,21 @@ def _settings(plan: Plan) -> str:
     return f"{pool}, checkout per {plan.checkout}, transactions end in {plan.tx_end}, loop {plan.loop}"
 
 
-def _driver(run: Run, arm: str) -> str:
-    """Name the arm with its version: the first of its facts that looks like one."""
-    version = next((fact for fact in run.header.drivers.get(arm, {}).values() if fact[:1].isdigit()), "")
-    return f"{arm} {version}".strip()
+def _server(facts: Mapping[str, Any]) -> str:
+    """Shorten what the server says of itself: PostgreSQL 18.4, unix socket."""
+    version = str(facts.get("version", "")).partition(" on ")[0]  # the rest names the compiler
+    return ", ".join(
+        part for part in (version, str(facts.get("transport", "")), "TLS" if facts.get("tls") else "") if part
+    )
+
+
+def _driver(run: Run, arm: Arm) -> str:
+    """Name the arm with the version of the first of its driver's packages that was installed."""
+    packages = run.header.environment.get("packages")
+    if not isinstance(packages, Mapping) or arm.driver not in DRIVERS:
+        return arm.name
+    versions = (packages[name] for name in DRIVERS[arm.driver].distributions if name in packages)
+    return f"{arm.name} {next(versions, '')}".strip()
 
 
 def _placement(run: Run) -> str:
@@ -77,10 +90,17 @@ def _cpus(cpus: Sequence[int]) -> str:
 def _run(run: Run) -> str:
     header, end = run.header, run.end
     blocks = len({measurement.block for measurement in run.measurements})
-    parts = [header.id, header.started, f"{blocks} block{'' if blocks == 1 else 's'}"]
+    parts = [header.id, _time(header.started), f"{blocks} block{'' if blocks == 1 else 's'}"]
     if end:
         parts.append(f"{end.measured_s:,.0f} s")
     return ", ".join([*parts, f"seed {header.plan.seed}", run.status])
+
+
+def _time(started: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return started
 
 
 def _label(problem: Problem) -> str:

@@ -107,22 +107,27 @@ def _driver(run: Run, driver: str) -> Metadata:
 
 
 def _labels(cells: Sequence[Cell]) -> list[str]:
-    """Name the cells; by their parameters, too, where one would otherwise be named like another."""
-    short = [f"{cell.scenario}[{cell.layer},sessions={cell.sessions}]" for cell in cells]
-    return [
-        name if short.count(name) == 1 else f"{name[:-1]},{params_text(cell).replace(' ', ',')}]"
-        for name, cell in zip(short, cells, strict=True)
-    ]
+    """Name the cells; by their parameters, too, where one would otherwise be named like another; or by their place."""
+    names = [f"{cell.scenario}[{cell.layer},sessions={cell.sessions}]" for cell in cells]
+    more = [params_text(cell).replace(" ", ",") for cell in cells]
+    names = [_distinct(names, index, detail) for index, detail in enumerate(more)]
+    return [_distinct(names, index, f"cell={index}") for index in range(len(cells))]
+
+
+def _distinct(names: Sequence[str], index: int, detail: str) -> str:
+    name = names[index]
+    return name if names.count(name) == 1 else f"{name[:-1]},{detail}]"
 
 
 def _environment(run: Run) -> Metadata:
     """Give what is known about the machine and the run, the same for all benchmarks."""
     header = run.header
-    known = {
+    machine = {
         key: value
-        for key, value in header.environment.items()
+        for key, value in _mapping(header.environment.get("machine")).items()
         if not any(word in key.lower() for word in _PRIVATE) and not key.startswith(_PYPERFS_OWN)
     }
+    packages = {f"{key}_version": value for key, value in _mapping(header.environment.get("packages")).items()}
     ours = {
         "date": _date(header.started),
         "dbbench_version": header.dbbench,
@@ -132,7 +137,11 @@ def _environment(run: Run) -> Metadata:
         "dbbench_tx_end": header.plan.tx_end,
         "postgresql_version": header.server.get("version"),
     }
-    return _accepted(known) | _accepted(ours)
+    return _accepted(machine) | _accepted(packages) | _accepted(ours)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _date(started: str) -> str:

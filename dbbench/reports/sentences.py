@@ -9,8 +9,8 @@ from dbbench.records import Run
 from dbbench.statistics import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
 
 _TWICE: Final = 2.0
-_TENTH: Final = 0.1  # from here on whole per cents will do,
-_HUNDREDTH: Final = 0.01  # unless the interval is narrower than this
+_TENTH: Final = 0.1  # a difference of this much is said in whole per cents,
+_HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
 
 
 def title(cell: Cell, params: str) -> tuple[str, list[str]]:
@@ -61,7 +61,9 @@ def _difference(row: Row, baseline: str, *, brief: bool) -> str:
     assert row.ratio_high is not None
     if row.ratio >= _TWICE:
         much = "times as much" if brief else f"times as much time per operation as {baseline}"
-        return f"{row.driver} needs {row.ratio:.1f} {much} ({row.ratio_low:.1f} to {row.ratio_high:.1f})"
+        digits = 1 if row.ratio_high - row.ratio_low >= _TENTH else 2
+        low, high = f"{row.ratio_low:.{digits}f}", f"{row.ratio_high:.{digits}f}"
+        return f"{row.driver} needs {row.ratio:.{digits}f} {much} ({low} to {high})"
     kind = "less" if row.ratio < 1 else "more"
     much = kind if brief else f"{kind} time per operation than {baseline}"
     ends = sorted((abs(row.ratio_low - 1), abs(row.ratio_high - 1)))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from rich.box import Box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
@@ -23,7 +24,7 @@ WIDTH: Final = 80  # columns that a table may count on
 PROSE: Final = 100  # columns beyond which a sentence is hard to read
 _INDENT: Final = (0, 0, 0, 2)
 _ENDLESS: Final = 10_000
-_MAX_NAME: Final = 12  # characters of a driver's name that do not have to wrap
+_MAX_NAME: Final = 12  # columns of a driver's name that never have to wrap
 
 _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.FAILED: "red", Verdict.NOT_COMPARABLE: "red"}
 _RULED: Final = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # one line, under the headings
@@ -54,13 +55,23 @@ def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], console: Console) -> 
     table = _table(layout, rows, console, gap=2)
     if _width(table, console) > console.width:
         table = _table(layout, rows, console, gap=1)
-    # Every number stays whole: names that are too long wrap in their column, a console that is too narrow wraps lines.
-    longest = max(len(row.driver) for row in rows)
-    width = max(console.width, _width(table, console) - max(0, longest - _MAX_NAME))
-    console.print(Padding(table, _INDENT, expand=False), width=width, crop=False, no_wrap=True, overflow="ignore")
+    longest = max(cell_len(row.driver) for row in rows)
+    least = _width(table, console) - max(0, longest - _MAX_NAME)
+    console.print(_AtLeast(Padding(table, _INDENT, expand=False), least), crop=False)
 
     console.print(Padding(_text(sentence(run, rows), console), _INDENT), width=_prose(console))
     console.print()
+
+
+class _AtLeast:
+    """Render in so many columns at least: a terminal that has fewer wraps the lines, and every number stays whole."""
+
+    def __init__(self, renderable: RenderableType, width: int) -> None:
+        self._renderable = renderable
+        self._width = width
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        return console.render(self._renderable, options.update(width=max(options.max_width, self._width)))
 
 
 def _table(layout: Sequence[Column], rows: Sequence[Row], console: Console, gap: int) -> Table:
@@ -68,10 +79,11 @@ def _table(layout: Sequence[Column], rows: Sequence[Row], console: Console, gap:
     table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap - 1))
     for position, column in enumerate(layout):
         heading = Text.assemble(_text(column.heading, console, "bold"), "\n", _text(column.unit, console, "dim"))
+        widest = max(cell_len(value) for value in (column.heading, column.unit, *column.values))
         if position == 0:
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, min_width=min(widest, _MAX_NAME), overflow="fold")
         else:
-            table.add_column(heading, justify="right", no_wrap=True)
+            table.add_column(heading, min_width=widest, justify="right", no_wrap=True)
     for row, *values in zip(rows, *(column.values for column in layout), strict=True):
         table.add_row(*(_text(value, console) for value in values), style=_STYLES.get(row.verdict, ""))
     return table

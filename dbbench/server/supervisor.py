@@ -112,7 +112,7 @@ class Watch:
 
 
 def pin(cpus: Sequence[int] | None) -> None:
-    """Confine this process, and so all that it starts, to some CPUs: the server's, so that it keeps off the client's."""
+    """Confine this process, and so all that it starts, to some CPUs; so it keeps off the client's CPU itself."""
     if cpus is not None and hasattr(os, "sched_setaffinity"):
         try:
             os.sched_setaffinity(0, cpus)
@@ -330,6 +330,8 @@ class Cluster:
                     self._child.wait(QUIT_PATIENCE_S)
             if self._child.poll() is None:
                 os.killpg(self._child.pid, signal.SIGKILL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._child.wait(CLEANUP_LIMIT_S)
         end_children()
         if self._child is not None and self._child.returncode == -signal.SIGKILL:
             self._shared_memory.remove()
@@ -479,7 +481,7 @@ def _libc() -> Any:
     """Open the C library on Linux; elsewhere, and in a Python without ctypes, we do without."""
     if sys.platform == "linux":
         with contextlib.suppress(ImportError, OSError):
-            import ctypes  # noqa: PLC0415 - some builds of Python lack it
+            import ctypes
 
             return ctypes.CDLL(None)
     return None
@@ -545,7 +547,7 @@ def main() -> None:
         pass
     except StartError as error:
         report(failed=str(error))
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it was
+    except Exception as error:
         report(failed=f"{type(error).__name__}: {error}".replace("\n", " "))
     finally:
         cluster.remove()

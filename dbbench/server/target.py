@@ -43,7 +43,7 @@ def parse_url(url: str, name: str) -> Address:
             password=str(parsed.password) if parsed.password else query.pop("password", ""),
             sslmode=query.pop("sslmode", ""),
         )
-    except Exception:  # noqa: BLE001 - make_url raises several kinds, with parts of the URL in their messages
+    except Exception:
         raise UsageError(f"{name} is not a valid URL; it looks like {example}") from None
     if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
         raise UsageError(f"{name} is not a valid URL; it looks like {example}")
@@ -51,7 +51,7 @@ def parse_url(url: str, name: str) -> Address:
         raise UsageError(f"{name}: sslmode must be one of {', '.join(_SSLMODES)}")
     if query:
         raise UsageError(
-            f"{name}: the parameter {sorted(query)[0]!r} does not mean the same to every driver; "
+            f"{name}: the parameter {min(query)!r} does not mean the same to every driver; "
             "leave it out (sslmode, host, port, user and password are understood)"
         )
     return address
@@ -145,7 +145,9 @@ class Target:
         rows = self._rows("SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s)", SETTINGS)
         settings = dict(rows)
         (version,) = self._row("SELECT version()")
-        transport = "unix socket" if self.address.is_socket else f"tcp, {'loopback' if self.address.is_local else 'network'}"
+        transport = (
+            "unix socket" if self.address.is_socket else f"tcp, {'loopback' if self.address.is_local else 'network'}"
+        )
         (ssl,) = self._row("SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)")
         return {"version": version, "transport": transport, "tls": ssl, "settings": settings}
 

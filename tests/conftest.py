@@ -1,0 +1,142 @@
+"""Fixtures that many tests share: real servers, and the program itself."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dbbench.messages import Start
+from dbbench.plan import Pool
+from dbbench.server.address import Address
+from dbbench.server.embedded import embedded_server
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PASSWORD = "s3cr3t c@nary/%?"
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Address]:
+    """One embedded server for all tests that do not care which it is."""
+    with embedded_server(cpus=None, max_connections=200) as embedded:
+        yield embedded.address
+
+
+@pytest.fixture
+def start(server: Address) -> Start:
+    """What a worker is told first."""
+    return Start("psycopg", server, "dbbench_test", Pool(), "request", "rollback", "asyncio", None)
+
+
+@pytest.fixture
+def schema(server: Address, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty schema."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+    arguments = {"host": server.host, "port": server.port, "dbname": server.database, "user": server.user}
+    with psycopg.connect(**arguments, autocommit=True) as connection:  # type: ignore[arg-type]
+        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[call-overload]
+        yield name
+        connection.execute(f"DROP SCHEMA {name} CASCADE")  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def dbbench(tmp_path: Path) -> Cli:
+    """Run the program in an empty directory and wait for it."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "dbbench.cli", *arguments],
+            cwd=cwd,
+            env={**os.environ, "COLUMNS": "80", **environment},
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+
+    return run
+
+
+def debian_postgres() -> Path | None:
+    """Where a PostgreSQL that is not ours has its programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+@pytest.fixture(scope="session")
+def foreign() -> Iterator[Address]:
+    """A server that dbbench did not start: Debian's PostgreSQL on a loopback port, with a password."""
+    programs = debian_postgres()
+    if programs is None:
+        if os.environ.get("DBBENCH_TEST_ALL"):
+            pytest.fail("no PostgreSQL besides the embedded one is installed, and DBBENCH_TEST_ALL is set")
+        pytest.skip("no PostgreSQL besides the embedded one is installed")
+    account: dict[str, object] = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="dbbench-foreign-", dir="/tmp") as folder:  # noqa: S108 - sockets need a short path
+        if account:
+            os.chown(folder, 65534, 65534)
+        data = f"{folder}/data"
+        secret = Path(folder, "password")
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "owner", "-A", "scram-sha-256", f"--pwfile={secret}", "-N"],
+            check=True, stdout=subprocess.DEVNULL, env=environment, cwd="/", **account,  # type: ignore[call-overload]
+        )  # fmt: skip
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        settings = ["fsync=off", "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+        process = subprocess.Popen(
+            [programs / "postgres", "-D", data, *(f"--{setting}" for setting in settings)],
+            stderr=subprocess.DEVNULL, env=environment, cwd="/", **account,  # type: ignore[call-overload]
+        )  # fmt: skip
+        address = Address("127.0.0.1", port, "postgres", "owner", PASSWORD)
+        try:
+            _wait_for(address)
+            yield address
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_for(address: Address) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            connect(address).close()
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def connect(address: Address) -> psycopg.Connection:
+    """A connection of the test's own."""
+    return psycopg.connect(
+        host=address.host, port=address.port, dbname=address.database, user=address.user,
+        password=address.password, autocommit=True,
+    )  # fmt: skip
+
+
+def url_of(address: Address, prefix: str = "postgresql") -> str:
+    """The address as a user writes it."""
+    from urllib.parse import quote
+
+    return (
+        f"{prefix}://{address.user}:{quote(address.password, safe='')}@{address.host}:{address.port}/{address.database}"
+    )

@@ -1,0 +1,214 @@
+"""Rows follow from records: units, ratios, verdicts, and what cannot be given."""
+
+import builders
+import msgspec
+import pytest
+from builders import cell, measurement, measurements, plan, run
+
+from dbbench.compare import COLUMNS, exported, groups, rows
+from dbbench.records import Measurement, Problem, Run, Slice
+from dbbench.statistics import Verdict
+
+DESIGNED = (
+    "scenario,layer,sessions,params,driver,placement,blocks,operations,errors,ops_per_second,mean_us,p50_us,p90_us,"
+    "p95_us,p99_us,p999_us,max_us,cpu_us_per_op,ratio,ratio_low,ratio_high,verdict"
+)
+
+
+def by_driver(of: Run) -> dict[str, Verdict]:
+    return {row.driver: row.verdict for row in rows(of)}
+
+
+def test_the_columns_are_the_designed_ones() -> None:
+    assert ",".join(COLUMNS) == DESIGNED
+
+
+def test_rows_come_by_cell_and_arm_in_the_order_of_the_plan() -> None:
+    found = rows(run(plan([cell("b"), cell("a", sessions=1), cell("a", sessions=50)])))
+
+    assert [(row.scenario, row.sessions, row.driver) for row in found] == [
+        (scenario, sessions, driver)
+        for scenario, sessions in (("b", 8), ("a", 1), ("a", 50))
+        for driver in ("psycopg", "asyncpg", "psycopg2")
+    ]
+
+
+def test_nanoseconds_become_microseconds_and_operations_per_second() -> None:
+    slices = [Slice(0, 0, 40, 1, 10_000_000, 4_000_000), Slice(1, 1, 60, 2, 40_000_000, 6_000_000)]
+    one = Measurement(0, 0, "psycopg", slices, {200: 100}, max_ns=200, sum_ns=20_000)
+
+    row = rows(run(plan(arms=["psycopg"]), [one]))[0]
+
+    assert (row.operations, row.errors, row.blocks) == (100, 3, 1)
+    assert row.ops_per_second == 2000
+    assert row.cpu_us_per_op == 100
+    assert row.mean_us == row.p50_us == row.max_us == 0.2
+    assert row.p99_us is None
+    assert (row.params, row.placement, row.layer) == ("rows=10000", "split", "orm")
+
+
+def test_a_percentile_is_never_above_the_maximum() -> None:
+    slices = [Slice(0, 0, 100, 0, 1_000_000, 0)]
+    one = Measurement(0, 0, "psycopg", slices, {12_800: 100}, max_ns=1, sum_ns=100)  # the bucket's midpoint is larger
+
+    row = rows(run(plan(arms=["psycopg"]), [one]))[0]
+
+    assert row.p50_us == row.max_us == 0.001
+
+
+def test_a_hundred_bulk_inserts_have_p95_and_no_p99() -> None:
+    row = rows(run(plan(arms=["psycopg"]), [measurement("psycopg", 20_000.0, rounds=10, operations=10)]))[0]
+
+    assert row.operations == 100
+    assert None not in (row.p50_us, row.p90_us, row.p95_us)
+    assert (row.p99_us, row.p999_us) == (None, None)
+
+
+def test_params_are_written_as_they_are_given() -> None:
+    assert rows(run(plan([cell(params={"rows": 10_000, "batch": 5})])))[0].params == "rows=10000 batch=5"
+
+
+def test_the_ratio_is_time_per_operation_relative_to_the_baseline() -> None:
+    base, fast, _ = rows(run(measured=measurements({"psycopg": 200.0, "asyncpg": 100.0}, noise=0)))
+
+    assert (base.ratio, base.ratio_low, base.ratio_high, base.verdict) == (1, None, None, "baseline")
+    assert fast.ratio == pytest.approx(0.5)
+    assert fast.ratio_low == pytest.approx(0.5)
+    assert fast.ratio_high == pytest.approx(0.5)
+    assert fast.verdict is Verdict.FASTER
+
+
+def test_blocks_are_paired_and_the_median_block_speaks() -> None:
+    # The machine is ten times slower in every other block; one block of asyncpg is an accident.
+    measured = [
+        measurement(arm, mean * (10 if block % 2 else 1) * (7 if arm == "asyncpg" and block == 3 else 1), block=block)
+        for block in range(9)
+        for arm, mean in (("psycopg", 200.0), ("asyncpg", 100.0))
+    ]
+    row = rows(run(measured=measured))[1]
+
+    assert row.ratio == pytest.approx(0.5)
+    assert row.verdict is Verdict.FASTER
+
+
+def test_each_verdict_is_reached() -> None:
+    means = {"base": 100.0, "quick": 60.0, "slow": 130.0, "same": 100.5, "unsure": 104.0, "dead": 1.0}
+    measured = [one for one in measurements(means) if one.arm != "dead"]
+    wobbling = [
+        measurement("unsure", 104.0 * (0.9 if block % 2 else 1.1), block=block) if one.arm == "unsure" else one
+        for one in measured
+        for block in [one.block]
+    ]
+
+    assert by_driver(run(plan(arms=list(means)), wobbling)) == {
+        "base": "baseline",
+        "quick": "faster",
+        "slow": "slower",
+        "same": "tie",
+        "unsure": "undecided",
+        "dead": "failed",
+    }
+
+
+def test_too_few_blocks_give_a_ratio_without_an_interval() -> None:
+    row = rows(run(measured=measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=5)))[1]
+
+    assert row.ratio == pytest.approx(0.5, rel=0.05)
+    assert (row.ratio_low, row.ratio_high, row.verdict) == (None, None, Verdict.UNDECIDED)
+
+
+def test_blocks_that_lack_the_baseline_are_not_compared() -> None:
+    measured = [
+        one
+        for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=8)
+        if not (one.arm == "psycopg" and one.block < 3)
+    ]
+    row = rows(run(measured=measured))[1]
+
+    assert row.blocks == 8
+    assert row.ratio_low is None  # 5 pairs are left
+
+
+def test_nothing_is_compared_with_a_baseline_that_was_not_measured() -> None:
+    base, other, _ = rows(run(measured=measurements({"asyncpg": 100.0})))
+
+    assert (base.verdict, base.ratio, base.operations) == (Verdict.FAILED, None, 0)
+    assert (other.verdict, other.ratio) == (Verdict.UNDECIDED, None)
+    assert other.ops_per_second is not None
+
+
+def test_an_arm_with_nothing_but_errors_failed() -> None:
+    measured = [*measurements({"psycopg": 200.0}), measurement("asyncpg", 100.0, operations=0, errors=4)]
+    row = rows(run(measured=measured))[1]
+
+    assert (row.verdict, row.operations, row.errors, row.blocks) == (Verdict.FAILED, 0, 32, 0)
+    assert (row.ops_per_second, row.mean_us, row.max_us, row.cpu_us_per_op) == (None, None, None, None)
+
+
+ALL_DIFFERENT = {"psycopg": "not comparable", "asyncpg": "not comparable", "psycopg2": "not comparable"}
+ONE_DIFFERENT = {"psycopg": "baseline", "asyncpg": "not comparable", "psycopg2": "tie"}
+NONE_DIFFERENT = {"psycopg": "baseline", "asyncpg": "faster", "psycopg2": "tie"}
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        (Problem("not comparable", "", cell=0, arm="asyncpg"), ONE_DIFFERENT),
+        (Problem("not comparable", "", scenario="point_reads", arm="asyncpg"), ONE_DIFFERENT),
+        (Problem("not comparable", "", cell=0), ALL_DIFFERENT),
+        (Problem("not comparable", ""), ALL_DIFFERENT),
+        (Problem("not comparable", "", cell=0, arm="psycopg"), ALL_DIFFERENT),
+        (Problem("not comparable", "", cell=1, arm="asyncpg"), NONE_DIFFERENT),
+        (Problem("not comparable", "", scenario="others", arm="asyncpg"), NONE_DIFFERENT),
+        (Problem("errors", "", cell=0, arm="asyncpg"), NONE_DIFFERENT),
+    ],
+)
+def test_what_is_not_comparable_has_no_ratio(problem: Problem, expected: dict[str, str]) -> None:
+    made = run(plan([cell(), cell("others")]), problems=[problem])
+    first = rows(made)[:3]
+
+    assert {row.driver: row.verdict for row in first} == expected
+    assert all(row.ratio is None for row in first if row.verdict == "not comparable")
+
+
+def test_slices_without_time_or_operations_do_not_break_the_ratio() -> None:
+    measured = [
+        msgspec.structs.replace(one, slices=[*one.slices, Slice(90, 90, 0, 3, 5, 5), Slice(91, 91, 3, 0, 0, 0)])
+        for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, noise=0)
+    ]
+
+    assert rows(run(measured=measured))[1].ratio == pytest.approx(0.5)
+
+
+def test_exported_numbers_have_as_many_digits_as_mean_something() -> None:
+    row = msgspec.structs.replace(
+        rows(run())[1], ratio=0.58888888, p50_us=1.23456789, ops_per_second=1 / 3, p99_us=None
+    )
+    values = exported(row)
+
+    assert tuple(values) == COLUMNS
+    assert (values["ratio"], values["p50_us"], values["ops_per_second"], values["p99_us"]) == (
+        0.5889,
+        1.235,
+        0.333,
+        None,
+    )
+
+
+def test_groups_are_the_cells_with_their_rows() -> None:
+    made = run(plan([cell(), cell(params={"rows": 5}), cell("bulk_inserts", rows=1000)]))
+    found = groups(made, rows(made))
+
+    assert [group_cell for group_cell, _ in found] == made.header.plan.cells
+    assert [[row.driver for row in group] for _, group in found] == [list(builders.DRIVERS)] * 3
+
+
+def test_groups_take_a_part_of_the_rows() -> None:
+    made = run(plan([cell(), cell("bulk_inserts", rows=1000)]))
+    part = [row for row in rows(made) if row.driver == "asyncpg" and row.scenario == "bulk_inserts"]
+
+    assert groups(made, part) == [(made.header.plan.cells[1], part)]
+
+
+def test_a_run_without_cells_has_no_rows() -> None:
+    assert rows(run(plan([]), [])) == []

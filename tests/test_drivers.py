@@ -1,0 +1,224 @@
+"""The drivers' raw adapters, on a real server: the same calls give the same values."""
+
+import asyncio
+import contextlib
+import datetime
+import decimal
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from dbbench.canonical import lines
+from dbbench.client import server_settings
+from dbbench.drivers import DRIVERS, Driver
+from dbbench.plan import Pool, TxEnd
+from dbbench.server.address import Address
+
+ROW = (
+    7,
+    uuid.UUID("12345678-1234-4234-8234-123456789abc"),
+    "Ada % $1 'x'",
+    datetime.date(1815, 12, 10),
+    {"ward": 3, "notes": ["a", None]},
+    decimal.Decimal("12.50"),
+    datetime.datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=datetime.UTC),
+)
+CREATE = "CREATE TABLE t (id int, u uuid, n text, b date, j jsonb, d numeric(8,2), z timestamptz)"
+COLUMNS = ("id", "u", "n", "b", "j", "d", "z")
+INSERT = "INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6, $7)"
+
+
+class Raw:
+    """A driver's pool for tests that are written once: `do` waits where waiting is needed."""
+
+    def __init__(self, driver: Driver, address: Address, schema: str, tx_end: TxEnd, pool: Pool) -> None:
+        self.driver = driver
+        self._runner = asyncio.Runner()
+        settings = server_settings("dbbench_test", schema)
+        self.pool = self.do(lambda: driver.adapter().open_pool(address, settings, pool, 1, tx_end))
+
+    def do(self, call: Callable[[], Any]) -> Any:
+        """Call, and wait for what it gives."""
+        if not self.driver.is_async:
+            return call()
+
+        async def awaited() -> Any:
+            result = call()
+            return await result if isinstance(result, Awaitable) else result
+
+        return self._runner.run(awaited())
+
+    @contextlib.contextmanager
+    def db(self) -> Iterator[Any]:
+        """A connection, as a request gets it."""
+        db = self.do(self.pool.acquire)
+        try:
+            yield db
+            self.do(db.end)
+        finally:
+            self.do(lambda: self.pool.release(db))
+
+    def close(self) -> None:
+        """Close everything."""
+        self.do(self.pool.close)
+        self._runner.close()
+
+
+Open = Callable[..., Raw]
+
+
+@pytest.fixture(params=list(DRIVERS))
+def driver(request: pytest.FixtureRequest) -> Driver:
+    return DRIVERS[request.param]
+
+
+@pytest.fixture
+def opened(driver: Driver, server: Address, schema: str) -> Iterator[Open]:
+    """Opens pools of the driver; they are closed at the end."""
+    raws: list[Raw] = []
+
+    def open_raw(tx_end: TxEnd = "rollback", pool: Pool = Pool()) -> Raw:  # noqa: B008 - frozen
+        raws.append(Raw(driver, server, schema, tx_end, pool))
+        return raws[-1]
+
+    yield open_raw
+    for raw in raws:
+        raw.close()
+
+
+@pytest.fixture
+def table(server: Address, schema: str) -> Iterator[psycopg.Connection]:
+    """An empty table, and a connection that sees what is committed."""
+    with psycopg.connect(
+        host=server.host, port=server.port, dbname=server.database, user=server.user,
+        options=f"-c search_path={schema}", autocommit=True,
+    ) as connection:  # fmt: skip
+        connection.execute(CREATE)  # type: ignore[call-overload]
+        yield connection
+
+
+def count(connection: psycopg.Connection) -> int:
+    (number,) = connection.execute("SELECT count(*) FROM t").fetchone() or (0,)
+    return int(number)
+
+
+def test_values_come_back_as_they_went_in(opened: Open, table: psycopg.Connection) -> None:
+    raw = opened("commit")
+    with raw.db() as db:
+        raw.do(lambda: db.execute(INSERT, *ROW))
+        one = raw.do(lambda: db.fetch_one("SELECT * FROM t WHERE id = $1", 7))
+        every = raw.do(lambda: db.fetch_all("SELECT * FROM t WHERE n LIKE 'Ada %' AND id = $1", 7))
+        none = raw.do(lambda: db.fetch_one("SELECT * FROM t WHERE id = $1", 8))
+
+    assert list(lines(one)) == list(lines(ROW))
+    assert list(lines(every)) == list(lines([ROW]))
+    assert none is None
+    assert count(table) == 1
+
+
+@pytest.mark.parametrize("way", ["execute_many", "copy_in"])
+def test_many_rows_arrive(opened: Open, table: psycopg.Connection, way: str) -> None:
+    rows = [(number, *ROW[1:]) for number in range(250)]
+    raw = opened("commit")
+    with raw.db() as db:
+        if way == "execute_many":
+            raw.do(lambda: db.execute_many(INSERT, rows))
+        else:
+            raw.do(lambda: db.copy_in("t", COLUMNS, rows))
+
+    found = table.execute("SELECT count(*), sum(id), min(n), min(d), min(j->>'ward') FROM t").fetchone()
+    assert found == (250, sum(range(250)), ROW[2], ROW[5], "3")
+
+
+@pytest.mark.parametrize(("tx_end", "kept"), [("rollback", 0), ("commit", 1), ("autocommit", 1)])
+def test_the_transaction_ends_as_asked(opened: Open, table: psycopg.Connection, tx_end: TxEnd, kept: int) -> None:
+    raw = opened(tx_end)
+    for _ in range(2):  # the connection must come back in order
+        with raw.db() as db:
+            raw.do(lambda: db.execute(INSERT, *ROW))  # noqa: B023
+            state = raw.do(lambda: db.fetch_one("SELECT now() = statement_timestamp() AND count(*) > 0 FROM t"))  # noqa: B023
+            assert count(table) == (kept if tx_end == "autocommit" else 0)
+        assert state is not None
+        assert count(table) == kept
+        table.execute("TRUNCATE t")
+
+
+@pytest.mark.parametrize("tx_end", ["rollback", "commit", "autocommit"])
+def test_an_explicit_transaction_commits_or_rolls_back_by_itself(
+    opened: Open, table: psycopg.Connection, tx_end: TxEnd
+) -> None:
+    raw = opened(tx_end)
+    insert = (INSERT, *ROW)
+
+    def work(db: Any, *, fail: bool) -> Any:
+        if not raw.driver.is_async:
+            with db.transaction():
+                db.execute(*insert)
+                db.execute(*insert)
+                if fail:
+                    raise LookupError
+            return None
+
+        async def awaited() -> None:
+            async with db.transaction():
+                await db.execute(*insert)
+                await db.execute(*insert)
+                if fail:
+                    raise LookupError
+
+        return awaited()
+
+    with raw.db() as db:
+        raw.do(lambda: work(db, fail=False))
+    assert count(table) == 2
+    with raw.db() as db, pytest.raises(LookupError):
+        raw.do(lambda: work(db, fail=True))
+    assert count(table) == 2
+
+
+def test_after_an_error_the_connection_can_be_used_again(opened: Open, table: psycopg.Connection) -> None:
+    raw = opened("commit", Pool(size=1, max_overflow=0))
+    with pytest.raises(Exception, match="nowhere"), raw.db() as db:
+        raw.do(lambda: db.execute("SELECT * FROM nowhere"))
+    with raw.db() as db:
+        raw.do(lambda: db.execute(INSERT, *ROW))
+    assert count(table) == 1
+
+
+def test_the_pool_gives_up_in_time(opened: Open) -> None:
+    raw = opened("rollback", Pool(size=1, max_overflow=1, timeout=0.2))
+    with raw.db() as first, raw.db() as second:
+        assert first.connection is not second.connection
+        with pytest.raises(Exception, match=r"(?i)connection") as caught, raw.db():
+            pass
+        assert type(caught.value).__name__ in {"TimeoutError", "PoolTimeout", "PoolError"}
+
+
+def test_the_sync_pools_wait_until_another_thread_gives_back(opened: Open, driver: Driver) -> None:
+    if driver.is_async:
+        pytest.skip("tasks wait by design of their pools")
+    raw = opened("rollback", Pool(size=1, max_overflow=0, timeout=20))
+    held = raw.pool.acquire()
+    release = threading.Timer(0.05, raw.pool.release, [held])
+    release.start()
+    with raw.db() as db:
+        assert db.connection is held.connection
+    release.join()
+
+
+def test_it_says_what_it_is(driver: Driver) -> None:
+    facts = driver.adapter().facts()
+    assert {"prepared statements", "results", "raw pool", "on release"} <= set(facts)
+
+
+def test_passwords_and_tls_reach_the_driver(driver: Driver) -> None:
+    address = Address("db.example", 5433, "d", "u", "secret", "require")
+    arguments = driver.adapter().connect_arguments(address, server_settings("app", "s"))
+
+    assert arguments["password"] == "secret"
+    assert arguments.get("sslmode", arguments.get("ssl")) == "require"
+    assert "secret" not in repr(address) + str(address)
