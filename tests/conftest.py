@@ -91,7 +91,7 @@ def foreign() -> Iterator[Address]:
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-        subprocess.run(
+        subprocess.run(  # with LC_ALL=C its encoding is SQL_ASCII, the hardest case there is
             [programs / "initdb", "-D", data, "-U", "owner", "-A", "scram-sha-256", f"--pwfile={secret}", "-N"],
             check=True, stdout=subprocess.DEVNULL, env=environment, cwd="/", **account,  # type: ignore[call-overload]
         )  # fmt: skip

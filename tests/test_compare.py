@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from builders import cell, measurement, measurements, plan, run
 
-from dbbench.compare import COLUMNS, exported, groups, rows
+from dbbench.compare import COLUMNS, exported, groups, rows, time_per_operation
 from dbbench.records import Measurement, Problem, Run, Slice
 from dbbench.statistics import Verdict
 
@@ -169,6 +169,23 @@ def test_what_is_not_comparable_has_no_ratio(problem: Problem, expected: dict[st
 
     assert {row.driver: row.verdict for row in first} == expected
     assert all(row.ratio is None for row in first if row.verdict == "not comparable")
+
+
+def test_the_maximum_and_the_mean_are_those_of_all_blocks() -> None:
+    slices = [Slice(0, 0, 1, 0, 1_000_000, 0)]
+    blocks = [
+        Measurement(block, 0, "psycopg", slices, {1: 1}, ns, ns) for block, ns in enumerate([3_000, 9_000, 6_000])
+    ]
+
+    row = rows(run(plan(arms=["psycopg"]), blocks))[0]
+
+    assert (row.max_us, row.mean_us, row.blocks) == (9, 6, 3)
+
+
+def test_rounds_without_time_or_operations_have_no_time_per_operation() -> None:
+    slices = [Slice(0, 0, 4, 0, 100, 0), Slice(1, 1, 0, 3, 5, 5), Slice(2, 2, 3, 0, 0, 0)]
+
+    assert time_per_operation(Measurement(0, 0, "psycopg", slices, {}, 0, 0)) == {0: 25}
 
 
 def test_slices_without_time_or_operations_do_not_break_the_ratio() -> None:

@@ -127,7 +127,7 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(tmp_path: Path) -> None
     assert os.waitstatus_to_exitcode(status) == ExitCode.DEGRADED
     run = records.read(tmp_path / "run.jsonl")
     assert run.measurements
-    assert run.end == END
+    assert (run.end, run.warnings) == (END, [])
 
 
 def _write_until_full(path: Path) -> int:

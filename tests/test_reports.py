@@ -210,6 +210,17 @@ def test_the_tables_are_the_same_in_a_wide_terminal() -> None:
     assert narrow[:4] == wide[:4]
 
 
+def test_columns_move_together_before_a_name_has_to_wrap() -> None:
+    made = run(
+        plan([cell(rows=1000)], ["psycopg", "psycopg-sync"]),
+        measurements({"psycopg": 1_012.0, "psycopg-sync": 20_240.0}, errors=12),
+    )
+    shown = printed(made, 80)
+
+    assert "psycopg-sync" in shown
+    assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
 def test_a_narrow_terminal_wraps_lines_and_loses_no_number() -> None:
     shown = printed(many_sided_run(), 40)
 
@@ -268,7 +279,7 @@ def test_the_footer_names_the_conditions_and_the_file() -> None:
         "PostgreSQL 18.4, unix socket",
         "psycopg 3.3.9, asyncpg 0.32.0, psycopg2 2.9.13",
         "split: client on CPU 0, server on CPU 1",
-        "pool 5+10, checkout per request, transactions end in rollback, loop asyncio",
+        "pool 5+10, checkout per request, tx-end rollback, loop asyncio",
         "3f9c2a, 2026-11-23 03:15 UTC, 12 blocks, 58 s, seed 7, degraded",
         "results/x.jsonl",
         "closed loop",

@@ -101,6 +101,7 @@ def test_the_interval_contains_the_median_of_its_values(values: list[float]) -> 
         ((0.98, 1.02), Verdict.TIE),
         ((1.01, 1.02), Verdict.TIE),
         ((0.95, 0.99), Verdict.FASTER),
+        ((0.9702, 0.99), Verdict.FASTER),  # the band ends at 1 / 1.03, not at 0.97
         ((0.95, 1.01), Verdict.UNDECIDED),
         ((0.90, 1.20), Verdict.UNDECIDED),
         (None, Verdict.UNDECIDED),

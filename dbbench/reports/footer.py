@@ -13,7 +13,7 @@ from dbbench.reports.columns import NOTHING
 MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
 MAX_MESSAGE: Final = 400  # characters
 
-CLOSED_LOOP: Final = "closed loop: a session waits for its answer before it asks again, so p95 and p99 are optimistic"
+CLOSED_LOOP: Final = "closed loop: sessions wait for answers, so p95 and p99 are optimistic"
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
@@ -43,7 +43,7 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
 
 def _settings(plan: Plan) -> str:
     pool = f"pool {plan.pool.size}+{plan.pool.max_overflow}"
-    return f"{pool}, checkout per {plan.checkout}, transactions end in {plan.tx_end}, loop {plan.loop}"
+    return f"{pool}, checkout per {plan.checkout}, tx-end {plan.tx_end}, loop {plan.loop}"
 
 
 def _server(facts: Mapping[str, Any]) -> str:

@@ -288,11 +288,11 @@ class Cluster:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of our children become ours, so remove() finds them
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of our children become ours, so reap_children() finds them
         self._directory: Path | None = None
         self._log: IO[bytes] | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        self._is_server = False
+        self._end_signal = signal.SIGKILL
         self._shared_memory = SharedMemory()
         self._account: Account | None = None
 
@@ -323,18 +323,14 @@ class Cluster:
 
     def remove(self) -> None:
         """End every process and remove the directory; what is left behind must be nothing."""
-        if self._child is not None and self._child.poll() is None:
-            if self._is_server:
-                self._child.send_signal(signal.SIGQUIT)  # "immediate": the postmaster ends its backends, saves nothing
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._child.wait(QUIT_PATIENCE_S)
-            if self._child.poll() is None:
-                os.killpg(self._child.pid, signal.SIGKILL)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._child.wait(CLEANUP_LIMIT_S)
-        end_children()
-        if self._child is not None and self._child.returncode == -signal.SIGKILL:
-            self._shared_memory.remove()
+        child = self._child
+        if child is not None and child.poll() is None:
+            child.send_signal(self._end_signal)
+            reap_children(QUIT_PATIENCE_S)
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+        reap_children(CLEANUP_LIMIT_S, kill=True)
+        self._shared_memory.remove()
         if self._directory is not None:
             remove_tree(self._directory)
 
@@ -346,6 +342,7 @@ class Cluster:
     def _initdb(self, binaries: Binaries, user: str, deadline: float) -> None:
         """Make the data directory."""
         self._run(
+            signal.SIGKILL,  # the servers that it runs end by themselves when their input ends, and leave nothing
             binaries.initdb,
             f"--pgdata={self._data}",
             f"--username={user}",
@@ -363,17 +360,15 @@ class Cluster:
         """Create the database without a connection: no driver is needed here, and nothing has to be retried."""
         options = ("-c", "fsync=off", "-c", "exit_on_error=on")
         statement = f"CREATE DATABASE {database}\n".encode()
-        self._run(
-            binaries.postgres, "--single", "-D", self._data, *options, "postgres", deadline=deadline, text=statement
-        )
+        command = (binaries.postgres, "--single", "-D", self._data, *options, "postgres")
+        self._run(signal.SIGTERM, *command, deadline=deadline, text=statement)
 
     def _start_server(self, binaries: Binaries, settings: dict[str, str], deadline: float) -> None:
         """Start the postmaster and wait until it accepts connections."""
-        # SIGQUIT, not SIGKILL, should we be killed: the postmaster then ends even its busy backends.
         where = {"unix_socket_directories": f'"{self._directory}"', "port": str(PORT), "listen_addresses": ""}
         options = [text for name, value in {**settings, **where}.items() for text in ("-c", f"{name}={value}")]
-        self._is_server = True
-        child = self._spawn((binaries.postgres, "-D", self._data, *options), signal.SIGQUIT)
+        # SIGQUIT is an "immediate" shutdown: the postmaster ends even busy backends, and saves nothing.
+        child = self._spawn(signal.SIGQUIT, (binaries.postgres, "-D", self._data, *options))
         while not self._accepts_connections():
             if child.poll() is not None:
                 raise StartError(f"the server did not start: {self._last_words()}")
@@ -390,9 +385,9 @@ class Cluster:
             return False
         return len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004 - LOCK_FILE_LINE_PM_STATUS is 8
 
-    def _run(self, *command: str, deadline: float, text: bytes = b"") -> None:
+    def _run(self, end_signal: signal.Signals, *command: str, deadline: float, text: bytes = b"") -> None:
         """Run a program to its end."""
-        child = self._spawn(command, signal.SIGKILL, text)
+        child = self._spawn(end_signal, command, text)
         program = Path(command[0]).name
         try:
             status = self._watch.wait_for(child, deadline)
@@ -401,15 +396,13 @@ class Cluster:
         if status != 0:
             raise StartError(f"{program} failed: {self._last_words()}")
 
-    def _spawn(
-        self, command: Sequence[str], death_signal: signal.Signals, text: bytes = b""
-    ) -> subprocess.Popen[bytes]:
-        """Start a child that ends when we do, in an environment of our making."""
+    def _spawn(self, end_signal: signal.Signals, command: Sequence[str], text: bytes = b"") -> subprocess.Popen[bytes]:
+        """Start a child, in an environment of our making, that gets `end_signal` when it is to end or when we have."""
         supervisor = os.getpid()
 
         def follow_supervisor() -> None:
             # CPython calls this after it has changed the uid, which would have cleared the death signal.
-            prctl(PR_SET_PDEATHSIG, death_signal)
+            prctl(PR_SET_PDEATHSIG, end_signal)
             if os.getppid() != supervisor:
                 os._exit(1)
 
@@ -429,7 +422,7 @@ class Cluster:
             extra_groups=None if account is None else [],
             preexec_fn=follow_supervisor,  # noqa: PLW1509 - this process has one thread
         )
-        self._child = child
+        self._child, self._end_signal = child, end_signal
         assert child.stdin is not None
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
             pipe.write(text)
@@ -496,13 +489,13 @@ def prctl(option: int, value: int) -> None:
         LIBC.prctl(option, value, 0, 0, 0)
 
 
-def end_children() -> None:
-    """Kill and reap children until there are none: as a subreaper we also inherit those of a killed postmaster."""
-    deadline = time.monotonic() + CLEANUP_LIMIT_S
+def reap_children(seconds: float, *, kill: bool = False) -> None:
+    """Wait until no child is left; as a subreaper we also have the children of those who have ended."""
+    deadline = time.monotonic() + seconds
     with contextlib.suppress(ChildProcessError):
         while time.monotonic() < deadline:
             if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                for pid in children_of(os.getpid()):
+                for pid in children_of(os.getpid()) if kill else ():
                     os.kill(pid, signal.SIGKILL)  # not yet reaped, so the number still means this process
                 time.sleep(0.002)
 

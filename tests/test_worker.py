@@ -1,0 +1,208 @@
+"""Workers: real processes on a real server."""
+
+import os
+import signal
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from dbbench import catalog, messages
+from dbbench.drivers import DRIVERS
+from dbbench.messages import Checked, Close, Described, Done, Open, Ran, RunSlice, Start, Started
+from dbbench.plan import Cell, Layer
+from dbbench.process import Worker, WorkerFailedError, WorkerLostError
+
+PATIENCE_S = 60.0
+LIMIT_NS = 10**10
+
+
+def ready(start: Start, **changes: Any) -> Worker:
+    """A worker that has started."""
+    worker = Worker(start.driver, msgspec.structs.replace(start, **changes))
+    worker.reply(Started, PATIENCE_S)
+    return worker
+
+
+def cell(path: Path, layer: Layer = "raw", sessions: int = 1, **params: Any) -> Cell:
+    return Cell(path.stem, layer, sessions, params, str(path))
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import os, sys, time, asyncio\n"
+        "async def raw(db, params, rng):\n"
+        "    print('scenarios may print')\n"
+        "    what = params.get('what')\n"
+        "    if what == 'die': os._exit(3)\n"
+        "    if what == 'exit': sys.exit('bye')\n"
+        "    if what == 'raise': raise LookupError('no such thing')\n"
+        "    if what == 'sleep': await db.execute('SELECT pg_sleep(600)')\n"
+        "    return await db.fetch_one('SELECT $1::int', rng.randint(1, 5))\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("checkout", ["request", "session"])
+@pytest.mark.parametrize("tx_end", ["rollback", "commit", "autocommit"])
+@pytest.mark.parametrize("layer", ["orm", "core", "raw"])
+@pytest.mark.parametrize("driver", list(DRIVERS))
+def test_every_driver_reads_points_at_every_layer(
+    start: Start, schema: str, driver: str, layer: Layer, tx_end: str, checkout: str
+) -> None:
+    path = catalog.builtin()["point_reads"]
+    params = {"rows": 20, "document_bytes": 10}
+    with ready(start, driver="psycopg-sync") as steward:
+        steward.ask(messages.Prepare(str(path), schema, params), Done, PATIENCE_S)
+    with ready(start, driver=driver, tx_end=tx_end, checkout=checkout) as worker:
+        worker.ask(Open(cell(path, layer, 3, **params), schema), Done, PATIENCE_S)
+        checked = worker.ask(messages.Check(["1", "2"]), Checked, PATIENCE_S)
+        ran = worker.ask(RunSlice(30, "s", LIMIT_NS), Ran, PATIENCE_S)
+        worker.ask(Close(), Done, PATIENCE_S)
+
+    assert sum("external_id: UUID" in line or "[1]: UUID" in line for line in checked.lines) == 2
+    assert (len(array("q", ran.latencies)), ran.failed, ran.errors) == (30, 0, [])
+    assert 0 < ran.cpu_ns
+    assert 0 < ran.elapsed_ns
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg2"])
+def test_an_operation_that_raises_is_counted_with_its_line(
+    start: Start, schema: str, scenario: Path, driver: str
+) -> None:
+    with ready(start, driver=driver) as worker:
+        worker.ask(Open(cell(scenario, what="raise"), schema), Done, PATIENCE_S)
+        ran = worker.ask(RunSlice(7, "s", LIMIT_NS), Ran, PATIENCE_S)
+        with pytest.raises(WorkerFailedError, match=r"mine\.py:7: LookupError: no such thing"):
+            worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
+
+    assert (ran.failed, ran.latencies) == (7, b"")
+    assert [message.partition("mine.py")[2] for message in ran.errors] == [":7: LookupError: no such thing"]
+
+
+def test_a_worker_that_dies_is_named(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario, what="die"), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerLostError, match=r"the worker of psycopg ended \(exit status 3\)"):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
+
+
+def test_sys_exit_in_a_scenario_is_an_error_of_the_scenario(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario, what="exit"), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerFailedError, match=r"mine\.py:6: SystemExit: bye"):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg2"])
+def test_a_worker_that_hangs_is_given_up_and_gone(start: Start, schema: str, scenario: Path, driver: str) -> None:
+    with ready(start, driver=driver) as worker:
+        worker.ask(Open(cell(scenario, what="sleep"), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerLostError, match="gave no answer in time"):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, 0.5)
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker.pid, 0)
+
+
+def test_a_worker_ends_when_its_pipe_does_even_in_an_operation(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario, what="sleep"), schema), Done, PATIENCE_S)
+        worker.ask_later(RunSlice(1, "s", LIMIT_NS))
+        time.sleep(0.2)
+        assert worker._process.stdin is not None
+        worker._process.stdin.close()
+        assert worker._process.wait(timeout=5) == 0
+
+
+def test_a_ctrl_c_is_the_parents_business(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start) as worker:
+        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, signal.SIGHUP)
+        worker.ask(Open(cell(scenario), schema), Done, PATIENCE_S)
+
+
+def test_an_awaited_helper_of_another_module_is_explained_to_sync_drivers(
+    start: Start, schema: str, tmp_path: Path
+) -> None:
+    (tmp_path / "helper_of_mine.py").write_text("async def read(db): return await db.fetch_one('SELECT 1')\n")
+    path = tmp_path / "mine.py"
+    path.write_text("import helper_of_mine\nasync def raw(db, params, rng): return await helper_of_mine.read(db)\n")
+    with ready(start, driver="psycopg2") as worker:
+        worker.ask(Open(cell(path), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerFailedError, match="what it awaits must be in this file too"):
+            worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
+
+
+def test_a_scenario_says_what_it_is(start: Start) -> None:
+    path = catalog.builtin()["bulk_inserts"]
+    with ready(start, driver="psycopg-sync") as steward:
+        described = steward.ask(messages.Describe(str(path), {"batch": "5"}), Described, PATIENCE_S).scenario
+
+    assert (described.name, described.rows, described.has_reset) == ("bulk_inserts", 5, True)
+    assert described.params == {"batch": 5, "document_bytes": 200}
+    assert described.layers == ["orm", "core", "raw"]
+
+
+def test_a_worker_is_pinned_with_all_its_threads(start: Start, schema: str, scenario: Path) -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this platform cannot pin")
+    cpu = max(os.sched_getaffinity(0))
+    with ready(start, driver="psycopg2", cpus=[cpu]) as worker:
+        worker.ask(Open(cell(scenario, sessions=3), schema), Done, PATIENCE_S)
+        worker.ask(RunSlice(3, "s", LIMIT_NS), Ran, PATIENCE_S)
+        threads = list(Path(f"/proc/{worker.pid}/task").iterdir())
+        allowed = {os.sched_getaffinity(int(thread.name)) == {cpu} for thread in threads}
+
+    assert len(threads) >= 5
+    assert allowed == {True}
+
+
+def test_a_parked_worker_uses_no_cpu(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start, driver="asyncpg") as worker:
+        worker.ask(Open(cell(scenario, sessions=5), schema), Done, PATIENCE_S)
+        worker.ask(RunSlice(50, "s", LIMIT_NS), Ran, PATIENCE_S)
+        before = cpu_ticks(worker.pid)
+        time.sleep(0.5)
+        assert cpu_ticks(worker.pid) - before <= 1
+
+
+def cpu_ticks(pid: int) -> int:
+    """User and system time of a process in clock ticks of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_prepare_reset_and_fingerprint_work_in_the_schema(start: Start, schema: str) -> None:
+    path = str(catalog.builtin()["bulk_inserts"])
+    params = {"batch": 5, "document_bytes": 10}
+    with ready(start, driver="psycopg-sync") as steward, ready(start, driver="asyncpg") as worker:
+        steward.ask(messages.Prepare(path, schema, params), Done, PATIENCE_S)
+        empty = steward.ask(messages.Fingerprint(schema), Checked, PATIENCE_S)
+        worker.ask(Open(cell(Path(path), "orm", **params), schema), Done, PATIENCE_S)
+        worker.ask(RunSlice(2, "s", LIMIT_NS), Ran, PATIENCE_S)
+        full = steward.ask(messages.Fingerprint(schema), Checked, PATIENCE_S)
+        steward.ask(messages.Tidy([schema], checkpoint=True), Done, PATIENCE_S)
+        steward.ask(messages.Reset(path, schema, params), Done, PATIENCE_S)
+        again = steward.ask(messages.Fingerprint(schema), Checked, PATIENCE_S)
+
+    assert full.lines[0].startswith("table patients: 10 rows, digest ")
+    assert empty == again
+    assert empty.digest != full.digest
+
+
+def test_libpqs_variables_do_not_reach_a_worker(
+    start: Start, schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGOPTIONS", "-c nonsense=1")
+    monkeypatch.setenv("PGHOST", "nowhere")
+    path = tmp_path / "mine.py"
+    path.write_text("import os\nasync def raw(db, params, rng): return sorted(n for n in os.environ if n[:2] == 'PG')\n")
+    with ready(start) as worker:
+        worker.ask(Open(cell(path), schema), Done, PATIENCE_S)
+        checked = worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
+    assert checked.lines == ["operation 1: 0 values"]
