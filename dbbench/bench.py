@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from dbbench import messages
 from dbbench.catalog import shown_path
-from dbbench.errors import ServerLostError, UsageError
+from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.histogram import Histogram
 from dbbench.messages import Checked, Described, Done, Ran, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Plan
@@ -34,6 +34,7 @@ LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation after this
 CHECKED_OPERATIONS: Final = 3
 PATIENCE_S: Final = 60.0  # on top of what the settings allow a request to take
 STEWARD: Final = "psycopg-sync"
+_REPLY = TypeVar("_REPLY", bound=messages.Message)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Bench:
             if scenario.has_reset:
                 self._resets.add(str(path))
             try:
-                self.steward.ask(messages.Prepare(str(path), schema, scenario.params), Done, None)
+                self._ask_steward(messages.Prepare(str(path), schema, scenario.params), Done)
             except WorkerFailedError as error:
                 yield Problem("scenario", f"prepare failed: {error}", scenario=scenario.name)
                 for index, cell in enumerate(self.plan.cells):
@@ -147,7 +148,7 @@ class Bench:
             worker.ask(messages.Check(seeds), Checked, self._patience)
         checked = worker.ask(messages.Check(seeds), Checked, self._patience)
         if cell.path in self._resets:
-            found = self.steward.ask(messages.Fingerprint(self._schemas[cell.path]), Checked, None)
+            found = self._ask_steward(messages.Fingerprint(self._schemas[cell.path]), Checked)
             checked = Checked([*checked.lines, *found.lines], checked.digest + found.digest)
         self._reset(cell)
         self._warm_up(worker, cell, f"{self.plan.seed}/check/{index}")
@@ -201,11 +202,10 @@ class Bench:
         with ExitStack() as stack:
             workers = self._start_workers(block, stack)
             for index in self.plan.cell_order(block):
-                visit = self._visit(block, index, workers)
-                for record in visit:
+                self._visited += 1
+                for record in self._visit(block, index, workers):
                     self.measured_s = time.monotonic() - began
                     yield record
-                self._visited += 1
                 if not self.site.alive():
                     raise ServerLostError("the server went away")
 
@@ -223,8 +223,8 @@ class Bench:
             for arm in self.plan.arm_order(block, index, round_):
                 if arm not in self._arms(index, workers):
                     continue
-                self._reset(cell)
                 try:
+                    self._reset(cell)
                     seed = f"{self.plan.seed}/{block}/{index}/{round_}"
                     ran = self._slice(workers[arm.name], self._operations[index], seed)
                 except (WorkerFailedError, WorkerLostError) as error:
@@ -290,10 +290,21 @@ class Bench:
 
     def _reset(self, cell: Cell) -> None:
         if cell.path in self._resets:
-            self.steward.ask(messages.Reset(cell.path, self._schemas[cell.path], cell.params), Done, None)
+            self._ask_steward(messages.Reset(cell.path, self._schemas[cell.path], cell.params), Done)
 
     def _tidy(self) -> None:
-        self.steward.ask(messages.Tidy(list(self._schemas.values()), self.site.embedded), Done, None)
+        self._ask_steward(messages.Tidy(list(self._schemas.values()), self.site.embedded), Done)
+
+    def _ask_steward(self, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
+        """Ask the steward, who may take any time. Without it, or without a server, the run cannot go on."""
+        try:
+            return self.steward.ask(request, kind, None)
+        except WorkerLostError as error:
+            raise DbbenchError(str(error)) from error
+        except WorkerFailedError as error:
+            if not self.site.alive():
+                raise ServerLostError("the server went away") from error
+            raise
 
     @property
     def _patience(self) -> float:

@@ -437,9 +437,14 @@ def show(
 
     path = result or _newest()
     run = records.read(path)
-    for warning in run.warnings:
-        _complain(warning)
+    if format_ is not TableFormat.TABLE:  # the table says them itself
+        _warn(run.warnings)
     _print(run, format_, path)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        _complain(warning)
 
 
 def _newest() -> Path:
@@ -476,8 +481,7 @@ def export(
     from dbbench import records
 
     run = records.read(result)
-    for warning in run.warnings:
-        _complain(warning)
+    _warn(run.warnings)
     if driver is not None and format_ is not ExportFormat.PYPERF:
         raise UsageError("--driver goes with --format pyperf")
     for path, text in _exports(run, format_, output, driver):

@@ -15,7 +15,7 @@ import msgspec
 from dbbench import __version__, bench, catalog, environment, placement, records
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.drivers import DRIVERS
-from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
+from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
 from dbbench.messages import Start
 from dbbench.plan import (
     NOMINAL_BUDGET_S,
@@ -93,7 +93,8 @@ def execute(options: Options, watch: Watcher) -> Outcome:
             if not journal.begun:
                 raise
             status, reason, exit_code = "failed", str(error), error.exit_code
-            journal.write(Problem("server lost", str(error)))
+            if isinstance(error, ServerLostError):
+                journal.write(Problem("server lost", str(error)))
         journal.write(End(status, datetime.now(UTC).isoformat(timespec="seconds"), journal.measured_s, reason))
     return Outcome(writer.path, exit_code)
 
@@ -257,7 +258,7 @@ def _header(plan: Plan, run_id: str, started: datetime, target: Target, session:
         dbbench=__version__,
         plan=public(plan),
         environment=environment.describe(dict.fromkeys(distributions)),
-        server=target.describe(),
+        server={"embedded": session.site.embedded, **target.describe()},
         drivers=session.facts,
     )
 

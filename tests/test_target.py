@@ -63,7 +63,14 @@ def test_garbage_is_a_usage_error_or_an_address(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("host", "local"),
-    [("/tmp/x", True), ("localhost", True), ("127.0.0.9", True), ("::1", True), ("10.1.2.3", False), ("db.example", False)],  # noqa: S108
+    [
+        ("/tmp/x", True),
+        ("localhost", True),
+        ("127.0.0.9", True),
+        ("::1", True),
+        ("10.1.2.3", False),
+        ("db.example", False),
+    ],  # noqa: S108
 )
 def test_local_is_what_shares_our_cpus(host: str, local: bool) -> None:
     assert Address(host, 1, "d", "u").is_local is local

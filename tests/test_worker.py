@@ -201,7 +201,9 @@ def test_libpqs_variables_do_not_reach_a_worker(
     monkeypatch.setenv("PGOPTIONS", "-c nonsense=1")
     monkeypatch.setenv("PGHOST", "nowhere")
     path = tmp_path / "mine.py"
-    path.write_text("import os\nasync def raw(db, params, rng): return sorted(n for n in os.environ if n[:2] == 'PG')\n")
+    path.write_text(
+        "import os\nasync def raw(db, params, rng): return sorted(n for n in os.environ if n[:2] == 'PG')\n"
+    )
     with ready(start) as worker:
         worker.ask(Open(cell(path), schema), Done, PATIENCE_S)
         checked = worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)

@@ -47,11 +47,11 @@ def _settings(plan: Plan) -> str:
 
 
 def _server(facts: Mapping[str, Any]) -> str:
-    """Shorten what the server says of itself: PostgreSQL 18.4, unix socket."""
+    """Shorten what the server says of itself: PostgreSQL 18.4, embedded, unix socket."""
     version = str(facts.get("version", "")).partition(" on ")[0]  # the rest names the compiler
-    return ", ".join(
-        part for part in (version, str(facts.get("transport", "")), "TLS" if facts.get("tls") else "") if part
-    )
+    whose = "embedded" if facts.get("embedded") else ""
+    parts = (version, whose, str(facts.get("transport", "")), "TLS" if facts.get("tls") else "")
+    return ", ".join(part for part in parts if part)
 
 
 def _driver(run: Run, arm: Arm) -> str:

@@ -1,0 +1,343 @@
+"""The `run` command's steps, on a real server with real workers."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD, connect
+
+from dbbench import catalog, records
+from dbbench.compare import Row, rows
+from dbbench.drivers import DRIVERS
+from dbbench.errors import ExitCode, UsageError
+from dbbench.plan import Pool
+from dbbench.records import Run
+from dbbench.run import Options, Outcome, execute
+from dbbench.server.address import Address
+
+FAST = {"rows": "50", "batch": "20"}
+
+
+class Listener:
+    """Keeps what a watcher is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.stages: list[str] = []
+        self.fractions: list[float] = []
+
+    def say(self, what: str) -> None:
+        self.stages.append(what)
+
+    def advance(self, fraction: float, left_s: float | None) -> None:
+        self.fractions.append(fraction)
+        assert left_s is None or left_s >= 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def options(server: Address, folder: Path, *scenarios: str | Path, **changes: object) -> Options:
+    """Small, quick options; parameters that the scenarios have not are left out."""
+    paths = catalog.find([str(scenario) for scenario in scenarios])
+    params = {}
+    for path in paths:
+        if path.parent == catalog.builtin_directory():
+            params.update({key: FAST[key] for key in catalog.load(path, sync=False).defaults if key in FAST})
+    made = Options(
+        scenarios=paths, address=server, params=params, budget_s=None, blocks=1, seed=1,
+        output=folder / "run.jsonl", allow_production=True,
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def measured(given: Options) -> tuple[Run, list[Row], Outcome, Listener]:
+    """Run, and read the result file."""
+    listener = Listener()
+    outcome = execute(given, listener)
+    run = records.read(outcome.path)
+    return run, rows(run), outcome, listener
+
+
+def scenario(folder: Path, name: str, source: str) -> Path:
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    return path
+
+
+def order(run: Run) -> list[object]:
+    """Everything about the order in which cells and slices were visited."""
+    return [
+        (each.block, each.cell, each.arm, [(part.position, part.round) for part in each.slices])
+        for each in run.measurements
+    ]
+
+
+def test_every_cell_of_the_default_table_is_measured_without_errors(server: Address, tmp_path: Path) -> None:
+    run, found, outcome, listener = measured(options(server, tmp_path, *catalog.DEFAULT))
+
+    assert outcome.exit_code == ExitCode.OK, run.problems
+    assert len(found) == 3 * 5
+    assert all(row.operations > 0 and row.errors == 0 for row in found)
+    assert {row.sessions for row in found if row.scenario == "concurrent_sessions"} == {1, 15, 50}
+    assert run.end is not None
+    assert run.end.status == "complete"
+    assert listener.fractions == sorted(listener.fractions)
+    assert listener.fractions[-1] == 1.0
+
+
+def test_all_drivers_layers_and_checkouts_give_equal_results(server: Address, tmp_path: Path) -> None:
+    for checkout in ("request", "session"):
+        given = options(
+            server, tmp_path, *catalog.DEFAULT, drivers=list(DRIVERS), layers=["orm", "core", "raw"],
+            sessions=[2], checkout=checkout, output=tmp_path / f"{checkout}.jsonl",
+        )  # fmt: skip
+        run, found, outcome, _ = measured(given)
+
+        assert outcome.exit_code == ExitCode.OK, run.problems
+        assert len(found) == len(DRIVERS) * 3 * 3
+        assert all(row.operations > 0 and row.errors == 0 for row in found)
+
+
+def test_runs_with_the_same_seed_visit_cells_and_slices_in_the_same_order(server: Address, tmp_path: Path) -> None:
+    given = options(server, tmp_path, "point_reads", "concurrent_sessions", sessions=[1, 2, 3], blocks=2)
+    first, *_ = measured(given)
+    second, *_ = measured(replace(given, output=tmp_path / "again.jsonl"))
+    other, *_ = measured(replace(given, output=tmp_path / "other.jsonl", seed=2))
+
+    assert order(first) == order(second)
+    assert order(first) != order(other)
+
+
+def test_slices_of_the_arms_are_interleaved_and_alike(server: Address, tmp_path: Path) -> None:
+    run, *_ = measured(options(server, tmp_path, "point_reads", sessions=[1, 4]))
+    for cell in (0, 1):
+        of_cell = [each for each in run.measurements if each.cell == cell]
+        positions = sorted(part.position for each in of_cell for part in each.slices)
+        arms = len(run.header.plan.arms)
+
+        assert positions == list(range(arms * run.header.plan.rounds[cell]))
+        for each in of_cell:  # one slice of every arm in every round
+            assert [part.position // arms for part in each.slices] == [part.round for part in each.slices]
+        assert len({part.operations for each in of_cell for part in each.slices}) == 1
+    four = next(each for each in run.measurements if each.cell == 1)
+    assert four.slices[0].operations >= 20 * 4
+
+
+def test_the_table_never_grows(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "growing",
+        "from sqlalchemy import text\n"
+        "def prepare(connection, params): connection.execute(text('CREATE TABLE t (id int)'))\n"
+        "def reset(connection, params): connection.execute(text('TRUNCATE t'))\n"
+        "async def raw(db, params, rng):\n"
+        "    async with db.transaction():\n"
+        "        await db.execute('INSERT INTO t VALUES ($1)', 1)\n"
+        "        (rows,) = await db.fetch_one('SELECT count(*) FROM t')\n"
+        "    assert rows < 1000, rows\n",
+    )
+    run, found, outcome, _ = measured(options(server, tmp_path, path, drivers=["psycopg", "psycopg2"], blocks=2))
+
+    assert outcome.exit_code == ExitCode.OK, run.problems
+    assert sum(row.operations for row in found) > 500
+
+
+def test_different_results_are_not_comparable_and_said_to_be(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "differs",
+        "async def raw(db, params, rng):\n    return (await db.fetch_one('SELECT $1::text', type(db).__module__))\n",
+    )
+    run, found, outcome, listener = measured(options(server, tmp_path, path, drivers=["psycopg", "asyncpg"]))
+
+    assert outcome.exit_code == ExitCode.INCONCLUSIVE
+    assert [row.verdict for row in found] == ["baseline", "not comparable"]
+    assert found[1].ratio is None
+    assert found[1].operations > 0
+    assert run.problems[0].kind == "not comparable"
+    assert "asyncpg gave operation 1[0]: str dbbench.drivers.asyncpg, psycopg gave" in listener.notes[0]
+
+
+def test_what_is_written_differently_is_not_comparable_either(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "writes",
+        "from sqlalchemy import text\n"
+        "def prepare(connection, params): connection.execute(text('CREATE TABLE t (x text)'))\n"
+        "def reset(connection, params): connection.execute(text('TRUNCATE t'))\n"
+        "async def raw(db, params, rng):\n"
+        "    async with db.transaction():\n"
+        "        await db.execute('INSERT INTO t VALUES ($1)', type(db).__module__)\n",
+    )
+    run, _, outcome, _ = measured(options(server, tmp_path, path, drivers=["psycopg", "asyncpg"]))
+
+    assert outcome.exit_code == ExitCode.INCONCLUSIVE
+    assert "table t: 3 rows" in run.problems[0].message
+
+
+BROKEN = {
+    "syntax": ("def raw(:\n", r"syntax\.py:1: invalid syntax"),
+    "nothing": ("X = 1\n", r"nothing\.py:1: no operation"),
+    "prepares": (
+        "def prepare(connection, params):\n    raise LookupError('no data')\nasync def raw(db, params, rng): ...\n",
+        r"prepare failed: prepares\.py:2: LookupError: no data",
+    ),
+    "raises": (
+        "async def raw(db, params, rng):\n    await db.execute('SELECT nowhere')\n",
+        r"raises\.py:2: .*nowhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_scenario_is_named_and_the_others_go_on(
+    server: Address, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, message = BROKEN[name]
+    path = scenario(tmp_path, name, source)
+    given = options(server, tmp_path, path, "point_reads", drivers=["psycopg", "psycopg2"])
+    run, found, outcome, listener = measured(given)
+
+    assert outcome.exit_code == ExitCode.DEGRADED
+    assert run.end is not None
+    assert run.end.status == "degraded"
+    assert any(re.search(message, note) for note in listener.notes), listener.notes
+    assert all(row.operations > 0 for row in found if row.scenario == "point_reads")
+    assert all((row.operations, row.verdict) == (0, "failed") for row in found if row.scenario == name)
+
+
+def test_an_operation_that_fails_for_one_driver_leaves_the_others(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "picky",
+        "async def raw(db, params, rng):\n    assert 'asyncpg' not in type(db).__module__\n    return 1\n",
+    )
+    run, found, outcome, _ = measured(options(server, tmp_path, path))
+
+    assert outcome.exit_code == ExitCode.DEGRADED
+    assert {row.driver: row.operations > 0 for row in found} == {"psycopg": True, "asyncpg": False, "psycopg2": True}
+    assert [(problem.arm, problem.kind) for problem in run.problems] == [("asyncpg", "operation")]
+
+
+def test_errors_while_measuring_are_counted_and_reported_once(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "flaky",
+        "async def raw(db, params, rng):\n    if rng.random() < 0.1 and params['fail']: raise LookupError('sometimes')\n"
+        "    return 1\n"
+        "calls = 0\nPARAMS = {'fail': True}\n",
+    )
+    # The first operations must succeed, for the cell to be measured at all: this seed's do.
+    run, found, outcome, _ = measured(options(server, tmp_path, path, drivers=["psycopg"], seed=5))
+    if outcome.exit_code == ExitCode.DEGRADED and found[0].operations == 0:
+        pytest.fail(f"the seed's first operations fail: {run.problems}")
+
+    assert outcome.exit_code == ExitCode.DEGRADED
+    attempts = found[0].operations + found[0].errors
+    assert 0.02 < found[0].errors / attempts < 0.25
+    assert [problem.message.partition("flaky")[2] for problem in run.problems] == [".py:2: LookupError: sometimes"]
+
+
+def test_a_worker_that_dies_costs_its_cell_only(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "deadly",
+        "import os\nasync def raw(db, params, rng):\n    if 'asyncpg' in type(db).__module__: os._exit(9)\n    return 1\n",
+    )
+    given = options(server, tmp_path, path, "point_reads", layers=["raw"], drivers=["psycopg", "asyncpg"])
+    run, found, outcome, _ = measured(given)
+
+    assert outcome.exit_code == ExitCode.DEGRADED
+    assert [problem.kind for problem in run.problems] == ["worker lost"]
+    assert "exit status 9" in run.problems[0].message
+    assert {(row.scenario, row.driver): row.operations > 0 for row in found} == {
+        ("deadly", "psycopg"): True,
+        ("deadly", "asyncpg"): False,
+        ("point_reads", "psycopg"): True,
+        ("point_reads", "asyncpg"): True,
+    }
+
+
+def test_the_budget_is_honoured_within_15_percent(server: Address, tmp_path: Path) -> None:
+    given = options(server, tmp_path, "point_reads", drivers=["psycopg", "psycopg2"], blocks=None, budget_s=15.0)
+    run, found, _, _ = measured(given)
+
+    assert run.end is not None
+    assert 15.0 * 0.85 <= run.end.measured_s <= 15.0 * 1.15
+    assert found[0].blocks >= 6
+
+
+def test_scenarios_without_the_layer_are_said_to_be_left_out(server: Address, tmp_path: Path) -> None:
+    path = scenario(tmp_path, "rawonly", "async def raw(db, params, rng): return 1\n")
+    _, found, _, _ = measured(options(server, tmp_path, path, drivers=["psycopg"]))
+    assert [row.layer for row in found] == ["raw"]  # nothing was asked for: what there is
+
+    given = options(server, tmp_path, path, "point_reads", drivers=["psycopg"], layers=["core"])
+    _, found, _, listener = measured(replace(given, output=tmp_path / "core.jsonl"))
+    assert [row.scenario for row in found] == ["point_reads"]
+    assert listener.notes == ["rawonly has no core: left out"]
+
+    with pytest.raises(UsageError, match="no scenario has the layer orm"):
+        measured(options(server, tmp_path, path, layers=["orm"], output=tmp_path / "none.jsonl"))
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_parameter_that_no_scenario_has_is_refused_with_the_nearest(server: Address, tmp_path: Path) -> None:
+    given = options(server, tmp_path, "point_reads", params={"row": "1"})
+    with pytest.raises(UsageError, match="--set row: no parameter of these scenarios; did you mean rows?"):
+        execute(given, Listener())
+
+
+def test_settings_reach_the_server_and_the_pool(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "settings",
+        "from sqlalchemy import text\n"
+        "SESSIONS = (5,)\n"
+        "def prepare(connection, params): connection.execute(text('CREATE TABLE seen (pid int, level text)'))\n"
+        "async def core(connection, params, rng):\n"
+        "    await connection.execute(text('INSERT INTO seen SELECT pg_backend_pid(), current_setting($$search_path$$)'))\n"
+        "    return (await connection.execute(text('SELECT count(DISTINCT pid) <= 2, min(level) = max(level) FROM seen'))).one()[:]\n",
+    )
+    given = options(
+        server, tmp_path, path, drivers=["asyncpg"], baseline="asyncpg", pool=Pool(1, 1), tx_end="autocommit"
+    )
+    run, _, outcome, _ = measured(given)
+    assert outcome.exit_code == ExitCode.OK, run.problems
+
+
+def test_the_result_file_names_no_person_no_folder_and_no_password(
+    foreign: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = scenario(tmp_path, "mine", "async def raw(db, params, rng): return 1\n")
+    _, _, outcome, _ = measured(options(foreign, tmp_path, path, drivers=["psycopg"]))
+    text = outcome.path.read_text()
+
+    for secret in (PASSWORD, str(tmp_path), os.uname().nodename, str(Path.home()) + "/"):
+        assert secret not in text
+    assert outcome.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_users_objects_are_untouched(foreign: Address, tmp_path: Path) -> None:
+    with connect(foreign) as owner:
+        owner.execute("CREATE TABLE public.patients (id int PRIMARY KEY, name text)")
+        owner.execute("INSERT INTO public.patients SELECT n, 'mine' FROM generate_series(1, 30) n")
+        try:
+            _, found, outcome, _ = measured(options(foreign, tmp_path, *catalog.DEFAULT, sessions=[2]))
+            mine = owner.execute("SELECT count(*), min(name), max(name) FROM public.patients").fetchone()
+            left = owner.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dbbench%'").fetchall()
+            others = owner.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dbbench%'"
+            ).fetchone()
+        finally:
+            owner.execute("DROP TABLE public.patients")
+
+    assert outcome.exit_code == ExitCode.OK
+    assert mine == (30, "mine", "mine")
+    assert left == []
+    assert others == (0,)
+    assert all(row.operations > 0 for row in found)
