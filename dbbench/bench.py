@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
@@ -30,8 +30,11 @@ WARM_UP_OPERATIONS: Final = 10  # per connection: psycopg prepares a statement a
 WARM_UP_NS: Final = 30_000_000
 SLICE_NS: Final = 25_000_000  # for the fastest arm: at least 20 ms, and a margin for a slow moment while it was timed
 SLICE_OPERATIONS: Final = 20  # per connection, where sessions share the slice: its edges are then a few percent of it
+LEAD_IN_NS: Final = 10_000_000  # before a slice, untimed: its worker was parked, and others have used the CPU's caches
+LEAD_IN_OPERATIONS: Final = 10  # at most: by then an operation takes its usual time (docs/measurement.md)
 LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation after this
 CHECKED_OPERATIONS: Final = 3
+BUDGET_SLACK: Final = 0.1  # of the budget, to finish one more block
 PATIENCE_S: Final = 60.0  # on top of what the settings allow a request to take
 STEWARD: Final = "psycopg-sync"
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
@@ -83,7 +86,7 @@ class Bench:
     measured_s: float = 0.0  # since the first block began
     _schemas: dict[str, str] = field(default_factory=dict)
     _resets: set[str] = field(default_factory=set)
-    _operations: dict[int, int] = field(default_factory=dict)  # cell -> of a slice
+    _shapes: dict[int, "_Shape"] = field(default_factory=dict)  # cell -> of its slices
     _excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm)
     _visited: int = 0  # cells, over all blocks
     _reported: set[tuple[int, str, str]] = field(default_factory=set)  # (cell, arm, message)
@@ -134,8 +137,7 @@ class Bench:
                         fastest = min(fastest, per_operation)
                 if results:
                     yield from self._differences(index, results)
-                    edges = SLICE_OPERATIONS * self.plan.connections(cell) if cell.sessions > 1 else 1
-                    self._operations[index] = max(edges, math.ceil(SLICE_NS / fastest))
+                    self._shapes[index] = _Shape.of(fastest, self.plan.connections(cell))
 
     def _try_out(self, index: int, worker: Worker, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""
@@ -154,7 +156,7 @@ class Bench:
         self._warm_up(worker, cell, f"{self.plan.seed}/check/{index}")
         ran = self._slice(worker, 5 * self.plan.connections(cell), f"{self.plan.seed}/time/{index}")
         worker.ask(messages.Close(), Done, self._patience)
-        if ran.errors:
+        if not ran.latencies:
             raise WorkerFailedError(messages.Failed(ran.errors[0], scenario=True))
         return checked, ran.elapsed_ns / (len(ran.latencies) // 8)
 
@@ -188,13 +190,17 @@ class Bench:
         return done, self.measured_s / done - self.measured_s if done else None
 
     def _goes_on(self, block: int) -> bool:
-        """Whether another block is due; with a budget, the one that ends nearest to it is the last."""
+        """Whether another block is due: with a budget, as long as it would end by then or nearest to it."""
         if len(self._excluded) == len(self.plan.cells) * len(self.plan.arms):
             return False
         if self.plan.blocks is not None:
             return block < self.plan.blocks
         assert self.plan.budget_s is not None
-        return block == 0 or self.measured_s + self.measured_s / block / 2 < self.plan.budget_s
+        if block == 0:
+            return True
+        next_end = self.measured_s * (block + 1) / block
+        nearer = next_end - self.plan.budget_s < self.plan.budget_s - self.measured_s
+        return nearer or next_end <= self.plan.budget_s * (1 + BUDGET_SLACK)
 
     def _block(self, block: int, began: float) -> Iterator[Measurement | Problem]:
         self.say(f"block {block + 1}")
@@ -226,7 +232,8 @@ class Bench:
                 try:
                     self._reset(cell)
                     seed = f"{self.plan.seed}/{block}/{index}/{round_}"
-                    ran = self._slice(workers[arm.name], self._operations[index], seed)
+                    shape = self._shapes[index]
+                    ran = self._slice(workers[arm.name], shape.operations, seed, lead_in=shape.lead_in)
                 except (WorkerFailedError, WorkerLostError) as error:
                     yield self._excuse(index, arm, error, workers)
                     continue
@@ -284,8 +291,8 @@ class Bench:
             more = math.ceil(operations * (WARM_UP_NS / ran.elapsed_ns - 1))
             self._slice(worker, more, f"{seed}/warm-up more", freeze=True)
 
-    def _slice(self, worker: Worker, operations: int, seed: str, *, freeze: bool = False) -> Ran:
-        request = RunSlice(operations, seed, LIMIT_NS, freeze)
+    def _slice(self, worker: Worker, operations: int, seed: str, *, lead_in: int = 0, freeze: bool = False) -> Ran:
+        request = RunSlice(operations, seed, LIMIT_NS, lead_in, freeze)
         return worker.ask(request, Ran, self._patience + LIMIT_NS / 1e9)
 
     def _reset(self, cell: Cell) -> None:
@@ -309,6 +316,23 @@ class Bench:
     @property
     def _patience(self) -> float:
         return PATIENCE_S + self.plan.pool.timeout
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How many operations make a slice, the same for all arms, and how many go before it."""
+
+    operations: int
+    lead_in: int
+
+    @classmethod
+    def of(cls, ns_per_operation: float, connections: int) -> Self:
+        """The shape for a cell whose fastest arm needs so long, with so many connections busy."""
+        edges = SLICE_OPERATIONS * connections if connections > 1 else 1
+        return cls(
+            operations=max(edges, math.ceil(SLICE_NS / ns_per_operation)),
+            lead_in=min(LEAD_IN_OPERATIONS, round(LEAD_IN_NS / ns_per_operation)),
+        )
 
 
 @dataclass

@@ -90,6 +90,7 @@ class RunSlice(Message, frozen=True):
     operations: int
     seed: str
     limit_ns: int
+    lead_in: int = 0  # operations that go before, untimed
     freeze: bool = False  # this was the warm-up: what exists now is kept out of garbage collection from now on
 
 

@@ -98,13 +98,13 @@ class Plan(msgspec.Struct, frozen=True):
 NOMINAL_BUDGET_S: Final = 60.0
 WANTED_BLOCKS: Final = 8  # an interval needs 6; two more, since what follows is a guess
 MAX_ROUNDS: Final = 6
-# What things take, roughly, where an operation takes a millisecond. Guesses on purpose, not measurements: two runs with
+# What things take, roughly, where an operation takes 1.5 ms. Guesses on purpose, not measurements: two runs with
 # the same options and seed then visit cells and slices in the same order.
-_WORKER_START_S: Final = 0.5
-_OPEN_S: Final = 0.1
-_WARM_UP_S_PER_CONNECTION: Final = 0.01
-_SHORT_SLICE_S: Final = 0.03
-_SLICE_S_PER_CONNECTION: Final = 0.02
+_WORKER_START_S: Final = 0.2
+_OPEN_S: Final = 0.15
+_WARM_UP_S_PER_CONNECTION: Final = 0.015
+_SHORT_SLICE_S: Final = 0.05
+_SLICE_S_PER_CONNECTION: Final = 0.03
 
 
 def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) -> list[int]:

@@ -141,8 +141,16 @@ class Worker:
 
     def _check(self, seeds: list[str]) -> messages.Checked:
         found: list[str] = []
+        failure: Exception | None = None
+        failures = 0
         for number, seed in enumerate(seeds):
-            result = self._opened().run_one(Random(seed))
+            try:
+                result = self._opened().run_one(Random(seed))
+            except Exception as error:
+                # An operation may fail now and then; drivers have their own exceptions for it.
+                failures, failure = failures + 1, error
+                found.append(f"operation {number + 1}: raised")
+                continue
             if asyncio.iscoroutine(result):
                 result.close()
                 raise ScenarioError(
@@ -150,19 +158,25 @@ class Worker:
                     "so what it awaits must be in this file too, not in a module that it imports"
                 )
             found.extend(lines(result, f"operation {number + 1}"))
+        if failure is not None and failures == len(seeds):
+            raise failure
         return _checked(found)
 
     def _run(self, request: messages.RunSlice) -> messages.Ran:
         client = self._opened()
-        sessions = client.sessions
-        rngs = [Random(f"{request.seed}/{session}") for session in range(sessions)]
-        samples = client.load.run(request.operations, rngs, request.limit_ns)
+        if request.lead_in:
+            client.load.run(request.lead_in, _generators(client, f"{request.seed}/lead-in"), request.limit_ns)
+        samples = client.load.run(request.operations, _generators(client, request.seed), request.limit_ns)
         if request.freeze:
             gc.collect()
             gc.freeze()
         errors = Counter(blame(error, self._shown) for error in samples.errors)
         worst = [message for message, _ in errors.most_common(_MAX_MESSAGES)]
         return messages.Ran(samples.latencies, samples.elapsed_ns, samples.cpu_ns, len(samples.errors), worst)
+
+
+def _generators(client: Client, seed: str) -> list[Random]:
+    return [Random(f"{seed}/{session}") for session in range(client.sessions)]
 
 
 def _checked(found: list[str]) -> messages.Checked:

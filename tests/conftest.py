@@ -42,9 +42,9 @@ def schema(server: Address, request: pytest.FixtureRequest) -> Iterator[str]:
     name = f"test_{abs(hash(request.node.nodeid))}"
     arguments = {"host": server.host, "port": server.port, "dbname": server.database, "user": server.user}
     with psycopg.connect(**arguments, autocommit=True) as connection:  # type: ignore[arg-type]
-        connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[call-overload]
+        connection.execute(f"CREATE SCHEMA {name}")
         yield name
-        connection.execute(f"DROP SCHEMA {name} CASCADE")  # type: ignore[call-overload]
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def foreign() -> Iterator[Address]:
             pytest.fail("no PostgreSQL besides the embedded one is installed, and DBBENCH_TEST_ALL is set")
         pytest.skip("no PostgreSQL besides the embedded one is installed")
     account: dict[str, object] = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
-    with tempfile.TemporaryDirectory(prefix="dbbench-foreign-", dir="/tmp") as folder:  # noqa: S108 - sockets need a short path
+    with tempfile.TemporaryDirectory(prefix="dbbench-foreign-", dir="/tmp") as folder:
         if account:
             os.chown(folder, 65534, 65534)
         data = f"{folder}/data"

@@ -95,7 +95,7 @@ def result_of(folder: Path) -> Path:
     return path
 
 
-# --- data out ---------------------------------------------------------------------------------------------------------
+# --- data out --------------------------------------------------------------------------------------------------------
 
 
 def test_csv_on_stdout_is_pure_and_has_exactly_the_columns(stored: Path) -> None:
@@ -182,7 +182,7 @@ def test_lists_say_what_there_is(dbbench: Cli) -> None:
     assert "asyncpg" in dbbench("list", "drivers").stdout
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- errors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_bug_is_not_a_regression(tmp_path: Path) -> None:
     assert done.stderr.startswith("dbbench: this is a bug in dbbench: cli.py:")
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------
+# --- settings --------------------------------------------------------------------------------------------------------
 
 
 def test_options_may_come_from_pyproject(dbbench: Cli, tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_password_is_on_no_command_line_but_the_users(foreign: Address, tmp_pa
     assert seen > 0
 
 
-# --- how it behaves -----------------------------------------------------------------------------------------------------
+# --- how it behaves --------------------------------------------------------------------------------------------------
 
 
 def test_help_takes_at_most_three_times_as_long_as_importing_typer(tmp_path: Path) -> None:
@@ -468,7 +468,7 @@ def test_a_second_run_at_once_is_told_of_the_first(tmp_path: Path, dbbench: Cli)
     assert len(list(tmp_path.glob("results/*.jsonl"))) == 2
 
 
-# --- signals ------------------------------------------------------------------------------------------------------------
+# --- signals ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -494,7 +494,7 @@ def _starting(folder: Path) -> bool:
 @pytest.mark.parametrize(
     ("signum", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_signal_ends_a_run_with_what_was_measured(
     running: subprocess.Popen[str], tmp_path: Path, signum: int, code: int, dbbench: Cli
@@ -577,7 +577,7 @@ def test_a_killed_run_leaves_no_schema_on_a_users_server(foreign: Address, tmp_p
     ) as process:  # fmt: skip
 
         def count(query: str) -> int:
-            (number,) = owner.execute(query).fetchone() or (0,)  # type: ignore[call-overload]
+            (number,) = owner.execute(query).fetchone() or (0,)
             return int(number)
 
         sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' AND state = 'active'"

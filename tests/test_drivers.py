@@ -97,7 +97,7 @@ def table(server: Address, schema: str) -> Iterator[psycopg.Connection]:
         host=server.host, port=server.port, dbname=server.database, user=server.user,
         options=f"-c search_path={schema}", autocommit=True,
     ) as connection:  # fmt: skip
-        connection.execute(CREATE)  # type: ignore[call-overload]
+        connection.execute(CREATE)
         yield connection
 
 
@@ -139,8 +139,8 @@ def test_the_transaction_ends_as_asked(opened: Open, table: psycopg.Connection, 
     raw = opened(tx_end)
     for _ in range(2):  # the connection must come back in order
         with raw.db() as db:
-            raw.do(lambda: db.execute(INSERT, *ROW))  # noqa: B023
-            state = raw.do(lambda: db.fetch_one("SELECT now() = statement_timestamp() AND count(*) > 0 FROM t"))  # noqa: B023
+            raw.do(lambda: db.execute(INSERT, *ROW))
+            state = raw.do(lambda: db.fetch_one("SELECT now() = statement_timestamp() AND count(*) > 0 FROM t"))
             assert count(table) == (kept if tx_end == "autocommit" else 0)
         assert state is not None
         assert count(table) == kept

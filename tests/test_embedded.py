@@ -35,8 +35,8 @@ SITE: Final = Path(psycopg.__file__).parents[1]  # where the wheel is installed,
 NOBODY: Final = 65534
 STRANGER: Final = 65533
 PROMISE_S: Final = 5.0
-TEMPORARY: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - where dbbench looks
-MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where PostgreSQL keeps shared memory
+TEMPORARY: Final = ("/tmp", "/var/tmp", "/dev/shm")
+MEMORY: Final = Path("/dev/shm")
 
 RUNNING: Final = """
 import os, signal, sys, time
@@ -330,7 +330,7 @@ def test_unsuitable_tmpdir_is_passed_over(launch: Launch, base: Path, name: str,
     assert not directory.exists()
 
 
-@pytest.mark.parametrize("name", ["/tmp/a,b", "/tmp/$(id)", "/tmp/`id`", '/tmp/"', "/tmp/a\nb", "/tmp/\udcff"])  # noqa: S108
+@pytest.mark.parametrize("name", ["/tmp/a,b", "/tmp/$(id)", "/tmp/`id`", '/tmp/"', "/tmp/a\nb", "/tmp/\udcff"])
 def test_tmpdir_that_initdb_or_libpq_would_misread_is_refused(name: str) -> None:
     with pytest.raises(supervisor.StartError, match=r"cannot be quoted.*set TMPDIR"):
         supervisor.private_directory([name], None, programs=False)

@@ -26,7 +26,7 @@ def test_placeholders_become_percent_s(sql: str, expected: str, order: list[int]
     statement = Statement(sql)
 
     assert statement.sql == expected
-    assert statement.order == (None if not order else order)
+    assert statement.order == (order or None)
 
 
 def test_arguments_follow_their_placeholders() -> None:

@@ -45,7 +45,7 @@ def test_fewer_rounds_fit_in_a_smaller_budget() -> None:
 
     assert large == [MAX_ROUNDS] * 3
     assert small == [1, 1, 1]
-    assert rounds_for(cells, 3, Pool(), 60.0)[0] > rounds_for(cells, 3, Pool(), 60.0)[2]
+    assert rounds_for(cells, 3, Pool(), 90.0)[0] > rounds_for(cells, 3, Pool(), 90.0)[2]
     assert rounds_for([], 3, Pool(), 60.0) == []
 
 

@@ -1,5 +1,6 @@
 """A user's own server: URL, preflight, schemas of our own. Debian's PostgreSQL, where it is installed."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -55,10 +56,8 @@ def test_a_bad_url_is_refused_without_repeating_it(url: str) -> None:
 @given(st.text())
 def test_garbage_is_a_usage_error_or_an_address(text: str) -> None:
     for url in (text, f"postgresql://{text}"):
-        try:
-            parse_url(url, "--url")
-        except UsageError:
-            pass
+        with contextlib.suppress(UsageError):
+            assert parse_url(url, "--url").port >= 0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def test_garbage_is_a_usage_error_or_an_address(text: str) -> None:
         ("::1", True),
         ("10.1.2.3", False),
         ("db.example", False),
-    ],  # noqa: S108
+    ],
 )
 def test_local_is_what_shares_our_cpus(host: str, local: bool) -> None:
     assert Address(host, 1, "d", "u").is_local is local
@@ -146,7 +145,7 @@ def test_our_schemas_go_and_nothing_else_does(foreign: Address) -> None:
         try:
             with connected(foreign, "t0t0t3") as opened:
                 name = opened.create_schema(0)
-                owner.execute(f"CREATE TABLE {name}.t (id int)")  # type: ignore[call-overload]
+                owner.execute(f"CREATE TABLE {name}.t (id int)")
                 assert schemas(foreign) == ["dbbench_t0t0t3_0", "dbbench_t0t0t3_9"]
             assert schemas(foreign) == ["dbbench_t0t0t3_9"]
         finally:
@@ -160,7 +159,7 @@ def test_a_session_of_ours_that_hangs_does_not_keep_the_schema(foreign: Address)
             host=foreign.host, port=foreign.port, dbname=foreign.database, user=foreign.user,
             password=foreign.password, application_name="dbbench_t0t0t4",
         ) as hanging:  # fmt: skip
-            hanging.execute(f"CREATE TABLE {name}.t (id int)")  # type: ignore[call-overload]
+            hanging.execute(f"CREATE TABLE {name}.t (id int)")
             opened.close()
             assert schemas(foreign) == []
             with pytest.raises(psycopg.OperationalError):

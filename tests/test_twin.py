@@ -4,7 +4,7 @@ import inspect
 import re
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -42,7 +42,7 @@ class Db:
     def transaction(self) -> "Db":
         return self
 
-    def __enter__(self) -> "Db":
+    def __enter__(self) -> Self:
         self.seen.append("begin")
         return self
 

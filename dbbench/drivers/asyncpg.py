@@ -50,14 +50,14 @@ async def open_pool(
 
 async def _configure(connection: Any) -> None:
     """JSON values as Python objects, as the other drivers give them; in binary format, which COPY needs, too."""
-    for name, version in (("json", b""), ("jsonb", b"\1")):
-        await connection.set_type_codec(
-            name,
-            schema="pg_catalog",
-            format="binary",
-            encoder=lambda value, version=version: version + json.dumps(value).encode(),
-            decoder=lambda data, start=len(version): json.loads(data[start:]),
-        )
+    await connection.set_type_codec(
+        "json", schema="pg_catalog", format="binary",
+        encoder=lambda value: json.dumps(value).encode(), decoder=json.loads,
+    )  # fmt: skip
+    await connection.set_type_codec(  # jsonb: the same behind a byte that says its version
+        "jsonb", schema="pg_catalog", format="binary",
+        encoder=lambda value: b"\1" + json.dumps(value).encode(), decoder=lambda data: json.loads(data[1:]),
+    )  # fmt: skip
 
 
 class Pool:

@@ -15,7 +15,8 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
         "user": address.user,
         "application_name": settings["application_name"],
         "connect_timeout": 10,
-        "client_encoding": "UTF8",  # as asyncpg always has it; else a database in SQL_ASCII gives psycopg bytes for text
+        # As asyncpg always has it; without it a database in SQL_ASCII gives psycopg bytes for text.
+        "client_encoding": "UTF8",
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items() if name != "application_name"),
     }
     if address.password:
