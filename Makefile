@@ -1,8 +1,9 @@
-# The whole project in five commands; each makes .venv when it is needed.
+# The whole project in a few commands; each makes .venv when it is needed.
 #
 #   make bench   measure the drivers on this machine (make bench ARGS="--driver asyncpg")
 #   make test    all tests
 #   make lint    ruff and mypy
+#   make docs    docs/cli.md, from --help
 #   make wheel   dist/dbbench-*.whl
 #   make clean   remove .venv and everything that was made
 
@@ -11,7 +12,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: bench test lint wheel clean
+.PHONY: bench test lint docs wheel clean
 
 bench: .venv/installed
 	$(BIN)/dbbench run $(ARGS)
@@ -23,6 +24,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/installed-dev
+	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py -k reference
 
 wheel: .venv/installed
 	PIP_CONSTRAINT=constraints.txt $(PIP) wheel --quiet --no-deps --wheel-dir dist .

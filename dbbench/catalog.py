@@ -4,7 +4,7 @@ import ast
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -61,10 +61,11 @@ def find(names: Sequence[str]) -> list[Path]:
     return unique
 
 
-def nearest(name: str, known: Sequence[str] | dict[str, Any]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: what may have been meant, and what there is."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    there_is = f"there is {', '.join(known)}"
+    names = list(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    there_is = f"there is {', '.join(names)}"
     return f"did you mean {close[0]}? ({there_is})" if close else there_is
 
 
@@ -100,7 +101,8 @@ def blame(error: BaseException, shown: str) -> str:
     """`file:line: error` for the innermost line of the scenario that an exception passed through."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == shown]
     where = f"{shown}:{frames[-1].lineno}" if frames else shown
-    text = " ".join(str(error).split())
+    # SQLAlchemy wraps the driver's error, and adds the statement and an address to it.
+    text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     return f"{where}: {type(error).__name__}: {text}" if text else f"{where}: {type(error).__name__}"
 
 

@@ -5,25 +5,19 @@ Everything heavy (SQLAlchemy, drivers, reports) is imported by the command that 
 
 import contextlib
 import os
-import re
 import signal
 import sys
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_args
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
 from dbbench import __version__
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
-
-if TYPE_CHECKING:
-    from dbbench.server.address import Address
 
 _P = ParamSpec("_P")
 
@@ -164,8 +158,21 @@ def _main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    context.default_map = {"run": _configured()}
+    if context.invoked_subcommand != "run":
+        return
+    from dbbench import pyproject
 
+    command: Any = typer.main.get_command(app)
+    names = [name for parameter in command.commands["run"].params for name in parameter.opts]
+    options = [name.removeprefix("--") for name in names if name.startswith("--")]
+    context.default_map = {"run": pyproject.defaults(Path.cwd(), options)}
+
+
+_WHAT = "What is measured"
+_SERVER = "Server"
+_CONNECTIONS = "Connections and transactions, the same for all drivers"
+_MEASURING = "How it is measured"
+_OUTPUT = "Output"
 
 # --- run -------------------------------------------------------------------------------------------------------------
 
@@ -183,7 +190,7 @@ def run(
     scenarios: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SCENARIO|FILE|DIR]...",
+            metavar="SCENARIO|FILE|DIR",
             help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
             show_default=False,
         ),
@@ -193,6 +200,7 @@ def run(
         typer.Option(
             "--driver",
             "-d",
+            rich_help_panel=_WHAT,
             metavar="D",
             help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, "
             "psycopg-sync. Default: the first three. The baseline is always measured too.",
@@ -200,45 +208,79 @@ def run(
         ),
     ] = None,
     baseline: Annotated[
-        str, typer.Option(metavar="D", help="The driver that the others are compared with.")
+        str, typer.Option(rich_help_panel=_WHAT, metavar="D", help="The driver that the others are compared with.")
     ] = "psycopg",
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="L", help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.", show_default=False
+            rich_help_panel=_WHAT,
+            metavar="L",
+            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
+            show_default=False,
         ),
     ] = None,
     sessions: Annotated[
         str | None,
         typer.Option(
-            metavar="N,...", help="Concurrent sessions, like 1,15,50. Default: the scenario's own.", show_default=False
+            rich_help_panel=_WHAT,
+            metavar="N,...",
+            help="Concurrent sessions, like 1,15,50. Default: the scenario's own.",
+            show_default=False,
         ),
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Your own server, instead of the embedded PostgreSQL.", show_default=False),
+        typer.Option(
+            rich_help_panel=_SERVER,
+            metavar="URL",
+            help="Your own server, instead of the embedded PostgreSQL.",
+            show_default=False,
+        ),
     ] = None,
-    env_url: Annotated[bool, typer.Option("--env-url", help="Your own server, from DATABASE_URL.")] = False,
+    env_url: Annotated[
+        bool, typer.Option("--env-url", rich_help_panel=_SERVER, help="Your own server, from DATABASE_URL.")
+    ] = False,
     allow_production: Annotated[
-        bool, typer.Option("--allow-production", help="Measure even a server that looks like production or is in use.")
+        bool,
+        typer.Option(
+            "--allow-production",
+            rich_help_panel=_SERVER,
+            help="Measure even a server that looks like production or is in use.",
+        ),
     ] = False,
     tx_end: Annotated[
         str,
-        typer.Option(metavar="rollback|commit|autocommit", help="How a transaction ends that the operation left open."),
+        typer.Option(
+            rich_help_panel=_CONNECTIONS,
+            metavar="rollback|commit|autocommit",
+            help="How a transaction ends that the operation left open.",
+        ),
     ] = "rollback",
     checkout: Annotated[
         str,
         typer.Option(
-            metavar="request|session", help="Check a connection out for every operation, or hold one per session."
+            rich_help_panel=_CONNECTIONS,
+            metavar="request|session",
+            help="Check a connection out for every operation, or hold one per session.",
         ),
     ] = "request",
-    pool_size: Annotated[int, typer.Option(min=1, help="Connections that the pool keeps.")] = 5,
-    max_overflow: Annotated[int, typer.Option(min=0, help="Connections that it opens beyond that.")] = 10,
-    pool_timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait for a connection.")] = 30.0,
-    loop: Annotated[str, typer.Option(metavar="asyncio|uvloop", help="Event loop of the async drivers.")] = "asyncio",
+    pool_size: Annotated[
+        int, typer.Option(rich_help_panel=_CONNECTIONS, min=1, help="Connections that the pool keeps.")
+    ] = 5,
+    max_overflow: Annotated[
+        int, typer.Option(rich_help_panel=_CONNECTIONS, min=0, help="Connections that it opens beyond that.")
+    ] = 10,
+    pool_timeout: Annotated[
+        float, typer.Option(rich_help_panel=_CONNECTIONS, min=0.001, help="Seconds to wait for a connection.")
+    ] = 30.0,
+    loop: Annotated[
+        str,
+        typer.Option(rich_help_panel=_CONNECTIONS, metavar="asyncio|uvloop", help="Event loop of the async drivers."),
+    ] = "asyncio",
     placement: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=_MEASURING,
             metavar="split|shared|free",
             help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.",
             show_default=False,
@@ -248,33 +290,55 @@ def run(
         list[str] | None,
         typer.Option(
             "--set",
+            rich_help_panel=_WHAT,
             metavar="NAME=VALUE",
             help="A parameter of the scenarios (see: dbbench list scenarios).",
             show_default=False,
         ),
     ] = None,
     budget: Annotated[
-        str, typer.Option(metavar="SECONDS", help="Time to measure, set-up apart; 90, 90s or 2m.")
+        str,
+        typer.Option(
+            rich_help_panel=_MEASURING, metavar="SECONDS", help="Time to measure, set-up apart; 90, 90s or 2m."
+        ),
     ] = "60",
     blocks: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Blocks to measure, instead of a budget.", show_default=False)
+        int | None,
+        typer.Option(
+            rich_help_panel=_MEASURING,
+            min=1,
+            metavar="N",
+            help="Blocks to measure, instead of a budget.",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Seed of all random choices. Default: drawn.", show_default=False),
+        typer.Option(
+            rich_help_panel=_MEASURING,
+            min=0,
+            metavar="N",
+            help="Seed of all random choices. Default: drawn.",
+            show_default=False,
+        ),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
+            rich_help_panel=_OUTPUT,
             metavar="FILE",
             help="Result file. Default: results/<UTC time>-<id>.jsonl.",
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+    format_: Annotated[
+        TableFormat, typer.Option("--format", rich_help_panel=_OUTPUT, help="What to print on stdout.")
+    ] = TableFormat.TABLE,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="No progress and no notes.")
+    ] = False,
 ) -> None:
     """Measure drivers against each other and print how they compare.
 
@@ -282,27 +346,27 @@ def run(
     """
     from rich.console import Console
 
-    from dbbench import catalog, plan
+    from dbbench import arguments, catalog, plan
     from dbbench import run as running
     from dbbench.progress import watcher
 
     notes = Console(stderr=True)
-    drivers, base = _drivers(driver, baseline)
+    drivers, base = arguments.drivers(driver, baseline)
     options = running.Options(
         scenarios=catalog.find(scenarios or []),
         drivers=drivers,
         baseline=base,
-        layers=None if layer is None else _choices("--layer", layer, plan.Layer),
-        sessions=None if sessions is None else _numbers("--sessions", sessions),
-        address=_address(url, env_url=env_url),
+        layers=None if layer is None else arguments.choices("--layer", layer, plan.Layer),
+        sessions=None if sessions is None else arguments.numbers("--sessions", sessions),
+        address=arguments.address(url, env_url=env_url),
         allow_production=allow_production,
-        tx_end=_choice("--tx-end", tx_end, plan.TxEnd),
-        checkout=_choice("--checkout", checkout, plan.Checkout),
+        tx_end=arguments.choice("--tx-end", tx_end, plan.TxEnd),
+        checkout=arguments.choice("--checkout", checkout, plan.Checkout),
         pool=plan.Pool(pool_size, max_overflow, pool_timeout),
-        loop=_loop(loop),
-        placement=None if placement is None else _choice("--placement", placement, plan.PlacementMode),
-        params=_params(set_ or []),
-        budget_s=None if blocks else _seconds("--budget", budget),
+        loop=arguments.loop(loop),
+        placement=None if placement is None else arguments.choice("--placement", placement, plan.PlacementMode),
+        params=arguments.params(set_ or []),
+        budget_s=None if blocks else arguments.seconds("--budget", budget),
         blocks=blocks,
         seed=seed,
         output=output,
@@ -320,81 +384,6 @@ def run(
         outcome = running.execute(options, watch)
     _show(outcome.path, format_)
     raise typer.Exit(outcome.exit_code)
-
-
-def _drivers(wanted: Sequence[str] | None, baseline: str) -> tuple[list[str], str]:
-    """The drivers to measure, the baseline among them and first."""
-    from dbbench.catalog import nearest
-    from dbbench.drivers import DEFAULT, DRIVERS
-
-    names = [name for each in wanted or DEFAULT for name in each.split(",") if name]
-    for name in (*names, baseline):
-        if name not in DRIVERS:
-            raise UsageError(f"no driver {name!r}; {nearest(name, DRIVERS)}")
-    return list(dict.fromkeys([baseline, *names])), baseline
-
-
-def _address(url: str | None, *, env_url: bool) -> "Address | None":
-    from dbbench.server.target import parse_url
-
-    if env_url:
-        if url is not None:
-            raise UsageError("--url and --env-url exclude each other")
-        if not os.environ.get("DATABASE_URL"):
-            raise UsageError("--env-url: DATABASE_URL is not set")
-        return parse_url(os.environ["DATABASE_URL"], "DATABASE_URL")
-    return None if url is None else parse_url(url, "--url")
-
-
-def _choice(option: str, value: str, choices: Any) -> Any:
-    """One of the values of a Literal; UsageError with what there is."""
-    from dbbench.catalog import nearest
-
-    if value not in get_args(choices):
-        raise UsageError(f"{option} {value}: {nearest(value, get_args(choices))}")
-    return value
-
-
-def _choices(option: str, values: Sequence[str], choices: Any) -> list[Any]:
-    names = [name for value in values for name in value.split(",") if name]
-    return list(dict.fromkeys(_choice(option, name, choices) for name in names))
-
-
-def _loop(name: str) -> Any:
-    import importlib.util
-
-    from dbbench.plan import Loop
-
-    if _choice("--loop", name, Loop) == "uvloop" and importlib.util.find_spec("uvloop") is None:
-        raise UsageError("--loop uvloop: uvloop is not installed; pip install 'dbbench[uvloop]'")
-    return name
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise UsageError(f"{option} {text}: whole numbers from 1, like 1,15,50")
-    return list(dict.fromkeys(numbers))
-
-
-def _params(settings: Sequence[str]) -> dict[str, str]:
-    params = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--set {setting}: write it as NAME=VALUE")
-        params[name] = value
-    return params
-
-
-def _seconds(option: str, text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)?", text)
-    if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{option} {text}: seconds, like 90, 90s or 2m")
-    return float(match[1]) * (60 if match[2] == "m" else 1)
 
 
 def _show(path: Path, format_: TableFormat) -> None:
@@ -593,52 +582,6 @@ def _shown(value: object) -> str:
         case dict():
             return " ".join(f"{name}={default}" for name, default in value.items())
     return str(value)
-
-
-# --- pyproject.toml --------------------------------------------------------------------------------------------------
-
-
-def _configured() -> dict[str, Any]:
-    """Defaults of `run` from [tool.dbbench] of the nearest pyproject.toml, by the names of the options."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        path = folder / "pyproject.toml"
-        if path.is_file():
-            return _defaults(path)
-    return {}
-
-
-def _defaults(path: Path) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("dbbench", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    known = {parameter.name: parameter for parameter in _command("run").params}
-    defaults = {}
-    for key, value in table.items():
-        name = {"set": "set_", "format": "format_"}.get(key, key.replace("-", "_"))
-        if name not in known:
-            close = get_close_matches(key, [each.replace("_", "-") for each in known if each], n=1)
-            raise UsageError(
-                f"{path}: [tool.dbbench] has no option {key!r}" + (f"; did you mean {close[0]}?" if close else "")
-            )
-        defaults[name] = _setting(value)
-    return defaults
-
-
-def _setting(value: Any) -> Any:
-    """A TOML value as the command line would give it: numbers as text, a table as NAME=VALUE."""
-    match value:
-        case bool():
-            return value
-        case Mapping():
-            return [f"{name}={each}" for name, each in value.items()]
-        case list():
-            return [str(each) for each in value]
-    return str(value)
-
-
-def _command(name: str) -> Any:
-    return typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -294,7 +294,7 @@ def test_options_may_come_from_pyproject(dbbench: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[tool.dbbench]\ndrivers = ['asyncpg']\n", "[tool.dbbench] has no option 'drivers'; did you mean driver?"),
+        ("[tool.dbbench]\ndrivers = ['asyncpg']\n", "[tool.dbbench] has no option 'drivers'; did you mean driver? "),
         ("[tool.dbbench\n", "pyproject.toml cannot be read"),
     ],
 )

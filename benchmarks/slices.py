@@ -1,0 +1,123 @@
+"""What happens at the edges of a slice: the slow first operations, and the end where fewer sessions are busy.
+
+    python benchmarks/slices.py            about two minutes; the tables of docs/measurement.md
+
+Everything is a ratio within this run: each length of slice is compared with long slices of the same worker that ran
+at about the same time, in random order.
+"""
+
+import random
+import statistics
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from dbbench import catalog, messages, placement
+from dbbench.drivers import DEFAULT
+from dbbench.messages import Done, Ran, RunSlice, Start, Started
+from dbbench.plan import Cell, Pool
+from dbbench.process import Worker
+from dbbench.records import new_id
+from dbbench.server.embedded import embedded_server
+from dbbench.server.target import application, connected
+
+LIMIT_NS: Final = 10**11
+PATIENCE_S: Final = 120.0
+PARAMS: Final = {"rows": 10_000, "document_bytes": 200}
+POSITIONS: Final = ((0, 1), (1, 5), (5, 10), (10, 25))
+PER_CONNECTION: Final = (5, 10, 20)
+LONG: Final = 60
+ROUNDS: Final = 15
+
+
+@contextmanager
+def opened(scenario: str, sessions: int) -> Iterator[dict[str, Worker]]:
+    """A warm worker for each driver, with the cell open."""
+    place = placement.choose(None, embedded=True, local=True)
+    path = catalog.builtin()[scenario]
+    run_id = new_id()
+    with (
+        ExitStack() as stack,
+        embedded_server(cpus=place.server_cpus, max_connections=100) as server,
+        connected(server.address, run_id) as target,
+    ):
+        start = Start(
+            "", server.address, application(run_id), Pool(), "request", "rollback", "asyncio", place.client_cpus
+        )
+        schema = target.create_schema(0)
+        workers = {}
+        for name in ("psycopg-sync", *DEFAULT):
+            worker = stack.enter_context(Worker(name, msgspec.structs.replace(start, driver=name)))
+            worker.reply(Started, PATIENCE_S)
+            workers[name] = worker
+        steward = workers.pop("psycopg-sync")
+        steward.ask(messages.Prepare(str(path), schema, PARAMS), Done, PATIENCE_S)
+        steward.ask(messages.Tidy([schema], checkpoint=True), Done, PATIENCE_S)
+        cell = Cell(scenario, "orm", sessions, PARAMS, str(path))
+        for worker in workers.values():
+            worker.ask(messages.Open(cell, schema), Done, PATIENCE_S)
+            worker.ask(RunSlice(20 * min(sessions, Pool().capacity), "warm", LIMIT_NS, freeze=True), Ran, PATIENCE_S)
+        yield workers
+
+
+def first_operations() -> Iterator[list[str]]:
+    """Latency by position in a slice, relative to operations 25 to 100, when drivers take turns."""
+    with opened("point_reads", 1) as workers:
+        latencies: dict[str, list[array[int]]] = {name: [] for name in workers}
+        for round_ in range(ROUNDS):
+            for name in random.sample(list(workers), len(workers)):
+                ran = workers[name].ask(RunSlice(100, f"{round_}", LIMIT_NS), Ran, PATIENCE_S)
+                latencies[name].append(array("q", ran.latencies))
+    for name, slices in latencies.items():
+        usual = statistics.median(part for each in slices for part in each[25:])
+        ratios = [
+            statistics.median(part for each in slices for part in each[low:high]) / usual for low, high in POSITIONS
+        ]
+        yield [name, *(f"{ratio:.2f}" for ratio in ratios)]
+
+
+def ends_of_slices(sessions: int) -> Iterator[list[str]]:
+    """Time per operation of slices by their length, relative to long ones."""
+    connections = min(sessions, Pool().capacity)
+    with opened("concurrent_sessions", sessions) as workers:
+        times: dict[tuple[str, int], list[float]] = {
+            (name, length): [] for name in workers for length in (*PER_CONNECTION, LONG)
+        }
+        for round_ in range(ROUNDS):
+            for name, length in random.sample(list(times), len(times)):
+                request = RunSlice(length * connections, f"{round_}", LIMIT_NS, lead_in=10)
+                ran = workers[name].ask(request, Ran, PATIENCE_S)
+                times[name, length].append(ran.elapsed_ns / (length * connections))
+    for name in workers:
+        long = times[name, LONG]
+        ratios = [
+            statistics.median(short / each for short, each in zip(times[name, length], long, strict=True))
+            for length in PER_CONNECTION
+        ]
+        yield [name, str(sessions), *(f"{ratio:.2f}" for ratio in ratios)]
+
+
+def main() -> None:
+    """Print both tables as Markdown."""
+    console = Console(width=120)
+    columns = ["1st", *(f"{low + 1}th to {high}th" for low, high in POSITIONS[1:])]
+    markdown(console, ["driver", *columns], first_operations())
+    rows = [row for sessions in (15, 50) for row in ends_of_slices(sessions)]
+    markdown(console, ["driver", "sessions", *(f"{length} per connection" for length in PER_CONNECTION)], rows)
+
+
+def markdown(console: Console, head: list[str], rows: Iterable[list[str]]) -> None:
+    """Print a table that can be pasted into a document."""
+    console.print(f"| {' | '.join(head)} |")
+    console.print(f"|{'|'.join(['---'] * len(head))}|")
+    for row in rows:
+        console.print(f"| {' | '.join(row)} |", highlight=False)
+    console.print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What was written on the command line -> values; UsageError names the option and the way out."""
+
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from dbbench.catalog import nearest
+from dbbench.drivers import DEFAULT, DRIVERS
+from dbbench.errors import UsageError
+from dbbench.plan import Loop
+from dbbench.server.address import Address
+from dbbench.server.target import parse_url
+
+
+def drivers(wanted: Sequence[str] | None, baseline: str) -> tuple[list[str], str]:
+    """The drivers to measure, the baseline among them and first."""
+    names = [name for each in wanted or DEFAULT for name in each.split(",") if name]
+    for name in (*names, baseline):
+        if name not in DRIVERS:
+            raise UsageError(f"no driver {name!r}; {nearest(name, DRIVERS)}")
+    return list(dict.fromkeys([baseline, *names])), baseline
+
+
+def address(url: str | None, *, env_url: bool) -> Address | None:
+    """The server that is meant, None for the embedded one."""
+    if env_url:
+        if url is not None:
+            raise UsageError("--url and --env-url exclude each other")
+        if not os.environ.get("DATABASE_URL"):
+            raise UsageError("--env-url: DATABASE_URL is not set")
+        return parse_url(os.environ["DATABASE_URL"], "DATABASE_URL")
+    return None if url is None else parse_url(url, "--url")
+
+
+def choice(option: str, value: str, choices: Any) -> Any:
+    """One of the values of a Literal; UsageError with what there is."""
+    if value not in get_args(choices):
+        raise UsageError(f"{option} {value}: {nearest(value, get_args(choices))}")
+    return value
+
+
+def choices(option: str, values: Sequence[str], choices: Any) -> list[Any]:
+    """Several values of a Literal, repeated or with commas, each once."""
+    names = [name for value in values for name in value.split(",") if name]
+    return list(dict.fromkeys(choice(option, name, choices) for name in names))
+
+
+def loop(name: str) -> Any:
+    """The event loop; UsageError when it is not installed."""
+    if choice("--loop", name, Loop) == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise UsageError("--loop uvloop: uvloop is not installed; pip install 'dbbench[uvloop]'")
+    return name
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """Positive whole numbers, like 1,15,50."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise UsageError(f"{option} {text}: whole numbers from 1, like 1,15,50")
+    return list(dict.fromkeys(numbers))
+
+
+def params(settings: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE pairs."""
+    params = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {setting}: write it as NAME=VALUE")
+        params[name] = value
+    return params
+
+
+def seconds(option: str, text: str) -> float:
+    """Seconds: 90, 90s or 2m."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)?", text)
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"{option} {text}: seconds, like 90, 90s or 2m")
+    return float(match[1]) * (60 if match[2] == "m" else 1)

@@ -1,0 +1,135 @@
+"""What the documents say is so: the reference, the examples, the commands."""
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Cli, url_of
+
+from dbbench.cli import app
+from dbbench.compare import COLUMNS
+from dbbench.server.address import Address
+
+COMMANDS = ("run", "show", "export", "list")
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    """Code blocks of a language in all documents, with the document's name."""
+    for document in DOCUMENTS:
+        for match in re.finditer(rf"^```{language}\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+            yield document.name, match[1]
+
+
+def documented_commands() -> Iterator[str]:
+    """Every `dbbench ...` line of the documents' shell blocks and of --help's examples, once."""
+    seen: set[str] = set()
+    for name, block in blocks("sh"):
+        if name != "cli.md":
+            seen.update(line.partition("#")[0].strip() for line in block.splitlines() if line.startswith("dbbench "))
+    for command in app.registered_commands:
+        examples = re.findall(r"^dbbench .*?$", command.epilog or "", re.MULTILINE)
+        seen.update(example.partition("   (")[0].strip() for example in examples)
+    return iter(sorted(seen))
+
+
+def reference(dbbench: Cli) -> str:
+    """The whole of --help, as a document."""
+    parts = ["# Command line", "", "Made by `make docs` from `--help`.", ""]
+    for arguments in ((), *((command,) for command in COMMANDS)):
+        text = dbbench(*arguments, "--help", COLUMNS="100", NO_COLOR="1", TERM="dumb").stdout
+        text = text.replace("python -m dbbench.cli", "dbbench")
+        lines = [line.rstrip() for line in text.strip("\n").splitlines()]
+        parts += [f"## {' '.join(('dbbench', *arguments))}", "", "```text", *lines, "```", ""]
+    return "\n".join(parts)
+
+
+def test_the_command_line_reference_is_what_help_says(dbbench: Cli) -> None:
+    path = REPOSITORY / "docs" / "cli.md"
+    expected = reference(dbbench)
+    if os.environ.get("UPDATE_DOCS"):
+        path.write_text(expected)
+    assert path.read_text() == expected, "make docs"
+
+
+def test_every_command_and_option_has_help() -> None:
+    import typer
+
+    assert sorted(COMMANDS) == sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    for command in COMMANDS:
+        for parameter in typer.main.get_command(app).commands[command].params:  # type: ignore[attr-defined]
+            assert parameter.help, (command, parameter.name)
+
+
+def test_every_csv_column_is_documented() -> None:
+    text = (REPOSITORY / "docs" / "results.md").read_text()
+    columns = [column for column in COLUMNS if f"`{column}`" not in text]
+    assert columns == ["p50_us", "p90_us", "p95_us", "p99_us", "p999_us"]  # written as `mean_us` ... `max_us`
+
+
+def test_documents_link_to_what_is_there() -> None:
+    for document in (*DOCUMENTS, REPOSITORY / "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_documented_python_is_a_scenario_that_runs(dbbench: Cli, tmp_path: Path) -> None:
+    sources = [source for _, source in blocks("python")]
+    assert len(sources) >= 2
+    for number, source in enumerate(sources):
+        path = tmp_path / f"documented_{number}.py"
+        path.write_text(source)
+        done = dbbench(
+            "run", path.name, "--layer", "orm,core,raw", "--blocks", "1", "--sessions", "1", "--format", "json"
+        )
+        cells = json.loads(done.stdout)["cells"]
+
+        assert done.returncode == 0, done.stderr
+        assert len(cells) in {3, 6, 9}
+        assert all(cell["operations"] > 0 and cell["verdict"] != "not comparable" for cell in cells)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the documents' commands can run, quickly."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "pyproject.toml").write_text("[tool.dbbench]\nblocks = 1\n")
+    orders = next(source for _, source in blocks("python") if "orders" in source)
+    (folder / "orders.py").write_text(orders)
+    (folder / "my_scenario.py").write_text("async def orm(session, params, rng): return 1\n")
+    return folder
+
+
+@pytest.mark.parametrize("command", list(documented_commands()))
+def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, foreign: Address) -> None:
+    results = sorted((workplace / "results").glob("*.jsonl"))
+    if not results and " run" not in command:
+        assert dbbench("run", "point_reads", cwd=workplace).returncode == 0
+        results = sorted((workplace / "results").glob("*.jsonl"))
+    words = shlex.split(command.partition(" > ")[0])[1:]
+    for number, word in enumerate(words):
+        if word.startswith("results/"):
+            words[number] = str(results[-1])
+        elif word.startswith("postgresql://"):
+            words[number] = url_of(foreign)
+    done = dbbench(*words, cwd=workplace, DATABASE_URL=url_of(foreign))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or "-o" in words
+
+
+def test_nothing_names_a_package_index_or_this_machine() -> None:
+    import subprocess
+
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout.split("\0")
+    for name in filter(None, tracked):
+        text = (REPOSITORY / name).read_text(errors="replace")
+        assert not re.search(r"(index-url|find-links)[ =]+(http|file)", text), name
+        assert f"{sys.prefix}/" not in text, name
