@@ -94,15 +94,15 @@ class Bench:
 
     # Set-up
 
-    def start_drivers(self) -> None:
-        """Start every arm once, for what its driver says of itself."""
-        with ExitStack() as stack:
-            self._start_workers("start", stack)
+    def set_up(
+        self, described: Mapping[Path, Description], workers: dict[str, Worker], stack: ExitStack
+    ) -> Iterator[Problem]:
+        """Make the tables, check that the arms give equal results, find how many operations make a slice.
 
-    def set_up(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
-        """Make the tables, check that the arms give equal results, find how many operations make a slice."""
+        `workers` come from `start_workers`, and `stack` ends them.
+        """
         yield from self._prepare(described)
-        yield from self._check_and_time()
+        yield from self._check_and_time(workers, stack)
 
     def _prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
         """Make a schema for every scenario and run its prepare()."""
@@ -120,24 +120,24 @@ class Bench:
                         self._excluded.update((index, arm.name) for arm in self.plan.arms)
         self._tidy()
 
-    def _check_and_time(self) -> Iterator[Problem]:
+    def _check_and_time(self, workers: dict[str, Worker], stack: ExitStack) -> Iterator[Problem]:
         """Check that the arms give equal results in every cell, and find how many operations make a slice."""
-        with ExitStack() as stack:
-            workers = self._start_workers("set-up", stack)
-            for index, cell in enumerate(self.plan.cells):
-                self.say(f"checking {cell.label}")
-                results: dict[str, Checked] = {}
-                fastest = math.inf
-                for arm in self._arms(index, workers):
-                    try:
-                        results[arm.name], per_operation = self._try_out(index, workers[arm.name], first=not results)
-                    except (WorkerFailedError, WorkerLostError) as error:
-                        yield self._excuse(index, arm, error, workers)
-                    else:
-                        fastest = min(fastest, per_operation)
-                if results:
-                    yield from self._differences(index, results)
-                    self._shapes[index] = _Shape.of(fastest, self.plan.connections(cell))
+        for index, cell in enumerate(self.plan.cells):
+            self.say(f"checking {cell.label}")
+            results: dict[str, Checked] = {}
+            fastest = math.inf
+            if len(workers) < len(self.plan.arms):  # one was lost in the cell before
+                workers.update(self.start_workers(f"set-up/{index}", stack))
+            for arm in self._arms(index, workers):
+                try:
+                    results[arm.name], per_operation = self._try_out(index, workers[arm.name], first=not results)
+                except (WorkerFailedError, WorkerLostError) as error:
+                    yield self._excuse(index, arm, error, workers)
+                else:
+                    fastest = min(fastest, per_operation)
+            if results:
+                yield from self._differences(index, results)
+                self._shapes[index] = _Shape.of(fastest, self.plan.connections(cell))
 
     def _try_out(self, index: int, worker: Worker, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""
@@ -206,7 +206,7 @@ class Bench:
         self.say(f"block {block + 1}")
         self._tidy()
         with ExitStack() as stack:
-            workers = self._start_workers(block, stack)
+            workers = self.start_workers(block, stack)
             for index in self.plan.cell_order(block):
                 self._visited += 1
                 for record in self._visit(block, index, workers):
@@ -245,8 +245,8 @@ class Bench:
         for name, done in slices.items():
             yield done.measurement(block, index, name, workers)
 
-    def _start_workers(self, block: int | str, stack: ExitStack) -> dict[str, Worker]:
-        """One fresh worker per arm, started in random order, all with the same hash seed."""
+    def start_workers(self, block: int | str, stack: ExitStack) -> dict[str, Worker]:
+        """One fresh worker per arm, started in random order, all with the same hash seed; `stack` ends them."""
         rng = self.plan.rng(block, "start")
         environment = {"PYTHONHASHSEED": str(rng.randrange(2**32))}
         workers = {}

@@ -1,6 +1,7 @@
 """The `run` command as a list of steps, from options to a finished result file."""
 
 import contextlib
+import itertools
 import secrets
 import socket
 import sys
@@ -139,17 +140,16 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
             plan = _plan(options, described, place, watch)
             target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
             session = bench.Bench(plan, site, steward, watch.say)
-            session.start_drivers()
-            journal.write(_header(plan, run_id, started, target, session))
-            for problem in problems:
-                _report(problem, journal, watch)
+            with contextlib.ExitStack() as stack:
+                workers = session.start_workers("set-up", stack)
+                journal.write(_header(plan, run_id, started, target, session))
+                for problem in itertools.chain(problems, session.set_up(described, workers, stack)):
+                    _report(problem, journal, watch)
             if plan.cells:
-                _blocks(session, described, journal, watch)
+                _blocks(session, journal, watch)
 
 
-def _blocks(session: bench.Bench, described: Mapping[Path, Description], journal: _Journal, watch: Watcher) -> None:
-    for problem in session.set_up(described):
-        _report(problem, journal, watch)
+def _blocks(session: bench.Bench, journal: _Journal, watch: Watcher) -> None:
     for record in session.blocks():
         if isinstance(record, Problem):
             _report(record, journal, watch)
@@ -235,9 +235,13 @@ def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -
 
 def _check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
     """Every --set must mean something to some scenario."""
+    names = {scenario.name for scenario in described.values()}
     known = {name: None for scenario in described.values() for name in scenario.params}
     known.update({f"{scenario.name}.{name}": None for scenario in described.values() for name in scenario.params})
     for key in params:
+        scenario, _, _ = key.rpartition(".")
+        if scenario in catalog.builtin() and scenario not in names:
+            continue  # a default in pyproject.toml may be meant for scenarios that are not run today
         if described and key not in known:
             plain = [name for name in known if "." not in name]
             raise UsageError(f"--set {key}: no parameter of these scenarios; {catalog.nearest(key, plain)}")

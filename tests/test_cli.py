@@ -320,14 +320,10 @@ def test_a_driver_may_be_its_own_baseline(dbbench: Cli) -> None:
 
 
 @pytest.mark.parametrize("options", [
-    ("--loop", "uvloop", "--driver", "asyncpg"),
-    ("--placement", "shared"),
-    ("--placement", "free"),
-    ("--tx-end", "autocommit", "--checkout", "session", "--sessions", "2"),
+    ("--loop", "uvloop", "--driver", "asyncpg", "--placement", "shared"),
+    ("--tx-end", "autocommit", "--checkout", "session", "--sessions", "2", "--placement", "free"),
     ("--pool-size", "1", "--max-overflow", "0", "--pool-timeout", "5", "--sessions", "3"),
-    ("--driver", "psycopg-sync,psycopg2", "--layer", "raw,core"),
-    ("--format", "markdown", "--quiet"),
-    ("--budget", "3s", "--blocks", "1"),
+    ("--driver", "psycopg-sync,psycopg2", "--layer", "raw,core", "--format", "markdown", "--quiet"),
 ])  # fmt: skip
 def test_every_option_works(dbbench: Cli, options: tuple[str, ...]) -> None:
     if "uvloop" in options:
@@ -340,7 +336,7 @@ def test_every_option_works(dbbench: Cli, options: tuple[str, ...]) -> None:
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("prefix", ["postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg2"])
+@pytest.mark.parametrize("prefix", ["postgresql", "postgresql+asyncpg"])
 def test_a_users_own_server_is_measured_and_left_clean(
     dbbench: Cli, foreign: Address, tmp_path: Path, prefix: str
 ) -> None:
@@ -426,7 +422,7 @@ def test_the_parents_memory_is_small_and_does_not_grow_with_samples(tmp_path: Pa
         assert process.returncode == 0
         return peak
 
-    few, many = peak_kib(1), peak_kib(8)
+    few, many = peak_kib(1), peak_kib(5)
     assert many < 300 * 1024
     assert many - few < 8 * 1024
 

@@ -150,7 +150,7 @@ def test_the_table_never_grows(server: Address, tmp_path: Path) -> None:
     run, found, outcome, _ = measured(options(server, tmp_path, path, drivers=["psycopg", "psycopg2"], blocks=2))
 
     assert outcome.exit_code == ExitCode.OK, run.problems
-    assert sum(row.operations for row in found) > 500
+    assert sum(row.operations for row in found) > 100
 
 
 def test_different_results_are_not_comparable_and_said_to_be(server: Address, tmp_path: Path) -> None:
@@ -267,11 +267,11 @@ def test_a_worker_that_dies_costs_its_cell_only(server: Address, tmp_path: Path)
 
 
 def test_the_budget_is_honoured_within_15_percent(server: Address, tmp_path: Path) -> None:
-    given = options(server, tmp_path, "point_reads", drivers=["psycopg", "psycopg2"], blocks=None, budget_s=15.0)
+    given = options(server, tmp_path, "point_reads", drivers=["psycopg", "psycopg2"], blocks=None, budget_s=12.0)
     run, found, _, _ = measured(given)
 
     assert run.end is not None
-    assert 15.0 * 0.85 <= run.end.measured_s <= 15.0 * 1.15
+    assert 12.0 * 0.85 <= run.end.measured_s <= 12.0 * 1.15
     assert found[0].blocks >= 6
 
 
@@ -302,6 +302,7 @@ def test_settings_reach_the_server_and_the_pool(server: Address, tmp_path: Path)
         "settings",
         "from sqlalchemy import text\n"
         "SESSIONS = (5,)\n"
+        "def reset(connection, params): connection.execute(text('TRUNCATE seen'))\n"
         "def prepare(connection, params): connection.execute(text('CREATE TABLE seen (pid int, level text)'))\n"
         "async def core(connection, params, rng):\n"
         "    await connection.execute(text(\n"
@@ -311,7 +312,7 @@ def test_settings_reach_the_server_and_the_pool(server: Address, tmp_path: Path)
         "    assert result.scalar_one() <= 2\n",
     )
     given = options(
-        server, tmp_path, path, drivers=["asyncpg"], baseline="asyncpg", pool=Pool(1, 1), tx_end="autocommit"
+        server, tmp_path, path, drivers=["asyncpg"], baseline="asyncpg", pool=Pool(2, 0), tx_end="autocommit"
     )
     run, _, outcome, _ = measured(given)
     assert outcome.exit_code == ExitCode.OK, run.problems
