@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from dbbench.catalog import nearest
 from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.errors import UsageError
+from dbbench.naming import nearest
 from dbbench.plan import Loop
 from dbbench.server.address import Address
 from dbbench.server.target import parse_url

@@ -4,13 +4,13 @@ import ast
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 from dbbench.errors import ScenarioError, UsageError
+from dbbench.naming import nearest
 from dbbench.plan import Layer
 from dbbench.scenario import LAYERS, Operation, Scenario
 from dbbench.twin import load_module
@@ -59,14 +59,6 @@ def find(names: Sequence[str]) -> list[Path]:
             raise UsageError(f"two scenarios are called {path.stem}: {stems[path.stem]} and {path}; rename one")
         stems[path.stem] = path
     return unique
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: what may have been meant, and what there is."""
-    names = list(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    there_is = f"there is {', '.join(names)}"
-    return f"did you mean {close[0]}? ({there_is})" if close else there_is
 
 
 def shown_path(path: Path) -> str:

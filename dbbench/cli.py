@@ -490,7 +490,7 @@ def _exports(
     if format_ is not ExportFormat.PYPERF:
         yield output, REPORTS[format_](run, rows(run))
         return
-    from dbbench.catalog import nearest
+    from dbbench.naming import nearest
     from dbbench.reports.pyperf import suite, text
 
     arms = [arm.name for arm in run.header.plan.arms]

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from dbbench.catalog import nearest
 from dbbench.errors import UsageError
+from dbbench.naming import nearest
 
 _RENAMED = {"set": "set_", "format": "format_"}  # options whose parameter has another name
 

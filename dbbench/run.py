@@ -18,6 +18,7 @@ from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
 from dbbench.messages import Start
+from dbbench.naming import nearest
 from dbbench.plan import (
     NOMINAL_BUDGET_S,
     Arm,
@@ -244,7 +245,7 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
             continue  # a default in pyproject.toml may be meant for scenarios that are not run today
         if described and key not in known:
             plain = [name for name in known if "." not in name]
-            raise UsageError(f"--set {key}: no parameter of these scenarios; {catalog.nearest(key, plain)}")
+            raise UsageError(f"--set {key}: no parameter of these scenarios; {nearest(key, plain)}")
 
 
 def _connections(plan: Plan) -> int:
