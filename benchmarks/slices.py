@@ -1,6 +1,6 @@
 """What happens at the edges of a slice: the slow first operations, and the end where fewer sessions are busy.
 
-    python benchmarks/slices.py            about two minutes; the tables of docs/measurement.md
+    python benchmarks/slices.py            about three minutes; the tables of docs/measurement.md
 
 Everything is a ratio within this run: each length of slice is compared with long slices of the same worker that ran
 at about the same time, in random order.
@@ -104,7 +104,7 @@ def ends_of_slices(sessions: int) -> Iterator[list[str]]:
 def main() -> None:
     """Print both tables as Markdown."""
     console = Console(width=120)
-    columns = ["1st", *(f"{low + 1}th to {high}th" for low, high in POSITIONS[1:])]
+    columns = ["1", *(f"{low + 1} to {high}" for low, high in POSITIONS[1:])]
     markdown(console, ["driver", *columns], first_operations())
     rows = [row for sessions in (15, 50) for row in ends_of_slices(sessions)]
     markdown(console, ["driver", "sessions", *(f"{length} per connection" for length in PER_CONNECTION)], rows)
