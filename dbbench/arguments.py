@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from dbbench.address import Address
 from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.errors import UsageError
 from dbbench.naming import nearest
 from dbbench.plan import Loop
-from dbbench.server.address import Address
 from dbbench.server.target import parse_url
 
 

@@ -241,7 +241,10 @@ class Bench:
                 slices.setdefault(arm.name, _Slices()).add(position, round_, ran)
                 yield from self._errors(index, arm, ran)
         for arm in self._arms(index, workers):
-            workers[arm.name].ask(messages.Close(), Done, self._patience)
+            try:
+                workers[arm.name].ask(messages.Close(), Done, self._patience)
+            except (WorkerFailedError, WorkerLostError) as error:
+                yield self._excuse(index, arm, error, workers)
         for name, done in slices.items():
             yield done.measurement(block, index, name, workers)
 

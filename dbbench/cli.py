@@ -89,6 +89,7 @@ def _ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
             _complain(str(error))
             raise typer.Exit(error.exit_code) from None
         except Interrupted as interrupted:
+            _complain(f"{interrupted} before anything was measured")
             raise typer.Exit(interrupted.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
@@ -344,13 +345,10 @@ def run(
 
     Without --url it starts a PostgreSQL of its own, which is gone afterwards.
     """
-    from rich.console import Console
-
     from dbbench import arguments, catalog, plan
     from dbbench import run as running
     from dbbench.progress import watcher
 
-    notes = Console(stderr=True)
     drivers, base = arguments.drivers(driver, baseline)
     options = running.Options(
         scenarios=catalog.find(scenarios or []),
@@ -376,7 +374,7 @@ def run(
             f"--checkout session holds a connection per session: --sessions can be at most {options.pool.capacity} "
             "with this pool (--pool-size, --max-overflow)"
         )
-    with _signals(), watcher(notes, quiet=quiet) as watch:
+    with _signals(), watcher(quiet=quiet) as watch:
         if base not in (driver or [base]) and driver:
             watch.note(f"{base} is measured too, as the baseline (--baseline chooses another)")
         if "DATABASE_URL" in os.environ and options.address is None:

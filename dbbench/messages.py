@@ -7,9 +7,9 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from dbbench.address import Address
 from dbbench.plan import Cell, Checkout, Loop, Pool, TxEnd
 from dbbench.scenario import Description
-from dbbench.server.address import Address
 
 LENGTH_BYTES: Final = 4
 

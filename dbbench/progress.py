@@ -92,29 +92,7 @@ class Lines:
         pass
 
 
-class Silence:
-    """With --quiet: nothing at all."""
-
-    def say(self, what: str) -> None:
-        """See Watcher."""
-
-    def advance(self, fraction: float, left_s: float | None) -> None:
-        """See Watcher."""
-
-    def note(self, text: str) -> None:
-        """See Watcher."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        pass
-
-
-def watcher(console: Console, *, quiet: bool) -> Bar | Lines | Silence:
-    """The one that fits where stderr goes."""
-    if quiet:
-        return Silence()
-    return Bar(console) if console.is_terminal else Lines(console)
+def watcher(*, quiet: bool) -> Bar | Lines:
+    """The one that fits where stderr goes; quiet, it is told everything and prints nothing."""
+    console = Console(stderr=True, quiet=quiet)
+    return Bar(console) if console.is_terminal and not quiet else Lines(console)

@@ -14,6 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from dbbench import __version__, bench, catalog, environment, placement, records
+from dbbench.address import Address
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
@@ -34,9 +35,8 @@ from dbbench.plan import (
     rounds_for,
 )
 from dbbench.progress import Watcher
-from dbbench.records import End, Header, Problem, Writer
+from dbbench.records import End, Header, Measurement, Problem, Writer
 from dbbench.scenario import Description
-from dbbench.server.address import Address
 from dbbench.server.target import Target, application, connected
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
@@ -89,10 +89,10 @@ def execute(options: Options, watch: Watcher) -> Outcome:
             status, reason = ("degraded" if exit_code == ExitCode.DEGRADED else "complete"), ""
         except Interrupted as signal:
             status, reason, exit_code = "interrupted", str(signal), signal.exit_code
-            if not journal.begun:
+            if not journal.measured:
                 raise
         except DbbenchError as error:
-            if not journal.begun:
+            if not journal.measured:
                 raise
             status, reason, exit_code = "failed", str(error), error.exit_code
             if isinstance(error, ServerLostError):
@@ -106,14 +106,15 @@ class _Journal:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self.begun = False
+        self.measured = False
         self.measured_s = 0.0
         self.exit_code = ExitCode.OK
 
     def write(self, record: records.Record) -> None:
         """Write one record."""
         self._writer.write(record)
-        self.begun = True
+        if isinstance(record, Measurement):
+            self.measured = True
         if isinstance(record, Problem):
             not_comparable = record.kind == "not comparable" and self.exit_code is not ExitCode.DEGRADED
             self.exit_code = ExitCode.INCONCLUSIVE if not_comparable else ExitCode.DEGRADED

@@ -122,6 +122,7 @@ class Worker:
         return self._scenarios[path]
 
     def _open(self, request: messages.Open) -> messages.Done:
+        self._close()  # one that failed may still be open
         operation = self._scenario(request.cell.path).operations[request.cell.layer]
         if self._start.cpus is not None:  # only now: imports may use all CPUs
             _pin_threads(self._start.cpus)

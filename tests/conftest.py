@@ -13,9 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from dbbench.address import Address
 from dbbench.messages import Start
 from dbbench.plan import Pool
-from dbbench.server.address import Address
 from dbbench.server.embedded import embedded_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, Cli, connect, url_of
 
+from dbbench.address import Address
 from dbbench.compare import COLUMNS
 from dbbench.errors import ExitCode
-from dbbench.server.address import Address
 
 QUICK = ("--blocks", "1", "--set", "rows=50", "--seed", "1")
 PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli")

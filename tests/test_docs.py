@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, Cli, url_of
 
+from dbbench.address import Address
 from dbbench.cli import app
 from dbbench.compare import COLUMNS
-from dbbench.server.address import Address
 
 COMMANDS = ("run", "show", "export", "list")
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]

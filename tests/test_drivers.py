@@ -12,11 +12,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from dbbench.address import Address
 from dbbench.canonical import lines
 from dbbench.client import server_settings
 from dbbench.drivers import DRIVERS, Driver
 from dbbench.plan import Pool, TxEnd
-from dbbench.server.address import Address
 
 ROW = (
     7,

@@ -22,9 +22,9 @@ import asyncpg
 import psycopg
 import pytest
 
+from dbbench.address import Address
 from dbbench.errors import CannotStartError
 from dbbench.server import supervisor
-from dbbench.server.address import Address
 from dbbench.server.embedded import EmbeddedServer, embedded_server
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")

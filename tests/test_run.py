@@ -9,13 +9,13 @@ import pytest
 from conftest import PASSWORD, connect
 
 from dbbench import catalog, records
+from dbbench.address import Address
 from dbbench.compare import Row, rows
 from dbbench.drivers import DRIVERS
 from dbbench.errors import ExitCode, UsageError
 from dbbench.plan import Pool
 from dbbench.records import Run
 from dbbench.run import Options, Outcome, execute
-from dbbench.server.address import Address
 
 FAST = {"rows": "50", "batch": "20"}
 

@@ -10,8 +10,8 @@ from conftest import PASSWORD, connect, url_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
-from dbbench.server.address import Address
 from dbbench.server.target import Target, connected, drop_schemas, parse_url, redacted
 
 

@@ -13,12 +13,12 @@ import pytest
 from conftest import connect
 
 from dbbench import catalog, messages
+from dbbench.address import Address
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Checked, Close, Described, Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.scenario import LAYERS
-from dbbench.server.address import Address
 
 PATIENCE_S = 60.0
 LIMIT_NS = 10**10

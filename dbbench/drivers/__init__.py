@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
+from dbbench.address import Address
 from dbbench.plan import Pool, TxEnd
-from dbbench.server.address import Address
 
 
 @dataclass(frozen=True)

