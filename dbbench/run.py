@@ -13,8 +13,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import __version__, bench, catalog, environment, placement, records
+from dbbench import __version__, catalog, environment, placement, records
 from dbbench.address import Address
+from dbbench.bench import Bench
+from dbbench.crew import Crew, Site, describe, start_steward
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
@@ -38,6 +40,7 @@ from dbbench.progress import Watcher
 from dbbench.records import End, Header, Measurement, Problem, Writer
 from dbbench.scenario import Description
 from dbbench.server.target import Target, application, connected
+from dbbench.setup import SetUp
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
 
@@ -135,30 +138,31 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
             loop=options.loop,
             cpus=place.client_cpus,
         )
-        site = bench.Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded)
-        with bench.start_steward(site) as steward:
+        site = Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded)
+        with start_steward(site) as steward:
             watch.say("loading scenarios")
-            described, problems = bench.describe(steward, options.scenarios, options.params)
+            described, problems = describe(steward, options.scenarios, options.params)
             plan = _plan(options, described, place, watch)
             target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
-            session = bench.Bench(plan, site, steward, watch.say)
+            crew = Crew(plan, site, steward)
+            set_up = SetUp(crew, watch.say)
             with contextlib.ExitStack() as stack:
-                workers = session.start_workers("set-up", stack)
-                journal.write(_header(plan, run_id, started, target, session))
-                for problem in itertools.chain(problems, session.set_up(described, workers, stack)):
+                workers = crew.start_workers("set-up", stack)
+                journal.write(_header(plan, run_id, started, target, crew))
+                for problem in itertools.chain(problems, set_up.run(described, workers, stack)):
                     _report(problem, journal, watch)
             if plan.cells:
-                _blocks(session, journal, watch)
+                _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
 
 
-def _blocks(session: bench.Bench, journal: _Journal, watch: Watcher) -> None:
-    for record in session.blocks():
+def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
+    for record in bench.blocks():
         if isinstance(record, Problem):
             _report(record, journal, watch)
         else:
             journal.write(record)
-        journal.measured_s = session.measured_s
-        watch.advance(*session.progress())
+        journal.measured_s = bench.measured_s
+        watch.advance(*bench.progress())
 
 
 def _report(problem: Problem, journal: _Journal, watch: Watcher) -> None:
@@ -255,7 +259,7 @@ def _connections(plan: Plan) -> int:
     return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + scenarios + 1
 
 
-def _header(plan: Plan, run_id: str, started: datetime, target: Target, session: bench.Bench) -> Header:
+def _header(plan: Plan, run_id: str, started: datetime, target: Target, crew: Crew) -> Header:
     distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
     return Header(
         schema=records.SCHEMA,
@@ -264,8 +268,8 @@ def _header(plan: Plan, run_id: str, started: datetime, target: Target, session:
         dbbench=__version__,
         plan=public(plan),
         environment=environment.describe(dict.fromkeys(distributions)),
-        server={"embedded": session.site.embedded, **target.describe()},
-        drivers=session.facts,
+        server={"embedded": crew.site.embedded, **target.describe()},
+        drivers=crew.facts,
     )
 
 
