@@ -39,7 +39,7 @@ from dbbench.plan import (
 from dbbench.progress import Watcher
 from dbbench.records import End, Header, Measurement, Problem, Writer
 from dbbench.scenario import Description
-from dbbench.server.target import Target, application, connected
+from dbbench.server.target import Target, application, connected, redacted
 from dbbench.setup import SetUp
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
@@ -150,7 +150,7 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
                 workers = crew.start_workers("set-up", stack)
                 journal.write(_header(plan, run_id, started, target, crew))
                 for problem in itertools.chain(problems, set_up.run(described, workers, stack)):
-                    _report(problem, journal, watch)
+                    _report(problem, server.address.password, journal, watch)
             if plan.cells:
                 _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
 
@@ -158,14 +158,16 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
 def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
     for record in bench.blocks():
         if isinstance(record, Problem):
-            _report(record, journal, watch)
+            _report(record, bench.crew.site.start.address.password, journal, watch)
         else:
             journal.write(record)
         journal.measured_s = bench.measured_s
         watch.advance(*bench.progress())
 
 
-def _report(problem: Problem, journal: _Journal, watch: Watcher) -> None:
+def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) -> None:
+    message = redacted(problem.message, secret)  # a scenario's exception may say anything
+    problem = msgspec.structs.replace(problem, message=message)
     journal.write(problem)
     watch.note(problem_line(problem))
 

@@ -329,6 +329,14 @@ def test_the_result_file_names_no_person_no_folder_and_no_password(foreign: Addr
     assert outcome.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_password_that_a_scenario_says_is_redacted(foreign: Address, tmp_path: Path) -> None:
+    path = scenario(tmp_path, "says", f"async def raw(db, params, rng): raise LookupError({PASSWORD!r})\n")
+    _, _, outcome, listener = measured(options(foreign, tmp_path, path, drivers=["psycopg"]))
+
+    assert "says.py:1: LookupError: ***" in listener.notes[0]
+    assert PASSWORD not in outcome.path.read_text()
+
+
 def test_a_users_objects_are_untouched(foreign: Address, tmp_path: Path) -> None:
     with connect(foreign) as owner:
         owner.execute("CREATE TABLE public.patients (id int PRIMARY KEY, name text)")

@@ -8,6 +8,7 @@ from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.statistics import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
 
+_MANY: Final = 100  # blocks; an estimate from a few does not reach further
 _TWICE: Final = 2.0
 _TENTH: Final = 0.1  # a difference of this much is said in whole per cents,
 _HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
@@ -75,9 +76,10 @@ def _undecided(row: Row) -> str:
     assert row.ratio is not None
     assert row.ratio_low is not None
     assert row.ratio_high is not None
-    needed = blocks_for_verdict(row.blocks, row.ratio, (row.ratio_low, row.ratio_high))
+    blocks = blocks_for_verdict(row.blocks, row.ratio, (row.ratio_low, row.ratio_high))
+    needed = f"about {blocks}" if blocks <= _MANY else f"more than {_MANY}"
     ends = f"between {_change(row.ratio_low)} and {_change(row.ratio_high)}"
-    return f"{row.driver} is undecided after {_blocks([row])} ({ends}; about {needed} would tell)"
+    return f"{row.driver} is undecided after {_blocks([row])} ({ends}; {needed} would tell)"
 
 
 def _change(ratio: float) -> str:
