@@ -82,6 +82,7 @@ class Threads:
         self._rngs: Sequence[Random] = ()
         self._tally: Tally | None = None
         self._ends = [0] * len(sessions)
+        self._failure: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._session, args=(number, request), daemon=True)
             for number, request in enumerate(sessions)
@@ -97,6 +98,8 @@ class Threads:
         begin = time.perf_counter_ns()
         self._start.wait()
         self._done.wait()
+        if self._failure is not None:
+            raise self._failure
         return _samples(tally, max(self._ends) - begin, time.process_time_ns() - cpu)
 
     def _session(self, number: int, request: Callable[[Random], Any]) -> None:
@@ -105,7 +108,10 @@ class Threads:
             self._start.wait()
             if self._tally is None:
                 return
-            self._ends[number] = session(request, self._rngs[number], self._tally)
+            try:
+                self._ends[number] = session(request, self._rngs[number], self._tally)
+            except BaseException as failure:  # SystemExit, say: the others must not wait for this thread for ever
+                self._failure = failure
             self._done.wait()
 
     def close(self) -> None:

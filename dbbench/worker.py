@@ -8,15 +8,17 @@ thread that reads the pipe sees its end, even while an operation runs.
 import asyncio
 import gc
 import hashlib
+import inspect
 import os
 import queue
 import signal
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NoReturn
 
 from dbbench import messages
 from dbbench.canonical import lines
@@ -81,7 +83,7 @@ class Worker:
             return action()
         except DbbenchError as error:
             return messages.Failed(str(error), isinstance(error, ScenarioError))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # a scenario may raise anything, SystemExit included
             return messages.Failed(blame(error, self._shown), scenario=True)
 
     def started(self) -> messages.Started:
@@ -142,26 +144,35 @@ class Worker:
 
     def _check(self, seeds: list[str]) -> messages.Checked:
         found: list[str] = []
-        failure: Exception | None = None
-        failures = 0
-        for number, seed in enumerate(seeds):
-            try:
-                result = self._opened().run_one(Random(seed))
-            except Exception as error:
-                # An operation may fail now and then; drivers have their own exceptions for it.
-                failures, failure = failures + 1, error
-                found.append(f"operation {number + 1}: raised")
-                continue
-            if asyncio.iscoroutine(result):
-                result.close()
-                raise ScenarioError(
-                    f"{self._shown}: the operation returned a coroutine: sync drivers run this file without `await`, "
-                    "so what it awaits must be in this file too, not in a module that it imports"
-                )
-            found.extend(lines(result, f"operation {number + 1}"))
-        if failure is not None and failures == len(seeds):
-            raise failure
+        failures: list[Exception] = []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for number, seed in enumerate(seeds):
+                try:
+                    result = self._opened().run_one(Random(seed))
+                except Exception as error:
+                    # An operation may fail now and then; drivers have their own exceptions for it.
+                    failures.append(error)
+                    found.append(f"operation {number + 1}: raised")
+                else:
+                    if inspect.isawaitable(result):
+                        self._not_awaited("what the operation returned")
+                    found.extend(lines(result, f"operation {number + 1}"))
+        for warning in caught:
+            if "was never awaited" in str(warning.message):
+                self._not_awaited(str(warning.message).partition(" was never")[0])
+        if len(failures) == len(seeds):
+            raise failures[-1]
         return _checked(found)
+
+    def _not_awaited(self, what: str) -> NoReturn:
+        """Say what is wrong with an operation that did not do all of its work."""
+        if self._driver.is_async:
+            raise ScenarioError(f"{self._shown}: {what} was not awaited; an `await` is missing")
+        raise ScenarioError(
+            f"{self._shown}: {what} was not awaited: sync drivers run this file without `await`, "
+            "so what it awaits must be in this file too, not in a module that it imports"
+        )
 
     def _run(self, request: messages.RunSlice) -> messages.Ran:
         client = self._opened()

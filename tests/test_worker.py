@@ -105,8 +105,11 @@ def test_a_worker_that_dies_is_named(start: Start, schema: str, scenario: Path) 
             worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
 
 
-def test_sys_exit_in_a_scenario_is_an_error_of_the_scenario(start: Start, schema: str, scenario: Path) -> None:
-    with ready(start) as worker:
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_sys_exit_in_a_scenario_is_an_error_of_the_scenario(
+    start: Start, schema: str, scenario: Path, driver: str
+) -> None:
+    with ready(start, driver=driver) as worker:
         worker.ask(Open(cell(scenario, what="exit"), schema), Done, PATIENCE_S)
         with pytest.raises(WorkerFailedError, match=r"mine\.py:6: SystemExit: bye"):
             worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
@@ -148,6 +151,16 @@ def test_an_awaited_helper_of_another_module_is_explained_to_sync_drivers(
     with ready(start, driver="psycopg2") as worker:
         worker.ask(Open(cell(path), schema), Done, PATIENCE_S)
         with pytest.raises(WorkerFailedError, match="what it awaits must be in this file too"):
+            worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
+
+
+@pytest.mark.parametrize("body", ["return db.fetch_one('SELECT 1')", "db.fetch_one('SELECT 1')"])
+def test_a_missing_await_is_found(start: Start, schema: str, tmp_path: Path, body: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(f"async def raw(db, params, rng): {body}\n")
+    with ready(start, driver="asyncpg") as worker:
+        worker.ask(Open(cell(path), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerFailedError, match="an `await` is missing"):
             worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
 
 
