@@ -156,6 +156,7 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
 
 
 def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
+    watch.advance(*bench.progress())
     for record in bench.blocks():
         if isinstance(record, Problem):
             _report(record, bench.crew.site.start.address.password, journal, watch)

@@ -1,5 +1,6 @@
 """What the rows of a cell mean, in plain words; the same in every report that people read."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ from dbbench.records import Run
 from dbbench.statistics import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
 
 _MANY: Final = 100  # blocks; an estimate from a few does not reach further
+_STEP_S: Final = 10  # a budget is suggested in steps of this
 _TWICE: Final = 2.0
 _TENTH: Final = 0.1  # a difference of this much is said in whole per cents,
 _HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
@@ -88,8 +90,11 @@ def _change(ratio: float) -> str:
 
 def _more_blocks(run: Run) -> str:
     needed = blocks_for_interval()
-    way = f"--blocks {needed} gives them" if run.header.plan.blocks else "a longer --budget gives them"
-    return f"an interval needs at least {needed}; {way}"
+    measured = len({measurement.block for measurement in run.measurements})
+    if run.header.plan.blocks or not measured or run.end is None:
+        return f"an interval needs at least {needed}; --blocks {needed} gives them"
+    seconds = math.ceil(run.end.measured_s / measured * needed / _STEP_S) * _STEP_S
+    return f"an interval needs at least {needed}; --budget {seconds} gives them"
 
 
 def _blocks(rows: Sequence[Row]) -> str:
