@@ -84,7 +84,8 @@ def _ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
         try:
             command(*args, **kwargs)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # it is when the shell closed it
+                sys.stdout.flush()
         except DbbenchError as error:
             _complain(str(error))
             raise typer.Exit(error.exit_code) from None
@@ -99,6 +100,9 @@ def _ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
             raise typer.Exit(ExitCode.OK) from None
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
+        except OSError as error:
+            _complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+            raise typer.Exit(ExitCode.DEGRADED) from None
         except Exception as error:  # a bug must not look like a regression (exit 1)
             _complain(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}")
             raise typer.Exit(ExitCode.BUG) from None
@@ -166,7 +170,7 @@ def _main(
     command: Any = typer.main.get_command(app)
     names = [name for parameter in command.commands["run"].params for name in parameter.opts]
     options = [name.removeprefix("--") for name in names if name.startswith("--")]
-    context.default_map = {"run": pyproject.defaults(Path.cwd(), options)}
+    context.default_map = {"run": pyproject.defaults(Path.cwd(), options, ("driver", "layer", "set"))}
 
 
 _WHAT = "What is measured"
@@ -400,7 +404,11 @@ def _print(run: Any, format_: TableFormat, path: Path) -> None:
 
         from dbbench.reports.table import render
 
-        render(run, found, Console(), str(path))
+        class Out(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # Rich would end with 1, which means a regression
+
+        render(run, found, Out(), str(path))
     else:
         from dbbench.reports import REPORTS
 
@@ -415,14 +423,18 @@ def _print(run: Any, format_: TableFormat, path: Path) -> None:
 def show(
     result: Annotated[
         Path | None,
-        typer.Argument(metavar="[RESULT]", help="Result file. Default: the newest in results/.", show_default=False),
+        typer.Argument(
+            metavar="[RESULT]",
+            help="Result file, or the id of a run in results/. Default: the newest there.",
+            show_default=False,
+        ),
     ] = None,
     format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
 ) -> None:
     """Print the table of a stored run."""
     from dbbench import records
 
-    path = result or _newest()
+    path = _newest() if result is None else _stored(result)
     run = records.read(path)
     if format_ is not TableFormat.TABLE:  # the table says them itself
         _warn(run.warnings)
@@ -432,6 +444,12 @@ def show(
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         _complain(warning)
+
+
+def _stored(result: Path) -> Path:
+    """The file that is meant: itself, or the one in results/ with that id."""
+    matching = [] if result.exists() else list(Path("results").glob(f"*-{result.name}*.jsonl"))
+    return matching[0] if len(matching) == 1 else result
 
 
 def _newest() -> Path:
@@ -448,7 +466,9 @@ def _newest() -> Path:
 )
 @_ends_well
 def export(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="Result file.", show_default=False)],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="Result file, or the id of a run.", show_default=False)
+    ],
     format_: Annotated[ExportFormat, typer.Option("--format", help="What to write.")] = ExportFormat.CSV,
     output: Annotated[
         Path | None,
@@ -467,7 +487,7 @@ def export(
     """Write a stored run in another format."""
     from dbbench import records
 
-    run = records.read(result)
+    run = records.read(_stored(result))
     _warn(run.warnings)
     if driver is not None and format_ is not ExportFormat.PYPERF:
         raise UsageError("--driver goes with --format pyperf")
@@ -527,16 +547,15 @@ def list_(
 
         print(json.dumps(rows, indent=2))
         return
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    Console().print(table)
+    console = Console(highlight=False)
+    for name, summary, *facts in (row.items() for row in rows):
+        console.print(name[1], style="bold")
+        text = "; ".join(f"{label} {_shown(value)}" for label, value in facts)
+        for line in (str(summary[1]), text):
+            console.print(Padding(line, (0, 0, 0, 2)), markup=False)
 
 
 def _scenario_rows() -> list[dict[str, Any]]:
@@ -546,10 +565,10 @@ def _scenario_rows() -> list[dict[str, Any]]:
     return [
         {
             "scenario": scenario.name,
-            "what it does": scenario.summary,
+            "summary": scenario.summary,
             "layers": list(scenario.operations),
             "sessions": scenario.sessions,
-            "parameters": scenario.defaults,
+            "params": scenario.defaults,
         }
         for scenario in scenarios
     ]
@@ -562,9 +581,9 @@ def _driver_rows() -> list[dict[str, Any]]:
     return [
         {
             "driver": driver.name,
-            "what it is": driver.summary,
+            "summary": driver.summary,
             "version": installed(driver.distributions[0]) or "not installed",
-            "SQLAlchemy": driver.dialect,
+            "dialect": driver.dialect,
             "async": driver.is_async,
         }
         for driver in DRIVERS.values()

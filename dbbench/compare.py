@@ -165,7 +165,7 @@ def _judgement(
     if any(_concerns(problem, run, index, arm) for problem in run.problems if problem.kind == "not comparable"):
         return None, None, None, Verdict.NOT_COMPARABLE
     if not any(part.operations for measurement in measured for part in measurement.slices):
-        return None, None, None, Verdict.FAILED
+        return None, None, None, Verdict.NOT_MEASURED if _ended_before(run, index, arm, measured) else Verdict.FAILED
     if arm.name == plan.baseline:
         return 1.0, None, None, Verdict.BASELINE
 
@@ -183,6 +183,13 @@ def _judgement(
         return ratio, None, None, Verdict.UNDECIDED
     interval = (math.exp(log_interval[0]), math.exp(log_interval[1]))
     return ratio, *interval, verdict(interval)
+
+
+def _ended_before(run: Run, index: int, arm: Arm, measured: list[Measurement]) -> bool:
+    """Tell whether the run ended before the arm's turn came, and nothing went wrong with it until then."""
+    if measured or run.status in ("complete", "degraded"):
+        return False
+    return not any(problem.kind != "server lost" and _concerns(problem, run, index, arm) for problem in run.problems)
 
 
 def _concerns(problem: Problem, run: Run, index: int, arm: Arm) -> bool:

@@ -13,7 +13,6 @@ from typing import Final, TypeVar
 import msgspec
 
 from dbbench import messages
-from dbbench.catalog import shown_path
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.messages import Described, Done, Ran, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Plan
@@ -60,7 +59,7 @@ def describe(
         except WorkerFailedError as error:
             if not error.scenario:
                 raise UsageError(str(error)) from None  # a value that a parameter cannot take
-            problems.append(Problem("scenario", str(error), scenario=shown_path(path)))
+            problems.append(Problem("scenario", str(error)))
     return described, problems
 
 

@@ -72,8 +72,11 @@ class Worker:
         Raises WorkerFailedError when the worker says that it failed, WorkerLostError when nothing comes.
         """
         deadline = None if patience is None else time.monotonic() + patience
-        length = int.from_bytes(self._read(messages.LENGTH_BYTES, deadline), "big")
-        reply = messages.decode_reply(self._read(length, deadline))
+        try:
+            length = int.from_bytes(self._read(messages.LENGTH_BYTES, deadline), "big")
+            reply = messages.decode_reply(self._read(length, deadline))
+        except TimeoutError:
+            raise self._lost(f"gave no answer within {patience:g} s") from None
         if isinstance(reply, messages.Failed):
             raise WorkerFailedError(reply)
         assert isinstance(reply, kind), reply
@@ -86,7 +89,7 @@ class Worker:
         while len(parts) < size:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not select.select([descriptor], [], [], left)[0]:
-                raise self._lost("gave no answer in time")
+                raise TimeoutError
             part = os.read(descriptor, size - len(parts))
             if not part:
                 raise self._lost("ended")

@@ -23,6 +23,10 @@ class Watcher(Protocol):
         """Something worth keeping on the screen."""
         ...
 
+    def problem(self, text: str) -> None:
+        """Something that went wrong; said even when nothing else is."""
+        ...
+
 
 class Bar:
     """On a terminal: one line that is redrawn between slices only, since a thread that draws would disturb them."""
@@ -53,6 +57,10 @@ class Bar:
         """See Watcher."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def problem(self, text: str) -> None:
+        """See Watcher."""
+        self.note(text)
+
     def __enter__(self) -> Self:
         self._progress.start()
         return self
@@ -82,6 +90,10 @@ class Lines:
     def note(self, text: str) -> None:
         """See Watcher."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def problem(self, text: str) -> None:
+        """See Watcher."""
+        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import secrets
 import socket
 import sys
@@ -15,7 +16,7 @@ import msgspec
 
 from dbbench import __version__, catalog, environment, placement, records
 from dbbench.address import Address
-from dbbench.bench import Bench
+from dbbench.bench import BUDGET_SLACK, Bench
 from dbbench.crew import Crew, Site, describe, start_steward
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.drivers import DRIVERS
@@ -83,8 +84,8 @@ def execute(options: Options, watch: Watcher) -> Outcome:
     """
     started = datetime.now(UTC)
     run_id = records.new_id()
-    with _output(options, started, run_id) as writer, _alone(watch):
-        journal = _Journal(writer)
+    with _output(options, started, run_id) as writer, _alone(watch) as alone:
+        journal = _Journal(writer, other_runs=not alone)
         status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
             _measure(options, run_id, started, journal, watch)
@@ -107,8 +108,9 @@ def execute(options: Options, watch: Watcher) -> Outcome:
 class _Journal:
     """Writes records, and remembers what decides how the run ends."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, other_runs: bool) -> None:
         self._writer = writer
+        self.other_runs = other_runs  # on this machine, when this one began
         self.measured = False
         self.measured_s = 0.0
         self.exit_code = ExitCode.OK
@@ -142,17 +144,20 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
         with start_steward(site) as steward:
             watch.say("loading scenarios")
             described, problems = describe(steward, options.scenarios, options.params)
+            if not described:
+                for problem in problems:
+                    watch.problem(problem_line(problem))
+                raise DbbenchError("there is no scenario left to measure")
             plan = _plan(options, described, place, watch)
             target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
             crew = Crew(plan, site, steward)
-            set_up = SetUp(crew, watch.say)
+            set_up = SetUp(crew, watch.say, watch.note)
             with contextlib.ExitStack() as stack:
                 workers = crew.start_workers("set-up", stack)
-                journal.write(_header(plan, run_id, started, target, crew))
+                journal.write(_header(plan, run_id, started, target, crew, other_runs=journal.other_runs))
                 for problem in itertools.chain(problems, set_up.run(described, workers, stack)):
                     _report(problem, server.address.password, journal, watch)
-            if plan.cells:
-                _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
+            _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
 
 
 def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
@@ -164,13 +169,16 @@ def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
             journal.write(record)
         journal.measured_s = bench.measured_s
         watch.advance(*bench.progress())
+    budget_s = bench.crew.plan.budget_s
+    if budget_s is not None and bench.measured_s > budget_s * (1 + BUDGET_SLACK):
+        watch.note(f"one block took longer than the budget of {budget_s:g} s: measured for {bench.measured_s:.0f} s")
 
 
 def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) -> None:
     message = redacted(problem.message, secret)  # a scenario's exception may say anything
     problem = msgspec.structs.replace(problem, message=message)
     journal.write(problem)
-    watch.note(problem_line(problem))
+    watch.problem(problem_line(problem))
 
 
 def problem_line(problem: Problem) -> str:
@@ -262,7 +270,7 @@ def _connections(plan: Plan) -> int:
     return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + scenarios + 1
 
 
-def _header(plan: Plan, run_id: str, started: datetime, target: Target, crew: Crew) -> Header:
+def _header(plan: Plan, run_id: str, started: datetime, target: Target, crew: Crew, *, other_runs: bool) -> Header:
     distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
     return Header(
         schema=records.SCHEMA,
@@ -270,7 +278,7 @@ def _header(plan: Plan, run_id: str, started: datetime, target: Target, crew: Cr
         started=started.isoformat(timespec="seconds"),
         dbbench=__version__,
         plan=public(plan),
-        environment=environment.describe(dict.fromkeys(distributions)),
+        environment={**environment.describe(dict.fromkeys(distributions)), "other_runs": other_runs},
         server={"embedded": crew.site.embedded, **target.describe()},
         drivers=crew.facts,
     )
@@ -286,28 +294,32 @@ def public(plan: Plan) -> Plan:
 def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer]:
     """The result file, made before anything else starts, and removed again when nothing comes of it."""
     path = options.output or Path("results")
-    if options.output is None or path.is_dir():
+    if options.output is None or os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
         path = records.default_path(path, started, run_id)
-    with Writer.create(path) as writer:
-        try:
+    writer = None
+    try:
+        with Writer.create(path) as writer:
             yield writer
-        except BaseException:
+    except BaseException:
+        if writer is not None:
             path.unlink(missing_ok=True)
-            raise
+        raise
 
 
 @contextlib.contextmanager
-def _alone(watch: Watcher) -> Iterator[None]:
+def _alone(watch: Watcher) -> Iterator[bool]:
     """Say so when another run is measuring on this machine: each makes the other's numbers worse.
 
     A name in Linux's abstract socket space marks a run; it goes when the process does, however that ends.
     """
     if not sys.platform.startswith("linux"):
-        yield
+        yield True
         return
     with socket.socket(socket.AF_UNIX) as mark:
         try:
             mark.bind("\0dbbench.run")
         except OSError:
             watch.note("another dbbench run is measuring on this machine: both will be noisier")
-        yield
+            yield False
+        else:
+            yield True

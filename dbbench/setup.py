@@ -44,6 +44,7 @@ class SetUp:
 
     crew: Crew
     say: Callable[[str], None]  # what is going on, for people
+    note: Callable[[str], None]  # what they should know
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> of its slices
 
     def run(
@@ -72,9 +73,15 @@ class SetUp:
                         self.crew.excluded.update((index, arm.name) for arm in self.crew.plan.arms)
         self.crew.tidy()
 
+    def _hopeless(self, index: int) -> bool:
+        """Whether prepare() failed for the cell."""
+        return all((index, arm.name) in self.crew.excluded for arm in self.crew.plan.arms)
+
     def _check_and_time(self, workers: dict[str, Worker], stack: ExitStack) -> Iterator[Problem]:
         """Check that the arms give equal results in every cell, and find how many operations make a slice."""
         for index, cell in enumerate(self.crew.plan.cells):
+            if self._hopeless(index):
+                continue
             self.say(f"checking {cell.label}")
             results: dict[str, Checked] = {}
             fastest = math.inf
@@ -89,6 +96,8 @@ class SetUp:
                     fastest = min(fastest, per_operation)
             if results:
                 yield from self._differences(index, results)
+                if cell.path not in self.crew.resets and all(map(_nothing, results.values())):
+                    self.note(f"{cell.scenario}, {cell.layer}: returns nothing, so there was nothing to compare")
                 self.shapes[index] = Shape.of(fastest, self.crew.plan.connections(cell))
 
     def _try_out(self, index: int, worker: Worker, *, first: bool) -> tuple[Checked, float]:
@@ -121,6 +130,11 @@ class SetUp:
                 got, wanted = _first_difference(result.lines, expected.lines)
                 message = f"{name} gave {got}, {reference} gave {wanted}"
                 yield Problem("not comparable", message, self.crew.plan.cells[index].scenario, index, name)
+
+
+def _nothing(checked: Checked) -> bool:
+    """Whether every operation returned None."""
+    return all(line.endswith(": NoneType None") for line in checked.lines)
 
 
 def _first_difference(lines: list[str], others: list[str]) -> tuple[str, str]:

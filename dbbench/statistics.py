@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
     NOT_COMPARABLE = "not comparable"
     FAILED = "failed"
+    NOT_MEASURED = "not measured"  # the run ended before
 
 
 def block_log_ratio(arm: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:

@@ -72,7 +72,7 @@ class Worker:
         self._start = start
         self._driver = DRIVERS[start.driver]
         self._runner = asyncio.Runner(loop_factory=_loop_factory(start.loop))
-        self._scenarios: dict[str, Scenario] = {}
+        self._scenarios: dict[tuple[str, bool], Scenario] = {}
         self._client: Client | None = None
         self._steward = Steward(start)
         self._shown = ""  # the scenario's file, as tracebacks name it
@@ -117,18 +117,21 @@ class Worker:
             case messages.Start():
                 raise AssertionError("already started")
 
-    def _scenario(self, path: str) -> Scenario:
+    def _scenario(self, path: str, *, sync: bool = False) -> Scenario:
+        """The scenario as it stands, or its sync twin, which is only needed to run operations."""
         self._shown = shown_path(Path(path))
-        if path not in self._scenarios:
-            self._scenarios[path] = load(Path(path), sync=not self._driver.is_async)
-        return self._scenarios[path]
+        if (path, sync) not in self._scenarios:
+            self._scenarios[path, sync] = load(Path(path), sync=sync)
+        return self._scenarios[path, sync]
 
     def _open(self, request: messages.Open) -> messages.Done:
         self._close()  # one that failed may still be open
-        operation = self._scenario(request.cell.path).operations[request.cell.layer]
+        scenario = self._scenario(request.cell.path, sync=not self._driver.is_async)
         if self._start.cpus is not None:  # only now: imports may use all CPUs
             _pin_threads(self._start.cpus)
-        self._client = Client(self._start, request.cell, request.schema, operation, self._runner)
+        self._client = Client(
+            self._start, request.cell, request.schema, scenario.operations[request.cell.layer], self._runner
+        )
         return messages.Done()
 
     def _opened(self) -> Client:

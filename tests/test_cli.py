@@ -164,8 +164,9 @@ def test_pyperf_reads_and_compares_the_suites(stored: Path, dbbench: Cli, tmp_pa
     assert "point_reads[raw" in pyperf("compare_to", "suites/psycopg.json", "suites/asyncpg.json")
 
 
-def test_head_may_stop_reading(stored: Path) -> None:
-    command = f"{' '.join(PROGRAM)} show {result_of(stored)} --format json | head -n 1; echo ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize("format_", ["json", "table"])
+def test_head_may_stop_reading(stored: Path, format_: str) -> None:
+    command = f"{' '.join(PROGRAM)} show {result_of(stored)} --format {format_} | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
 
     assert done.stderr == ""
@@ -227,6 +228,32 @@ def test_an_error_is_one_line_with_the_way_out(
     assert "s3cr3t" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("**/*.jsonl"))
+
+
+def test_a_problem_is_said_even_when_quiet(dbbench: Cli, tmp_path: Path) -> None:
+    (tmp_path / "none.py").write_text("X = 1\n")
+    done = dbbench("run", "none.py", "point_reads", "--driver", "psycopg2", *QUICK, "--quiet", "--format", "csv")
+
+    assert done.returncode == ExitCode.DEGRADED
+    assert done.stderr.startswith("none.py:1: no operation")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_output_that_cannot_be_written_is_no_bug(stored: Path) -> None:
+    command = f"{' '.join(PROGRAM)} show {result_of(stored)}"
+    full = subprocess.run(["bash", "-c", f"{command} >/dev/full"], capture_output=True, text=True, check=False)
+    closed = subprocess.run(["bash", "-c", f"{command} >&-"], capture_output=True, text=True, check=False)
+
+    assert full.returncode == ExitCode.DEGRADED
+    assert full.stderr == "dbbench: the output cannot be read or written: No space left on device\n"
+    assert closed.returncode in {0, 3}
+    assert "bug" not in closed.stderr
+
+
+def test_a_run_is_found_by_its_id(stored: Path, dbbench: Cli) -> None:
+    run_id = result_of(stored).stem.rpartition("-")[2]
+    assert dbbench("show", run_id, cwd=stored).returncode == 0
+    assert dbbench("export", run_id, cwd=stored).stdout == (stored / "stdout").read_text()
 
 
 def test_an_unknown_option_is_a_usage_error(dbbench: Cli) -> None:

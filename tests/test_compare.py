@@ -229,3 +229,11 @@ def test_groups_take_a_part_of_the_rows() -> None:
 
 def test_a_run_without_cells_has_no_rows() -> None:
     assert rows(run(plan([]), [])) == []
+
+
+def test_what_an_interrupted_run_did_not_reach_is_not_measured() -> None:
+    whole = run(plan(arms=["base", "other"]), measurements({"base": 100.0}))
+    cut = msgspec.structs.replace(whole, end=None)
+
+    assert [row.verdict for row in rows(whole)] == [Verdict.BASELINE, Verdict.FAILED]
+    assert [row.verdict for row in rows(cut)] == [Verdict.BASELINE, Verdict.NOT_MEASURED]

@@ -12,7 +12,7 @@ from dbbench import catalog, records
 from dbbench.address import Address
 from dbbench.compare import Row, rows
 from dbbench.drivers import DRIVERS
-from dbbench.errors import ExitCode, UsageError
+from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.plan import Pool
 from dbbench.records import Run
 from dbbench.run import Options, Outcome, execute
@@ -34,6 +34,9 @@ class Listener:
     def advance(self, fraction: float, left_s: float | None) -> None:
         self.fractions.append(fraction)
         assert left_s is None or left_s >= 0
+
+    def problem(self, text: str) -> None:
+        self.notes.append(text)
 
     def note(self, text: str) -> None:
         if not text.startswith("another dbbench run"):  # somebody may really be measuring while the tests run
@@ -217,6 +220,36 @@ def test_a_broken_scenario_is_named_and_the_others_go_on(
     assert any(re.search(message, note) for note in listener.notes), listener.notes
     assert all(row.operations > 0 for row in found if row.scenario == "point_reads")
     assert all((row.operations, row.verdict) == (0, "failed") for row in found if row.scenario == name)
+
+
+def test_a_scenario_without_anything_to_measure_ends_the_run(server: Address, tmp_path: Path) -> None:
+    path = scenario(tmp_path, "syntax", "def raw(:\n")
+    listener = Listener()
+    with pytest.raises(DbbenchError, match="no scenario left to measure") as caught:
+        execute(options(server, tmp_path, path), listener)
+
+    assert caught.value.exit_code == ExitCode.DEGRADED
+    assert "syntax.py:1: invalid syntax" in listener.notes[0]
+    assert not (tmp_path / "run.jsonl").exists()
+
+
+def test_what_sync_drivers_cannot_run_is_measured_for_the_others(server: Address, tmp_path: Path) -> None:
+    path = scenario(
+        tmp_path,
+        "gathers",
+        "import asyncio\nasync def raw(db, params, rng): return await asyncio.gather(asyncio.sleep(0, 1))\n",
+    )
+    _, found, outcome, listener = measured(options(server, tmp_path, path))
+
+    assert outcome.exit_code == ExitCode.DEGRADED
+    assert {row.driver: row.operations > 0 for row in found} == {"psycopg": True, "asyncpg": True, "psycopg2": False}
+    assert "gathers.py:2: asyncio.gather has no sync counterpart" in listener.notes[0]
+
+
+def test_an_operation_that_returns_nothing_is_said_not_to_be_compared(server: Address, tmp_path: Path) -> None:
+    path = scenario(tmp_path, "silent", "async def raw(db, params, rng): await db.execute('SELECT 1')\n")
+    _, _, _, listener = measured(options(server, tmp_path, path, drivers=["psycopg"]))
+    assert listener.notes == ["silent, raw: returns nothing, so there was nothing to compare"]
 
 
 def test_an_operation_that_fails_for_one_driver_leaves_the_others(server: Address, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_a_url_of_any_driver_is_understood(url: str, expected: Address) -> None:
         "postgresql://u:c4n4ry@[::1/d",
         "postgresql://u:c4n4ry@h/d?sslmode=never",
         "postgresql://u:c4n4ry@h/d?target_session_attrs=any",
+        "postgresql://u:half@c4n4ry@h/d",
         "postgresql://u:c4n4ry@h:99999999999999999999/d?port=x",
     ],
 )
@@ -77,7 +78,7 @@ def test_local_is_what_shares_our_cpus(host: str, local: bool) -> None:
 
 def test_a_secret_is_redacted_in_every_form() -> None:
     assert redacted("x a/b c& y a%2Fb%20c%26 z a%2Fb+c%26", "a/b c&") == "x *** y *** z ***"
-    assert redacted("unchanged", "") == "unchanged"
+    assert redacted("unchanged", "") == redacted("unchanged", "e") == "unchanged"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def facts() -> dict[str, str]:
         "prepared statements": "from the 1st execution, kept",
         "results": "binary",
         "raw pool": "asyncpg.Pool",
-        "on release": "sends a reset query (one more round trip); keeps up to its maximum",
+        "on release": "sends a reset query, one more round trip, and keeps the connection",
     }
 
 

@@ -30,15 +30,30 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
         ("file", result),
         ("note", CLOSED_LOOP),
     ]
+    facts += [("", note) for note in _releases(run)]
     if any(row.operations and None in (row.p50_us, row.p95_us, row.p99_us) for row in rows):
         facts.append(("", TOO_FEW))
     facts += [("warning", warning) for warning in run.warnings]
+    if header.environment.get("other_runs"):
+        facts.append(("warning", "another dbbench run was measuring on this machine"))
     if run.end and run.end.reason:
         facts.append((run.status, run.end.reason))
     facts += [(_label(problem), _problem(run, problem)) for problem in run.problems[:MAX_PROBLEMS]]
     if (more := len(run.problems) - MAX_PROBLEMS) > 0:
         facts.append(("", f"{more:,} more problems are in the result file"))
     return [(label, clean(text)) for label, text in facts if text]
+
+
+def _releases(run: Run) -> list[str]:
+    """Say what a driver's own pool does at every release that costs a round trip: it counts at the raw layer."""
+    plan = run.header.plan
+    if plan.checkout != "request" or not any(cell.layer == "raw" for cell in plan.cells):
+        return []
+    return [
+        f"raw: the pool of {arm} {release}; --checkout session leaves it out"
+        for arm, facts in run.header.drivers.items()
+        if "round trip" in (release := facts.get("on release", ""))
+    ]
 
 
 def _settings(plan: Plan) -> str:

@@ -26,6 +26,8 @@ def sentence(run: Run, rows: Sequence[Row]) -> str:
     """Say in plain words what the rows of one cell mean."""
     baseline = run.header.plan.baseline
     others = [row for row in rows if row.driver != baseline]
+    if all(row.verdict is Verdict.NOT_MEASURED for row in rows):
+        return "Not measured: the run ended before."
     if not others:
         return f"Only {baseline} was asked for: there is nothing to compare it with."
     if all(row.verdict is Verdict.NOT_COMPARABLE for row in others):
@@ -53,6 +55,8 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
         clauses.append(f"{_names(unknown)} {_is(unknown)} undecided after {_blocks(unknown)} ({_more_blocks(run)})")
     if different := [row for row in rows if row.verdict is Verdict.NOT_COMPARABLE]:
         clauses.append(f"{_names(different)} {_is(different)} not comparable (see below)")
+    if missed := [row for row in rows if row.verdict is Verdict.NOT_MEASURED]:
+        clauses.append(f"{_names(missed)} {_was(missed)} not measured before the run ended")
     if failed := [row for row in rows if row.verdict is Verdict.FAILED]:
         clauses.append(f"{_names(failed)} could not be measured (see below)")
     return clauses
@@ -104,6 +108,10 @@ def _blocks(rows: Sequence[Row]) -> str:
 
 def _is(rows: Sequence[Row]) -> str:
     return "is" if len(rows) == 1 else "are"
+
+
+def _was(rows: Sequence[Row]) -> str:
+    return "was" if len(rows) == 1 else "were"
 
 
 def _names(rows: Sequence[Row]) -> str:

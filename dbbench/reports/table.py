@@ -51,6 +51,10 @@ def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], console: Console) -> 
     heading = [_text(name, console, "bold"), *(_text(f" · {part}", console, "dim") for part in rest)]
     console.print(Text.assemble(*heading, overflow="fold"), width=_prose(console))
 
+    if all(row.verdict is Verdict.NOT_MEASURED for row in rows):
+        console.print(Padding(_text(sentence(run, rows), console), _INDENT), width=_prose(console))
+        console.print()
+        return
     layout = columns(cell, rows, run.header.plan.baseline)
     table = _table(layout, rows, console, gap=2)
     if _width(table, console) > console.width:

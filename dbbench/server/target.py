@@ -19,6 +19,7 @@ _PREFIX: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
 _SSLMODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _PRODUCTION: Final = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)", re.IGNORECASE)
 _MAX_OTHERS: Final = 5  # client connections to the database that are not ours
+_SHORT: Final = 4  # characters of a password
 _OLDEST: Final = 120000  # server_version_num
 
 
@@ -45,6 +46,8 @@ def parse_url(url: str, name: str) -> Address:
         )
     except Exception:
         raise UsageError(f"{name} is not a valid URL; it looks like {example}") from None
+    if "@" in address.host:
+        raise UsageError(f"{name}: an @ in a password is written %40")
     if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
         raise UsageError(f"{name} is not a valid URL; it looks like {example}")
     if address.sslmode and address.sslmode not in _SSLMODES:
@@ -61,6 +64,8 @@ def redacted(text: str, secret: str) -> str:
     """`text` without the secret, as it stands or as it is written in a URL."""
     from urllib.parse import quote, quote_plus
 
+    if len(secret) < _SHORT:  # every third word would be redacted, which gives the secret away
+        return text
     for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)} - {""}:
         text = text.replace(form, "***")
     return text
@@ -231,5 +236,6 @@ def _connect(address: Address, application: str) -> Any:
             **connect_arguments(address, {"application_name": application}), autocommit=True, prepare_threshold=None
         )
     except (psycopg.Error, UnicodeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CannotStartError(f"cannot connect to {address}: {redacted(reason, address.password)}") from None
+        # libpq's messages have host, port, user and database in them, and no password.
+        reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__
+        raise CannotStartError(f"cannot connect to {address}: {reason}") from None
