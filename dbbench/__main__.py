@@ -1,0 +1,5 @@
+"""`python -m dbbench`, where the script is not on the PATH."""
+
+from dbbench.cli import main
+
+main()
