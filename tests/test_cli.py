@@ -434,7 +434,8 @@ def test_help_imports_no_driver(tmp_path: Path) -> None:
 def test_the_parents_memory_is_small_and_does_not_grow_with_samples(tmp_path: Path) -> None:
     def peak_kib(blocks: int) -> int:
         with subprocess.Popen(
-            [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--blocks", str(blocks), "-o", f"{blocks}.jsonl"],
+            [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--blocks", str(blocks), "--set", "rows=50",
+             "-o", f"{blocks}.jsonl"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             peak = 0
@@ -498,7 +499,7 @@ def test_a_second_run_at_once_is_told_of_the_first(tmp_path: Path, dbbench: Cli)
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A long run, in a process group of its own."""
     with subprocess.Popen(
-        [*PROGRAM, "run", "point_reads", "--budget", "100", "-o", "run.jsonl"],
+        [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--budget", "100", "-o", "run.jsonl"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     ) as process:  # fmt: skip
         yield process

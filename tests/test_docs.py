@@ -100,7 +100,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the documents' commands can run, quickly."""
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "pyproject.toml").write_text(
-        "[tool.dbbench]\nblocks = 1\nsessions = 1\n"
+        "[tool.dbbench]\nblocks = 1\nsessions = 1\ndriver = 'psycopg2'\n"
         'set = {"bulk_inserts.batch" = 20, "point_reads.rows" = 100, "concurrent_sessions.rows" = 100}\n'
     )
     orders = next(source for _, source in blocks("python") if "orders" in source)

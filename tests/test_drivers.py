@@ -198,9 +198,8 @@ def test_the_pool_gives_up_in_time(opened: Open) -> None:
         assert type(caught.value).__name__ in {"TimeoutError", "PoolTimeout", "PoolError"}
 
 
-def test_the_sync_pools_wait_until_another_thread_gives_back(opened: Open, driver: Driver) -> None:
-    if driver.is_async:
-        pytest.skip("tasks wait by design of their pools")
+@pytest.mark.parametrize("driver", [name for name in DRIVERS if not DRIVERS[name].is_async], indirect=True)
+def test_the_sync_pools_wait_until_another_thread_gives_back(opened: Open) -> None:
     raw = opened("rollback", Pool(size=1, max_overflow=0, timeout=20))
     held = raw.pool.acquire()
     release = threading.Timer(0.05, raw.pool.release, [held])
