@@ -64,14 +64,6 @@ class Listed(StrEnum):
     DRIVERS = "drivers"
 
 
-class LayerChoice(StrEnum):
-    """The layers."""
-
-    ORM = "orm"
-    CORE = "core"
-    RAW = "raw"
-
-
 def main() -> None:
     """Run the program."""
     app()
@@ -90,7 +82,7 @@ def _ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
             _complain(str(error))
             raise typer.Exit(error.exit_code) from None
         except Interrupted as interrupted:
-            _complain(f"{interrupted} before anything was measured")
+            _complain(f"interrupted ({interrupted}) before anything was measured")
             raise typer.Exit(interrupted.exit_code) from None
         except KeyboardInterrupt:
             raise typer.Exit(128 + signal.SIGINT) from None
@@ -351,8 +343,11 @@ def run(
     """
     from dbbench import arguments, catalog, plan
     from dbbench import run as running
+    from dbbench.process import libpq_variables
     from dbbench.progress import watcher
 
+    for name in libpq_variables():
+        del os.environ[name]
     drivers, base = arguments.drivers(driver, baseline)
     options = running.Options(
         scenarios=catalog.find(scenarios or []),
@@ -379,7 +374,7 @@ def run(
             "with this pool (--pool-size, --max-overflow)"
         )
     with _signals(), watcher(quiet=quiet) as watch:
-        if base not in (driver or [base]) and driver:
+        if driver and base not in ",".join(driver).split(","):
             watch.note(f"{base} is measured too, as the baseline (--baseline chooses another)")
         if "DATABASE_URL" in os.environ and options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")

@@ -123,7 +123,12 @@ class Worker:
         self.end()
 
 
+def libpq_variables() -> list[str]:
+    """The variables that would silently change where libpq connects and how: for some drivers, and not for others."""
+    return [name for name in os.environ if name.startswith("PG") and name not in _KEPT_PG]
+
+
 def worker_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without libpq's variables, which would change some drivers and not others."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG") or name in _KEPT_PG}
-    return {**environment, **more}
+    """This process's environment without libpq's variables."""
+    left_out = libpq_variables()
+    return {**{name: value for name, value in os.environ.items() if name not in left_out}, **more}

@@ -220,7 +220,7 @@ def _plan(options: Options, described: Mapping[Path, Description], place: Placem
         for layer in layers:
             cells.extend(
                 Cell(scenario.name, layer, sessions, scenario.params, str(path), scenario.rows)
-                for sessions in options.sessions or scenario.sessions
+                for sessions in _sessions(options, scenario, watch)
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
@@ -238,6 +238,18 @@ def _plan(options: Options, described: Mapping[Path, Description], place: Placem
         tx_end=options.tx_end,
         loop=options.loop,
     )
+
+
+def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
+    """The numbers of sessions to measure, without those that cannot hold a connection each."""
+    wanted = options.sessions or scenario.sessions
+    possible = [number for number in wanted if options.checkout == "request" or number <= options.pool.capacity]
+    if left_out := [number for number in wanted if number not in possible]:
+        watch.note(
+            f"{scenario.name}: {', '.join(map(str, left_out))} sessions cannot hold a connection each "
+            f"with a pool of {options.pool.capacity}: left out"
+        )
+    return possible
 
 
 def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -> list[Layer]:

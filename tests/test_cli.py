@@ -392,6 +392,11 @@ def test_database_url_is_used_only_when_asked_for(dbbench: Cli, foreign: Address
     assert "embedded" not in asked.stdout
 
 
+def test_libpqs_variables_change_nothing(dbbench: Cli) -> None:
+    done = dbbench(*RUN, PGOPTIONS="-c nonsense=1", PGHOST="nowhere.invalid", PGSERVICE="none", PGSSLMODE="require")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_password_is_on_no_command_line_but_the_users(foreign: Address, tmp_path: Path) -> None:
     environment = {**os.environ, "DATABASE_URL": url_of(foreign)}
     with subprocess.Popen(

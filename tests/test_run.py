@@ -324,6 +324,16 @@ def test_scenarios_without_the_layer_are_said_to_be_left_out(server: Address, tm
     assert not (tmp_path / "none.jsonl").exists()
 
 
+def test_sessions_that_cannot_hold_a_connection_each_are_left_out(server: Address, tmp_path: Path) -> None:
+    path = scenario(tmp_path, "many", "SESSIONS = (2, 3)\nasync def raw(db, params, rng): return 1\n")
+    given = options(server, tmp_path, path, drivers=["psycopg"], checkout="session", pool=Pool(1, 1))
+    _, found, outcome, listener = measured(given)
+
+    assert outcome.exit_code == ExitCode.OK
+    assert [row.sessions for row in found] == [2]
+    assert listener.notes == ["many: 3 sessions cannot hold a connection each with a pool of 2: left out"]
+
+
 def test_a_parameter_that_no_scenario_has_is_refused_with_the_nearest(server: Address, tmp_path: Path) -> None:
     given = options(server, tmp_path, "point_reads", params={"row": "1"})
     with pytest.raises(UsageError, match=r"--set row: no parameter of these scenarios; did you mean rows\?"):
