@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -17,6 +18,9 @@ from dbbench.address import Address
 from dbbench.messages import Start
 from dbbench.plan import Pool
 from dbbench.server.embedded import embedded_server
+
+hypothesis.settings.register_profile("dbbench", deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("dbbench")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSWORD = "s3cr3t c@nary/%?"

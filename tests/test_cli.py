@@ -455,7 +455,7 @@ def test_the_parents_memory_is_small_and_does_not_grow_with_samples(tmp_path: Pa
         assert process.returncode == 0
         return peak
 
-    few, many = peak_kib(1), peak_kib(4)
+    few, many = peak_kib(1), peak_kib(3)
     assert many < 300 * 1024
     assert many - few < 8 * 1024
 

@@ -96,13 +96,20 @@ def test_documented_python_is_a_scenario_that_runs(dbbench: Cli, tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workplace(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path:
     """A folder in which the documents' commands can run, quickly."""
     folder = tmp_path_factory.mktemp("workplace")
     (folder / "pyproject.toml").write_text(
         "[tool.dbbench]\nblocks = 1\nsessions = 1\ndriver = 'psycopg2'\n"
         'set = {"bulk_inserts.batch" = 20, "point_reads.rows" = 100, "concurrent_sessions.rows" = 100}\n'
     )
+    # A server that runs already, for the commands that name none: the embedded one is started often enough elsewhere.
+    url = f"postgresql://{server.user}@/{server.database}?host={server.host}&port={server.port}"
+    elsewhere = folder / "own server"
+    elsewhere.mkdir()
+    (elsewhere / "pyproject.toml").write_text((folder / "pyproject.toml").read_text())
+    with (folder / "pyproject.toml").open("a") as config:
+        config.write(f'url = "{url}"\n')
     orders = next(source for _, source in blocks("python") if "orders" in source)
     (folder / "orders.py").write_text(orders)
     (folder / "my_scenario.py").write_text("async def orm(session, params, rng): return 1\n")
@@ -122,7 +129,8 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
             words[number] = str(results[-1])
         elif word.startswith("postgresql://"):
             words[number] = url_of(foreign)
-    done = dbbench(*words, cwd=workplace, DATABASE_URL=url_of(foreign))
+    folder = workplace / "own server" if "--env-url" in words else workplace
+    done = dbbench(*words, cwd=folder, DATABASE_URL=url_of(foreign))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout or "-o" in words

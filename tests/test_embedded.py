@@ -69,6 +69,14 @@ def processes(base: Path) -> dict[int, str]:
     return found
 
 
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or waits for its parent to notice."""
+    try:
+        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) == "Z"
+    except OSError:
+        return True
+
+
 def eventually(condition: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + PROMISE_S
     while not condition():
@@ -550,8 +558,11 @@ def test_server_ends_with_its_supervisor_and_the_directory_with_the_parent(
 ) -> None:
     child = launch(RUNNING.format(end=ENDS_LATER), tmpdir=base)
     with busy_backend(directory_of(child)):
-        os.kill(find(base, "supervisor.py"), signal.Signals[name])
+        supervisor = find(base, "supervisor.py")
+        os.kill(supervisor, signal.Signals[name])
         eventually(lambda: not processes(base), "end of all server processes")
+        # A process that ends loses its command line before it closes its pipes.
+        eventually(lambda: ended(supervisor), "end of the supervisor")
 
     assert child.communicate("\n") == ("False\n", "")
     assert child.returncode == 0
