@@ -363,13 +363,10 @@ def test_every_option_works(dbbench: Cli, options: tuple[str, ...]) -> None:
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("prefix", ["postgresql", "postgresql+asyncpg"])
-def test_a_users_own_server_is_measured_and_left_clean(
-    dbbench: Cli, foreign: Address, tmp_path: Path, prefix: str
-) -> None:
+def test_a_users_own_server_is_measured_and_left_clean(dbbench: Cli, foreign: Address, tmp_path: Path) -> None:
     done = dbbench(
         "run", "point_reads", "--driver", "psycopg", "--driver", "asyncpg", "--layer", "raw", "--layer", "core",
-        "--layer", "orm", "--format", "csv", "--url", url_of(foreign, prefix), *QUICK,
+        "--layer", "orm", "--format", "csv", "--url", url_of(foreign, "postgresql+asyncpg"), *QUICK,
     )  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
 
@@ -553,7 +550,7 @@ def test_ctrl_c_at_the_terminal_reaches_the_whole_group_and_is_handled_once(
     assert running.returncode == 130
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3, 0.8, 1.5, 2.5])
+@pytest.mark.parametrize("delay", [0.0, 0.8, 2.0])
 def test_a_signal_while_it_starts_leaves_nothing(running: subprocess.Popen[str], tmp_path: Path, delay: float) -> None:
     wait_until(lambda: _starting(tmp_path))
     time.sleep(delay)

@@ -92,17 +92,16 @@ def test_every_cell_of_the_default_table_is_measured_without_errors(server: Addr
     assert listener.fractions[-1] == 1.0
 
 
-def test_all_drivers_layers_and_checkouts_give_equal_results(server: Address, tmp_path: Path) -> None:
-    for checkout, scenarios in (("request", catalog.DEFAULT), ("session", ("point_reads",))):
-        given = options(
-            server, tmp_path, *scenarios, drivers=list(DRIVERS), layers=["orm", "core", "raw"],
-            sessions=[2], checkout=checkout, output=tmp_path / f"{checkout}.jsonl",
-        )  # fmt: skip
-        run, found, outcome, _ = measured(given)
+def test_all_drivers_and_layers_write_the_same(server: Address, tmp_path: Path) -> None:
+    given = options(
+        server, tmp_path, "bulk_inserts", "concurrent_sessions", drivers=list(DRIVERS), layers=["orm", "core", "raw"],
+        sessions=[2],
+    )  # fmt: skip
+    run, found, outcome, _ = measured(given)
 
-        assert outcome.exit_code == ExitCode.OK, run.problems
-        assert len(found) == len(DRIVERS) * 3 * len(scenarios)
-        assert all(row.operations > 0 and row.errors == 0 for row in found)
+    assert outcome.exit_code == ExitCode.OK, run.problems
+    assert len(found) == len(DRIVERS) * 3 * 2
+    assert all(row.operations > 0 and row.errors == 0 for row in found)
 
 
 def test_runs_with_the_same_seed_visit_cells_and_slices_in_the_same_order(server: Address, tmp_path: Path) -> None:
@@ -117,10 +116,8 @@ def test_runs_with_the_same_seed_visit_cells_and_slices_in_the_same_order(server
     )
     first, *_ = measured(given)
     second, *_ = measured(replace(given, output=tmp_path / "again.jsonl"))
-    other, *_ = measured(replace(given, output=tmp_path / "other.jsonl", seed=2))
 
     assert order(first) == order(second)
-    assert order(first) != order(other)
 
 
 def test_slices_of_the_arms_are_interleaved_and_alike(server: Address, tmp_path: Path) -> None:
