@@ -178,9 +178,9 @@ _OUTPUT = "Output"
     epilog="Examples:\n\n"
     "dbbench run\n\n"
     "dbbench run --driver asyncpg\n\n"
-    "dbbench run point_reads --layer raw,core,orm --format csv > layers.csv\n\n"
+    "dbbench run point_reads --layer raw,core,orm\n\n"
     "dbbench run my_scenario.py --url postgresql://me@localhost/scratch\n\n"
-    "dbbench run concurrent_sessions --sessions 1,15,100 --pool-size 15 --max-overflow 0"
+    "dbbench run concurrent_sessions --sessions 1,50 --pool-size 15 --max-overflow 0"
 )
 @_ends_well
 def run(
