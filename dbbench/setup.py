@@ -15,7 +15,7 @@ from dbbench.records import Problem
 from dbbench.scenario import Description
 
 SLICE_NS: Final = 25_000_000  # for the fastest arm: at least 20 ms, and a margin for a slow moment while it was timed
-SLICE_OPERATIONS: Final = 20  # per connection, where sessions share the slice: its edges are then a few percent of it
+SLICE_OPERATIONS: Final = 20  # per connection, where sessions share the slice: fewer, and its edges show in the result
 LEAD_IN_NS: Final = 10_000_000  # before a slice, untimed: its worker was parked, and others have used the CPU's caches
 LEAD_IN_OPERATIONS: Final = 10  # at most: by then an operation takes its usual time (docs/measurement.md)
 CHECKED_OPERATIONS: Final = 3
