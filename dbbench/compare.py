@@ -96,13 +96,17 @@ def params_text(cell: Cell) -> str:
     return " ".join(f"{name}={value}" for name, value in cell.params.items())
 
 
-def time_per_operation(measurement: Measurement) -> dict[int, float]:
-    """Map each round to its nanoseconds per operation; rounds in which nothing succeeded are left out."""
-    return {
-        part.round: part.elapsed_ns / part.operations
+def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, float]:
+    """Map each round to its nanoseconds per operation; rounds in which nothing succeeded are left out.
+
+    Elapsed time, so that it is 1 / throughput; `paced` (see Plan), the mean latency.
+    """
+    times = {
+        part.round: (part.latency_ns if paced else part.elapsed_ns) / part.operations
         for part in measurement.slices
-        if part.operations and part.elapsed_ns
+        if part.operations
     }
+    return {round_: time for round_, time in times.items() if time}
 
 
 def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], baseline: list[Measurement]) -> Row:
@@ -169,9 +173,9 @@ def _judgement(
     if arm.name == plan.baseline:
         return 1.0, None, None, Verdict.BASELINE
 
-    reference = {measurement.block: time_per_operation(measurement) for measurement in baseline}
+    reference = {measurement.block: time_per_operation(measurement, paced=plan.paced) for measurement in baseline}
     paired = (
-        block_log_ratio(time_per_operation(measurement), reference.get(measurement.block, {}))
+        block_log_ratio(time_per_operation(measurement, paced=plan.paced), reference.get(measurement.block, {}))
         for measurement in measured
     )
     logs = [value for value in paired if value is not None]

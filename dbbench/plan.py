@@ -11,6 +11,7 @@ TxEnd = Literal["rollback", "commit", "autocommit"]
 Checkout = Literal["request", "session"]
 PlacementMode = Literal["split", "shared", "free"]
 Loop = Literal["asyncio", "uvloop"]
+Arrival = Literal["poisson", "constant"]
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -18,6 +19,8 @@ class Arm(msgspec.Struct, frozen=True):
 
     name: str
     driver: str
+    bare: bool = False  # a hand-written loop instead of dbbench's own, for selfcheck
+    busy_ns: int = 0  # busy-wait added to every operation, for selfcheck
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -66,13 +69,31 @@ class Plan(msgspec.Struct, frozen=True):
     cells: list[Cell]
     seed: int
     rounds: list[int]  # by cell: how many slices every arm gets in a block
-    budget_s: float | None  # seconds of measuring; None when `blocks` decides
+    budget_s: float | None  # seconds of measuring at most; None when `blocks` decides
     blocks: int | None
     pool: Pool
     placement: Placement
     checkout: Checkout = "request"
     tx_end: TxEnd = "rollback"
     loop: Loop = "asyncio"
+    precision: float | None = None  # half-width of a ratio's interval that is enough, as a share: 0.02 is 2%
+    think_s: float = 0.0  # pause of a session after each of its operations
+    rate: float | None = None  # open loop: operations per second that are due; None: closed loop
+    arrival: Arrival = "poisson"
+    slice_s: float | None = None  # open loop: how long operations are due in a slice
+
+    @property
+    def paced(self) -> bool:
+        """Whether something else than the driver decides how many operations run per second.
+
+        Then drivers are compared by the mean latency of their operations, and otherwise by elapsed time per operation.
+        """
+        return self.rate is not None or self.think_s > 0
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the run may stop early, at its looks; a given number of blocks is looked at once, at the end."""
+        return self.blocks is None
 
     def connections(self, cell: Cell) -> int:
         """How many connections one arm has in use in the cell."""

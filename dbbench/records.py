@@ -60,6 +60,13 @@ class Slice(msgspec.Struct, frozen=True):
     errors: Count
     elapsed_ns: Count
     cpu_ns: Count  # of the client process: user and system
+    system_ns: Count = 0  # the part of it that the client spent in the kernel
+    latency_ns: Count = 0  # sum over the operations that succeeded; open loop: of response times
+    connects: Count = 0  # connections that were opened meanwhile
+    not_started: Count = 0  # open loop: operations that were due but never begun
+
+
+Distribution = Annotated[dict[Bucket, Count], Meta(max_length=MAX_BUCKET + 1)]  # bucket -> samples, see histogram.py
 
 
 class Measurement(Record, frozen=True, tag="measurement"):
@@ -69,10 +76,17 @@ class Measurement(Record, frozen=True, tag="measurement"):
     cell: Count  # index into plan.cells
     arm: str
     slices: list[Slice]
-    latency: Annotated[dict[Bucket, Count], Meta(max_length=MAX_BUCKET + 1)]  # bucket -> successes, see histogram.py
+    latency: Distribution  # of operations that succeeded; open loop: response time, from when the operation was due
     max_ns: Count  # the slowest operation, exactly
     sum_ns: Count  # of all latencies
     worker: Annotated[dict[str, int], Meta(max_length=32)] = {}  # process id, position in the start order, hash seed
+    wait: Distribution = {}  # for a connection, by operation; empty where sessions hold theirs
+    query: Distribution = {}  # the rest of the operation, from when it began
+    service: Distribution = {}  # open loop: from when the operation began
+    lag: Distribution = {}  # open loop: from when the operation was due to when it began
+    loop_lag: Distribution = {}  # async drivers: how late the event loop ran a timer, in untimed slices
+    failures: Annotated[dict[str, Count], Meta(max_length=1000)] = {}  # SQLSTATE or exception class -> operations
+    peak_bytes: Count = 0  # of the client process, resident
 
 
 class Problem(Record, frozen=True, tag="problem"):
