@@ -75,7 +75,7 @@ def _blocks(run: Run, cell: int) -> dict[str, list[Block]]:
     operations: dict[tuple[str, int], list[int]] = {}
     for measurement in run.measurements:
         if measurement.cell == cell:
-            for round_, ns in time_per_operation(measurement).items():
+            for round_, ns in time_per_operation(measurement, paced=run.header.plan.paced).items():
                 times[measurement.arm][measurement.block, round_] = ns
             operations[measurement.arm, measurement.block] = [part.operations for part in measurement.slices]
 
