@@ -82,3 +82,20 @@ def seconds(option: str, text: str) -> float:
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"{option} {text}: seconds, like 90, 90s or 2m")
     return float(match[1]) * (60 if match[2] == "m" else 1)
+
+
+def duration(option: str, text: str) -> float:
+    """A short time in seconds, 0 or more; its unit must be given: 20ms, 500us, 1.5s."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(us|ms|s)", text)
+    if match is None:
+        raise UsageError(f"{option} {text}: a time with its unit, like 20ms, 500us or 1.5s")
+    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[match[2]]
+
+
+def share(option: str, text: str) -> float:
+    """A share between 0 and 1, like 2% or 0.02."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%)?", text)
+    value = 0.0 if match is None else float(match[1]) / (100 if match[2] else 1)
+    if not 0 < value < 1:
+        raise UsageError(f"{option} {text}: a share, like 2% or 0.02")
+    return value

@@ -48,10 +48,20 @@ class ExportFormat(StrEnum):
     JSON = "json"
     MARKDOWN = "markdown"
     PYPERF = "pyperf"
+    HGRM = "hgrm"
+
+
+class CsvTable(StrEnum):
+    """Which table `export --format csv` writes."""
+
+    CELLS = "cells"
+    BREAKDOWN = "breakdown"
+    ERRORS = "errors"
+    LAYERS = "layers"
 
 
 class ListFormat(StrEnum):
-    """What `list` prints."""
+    """What `list` and `doctor` print."""
 
     TABLE = "table"
     JSON = "json"
@@ -168,6 +178,7 @@ def _main(
 _WHAT = "What is measured"
 _SERVER = "Server"
 _CONNECTIONS = "Connections and transactions, the same for all drivers"
+_LOAD = "Load"
 _MEASURING = "How it is measured"
 _OUTPUT = "Output"
 
@@ -180,7 +191,9 @@ _OUTPUT = "Output"
     "dbbench run --driver asyncpg\n\n"
     "dbbench run point_reads --layer raw,core,orm\n\n"
     "dbbench run my_scenario.py --url postgresql://me@localhost/scratch\n\n"
-    "dbbench run concurrent_sessions --sessions 1,50 --pool-size 15 --max-overflow 0"
+    "dbbench run concurrent_sessions --sessions 1,50 --pool-size 15 --max-overflow 0\n\n"
+    "dbbench run point_reads --precision 2%\n\n"
+    "dbbench run point_reads --rate 200 --sessions 15   (open loop)"
 )
 @_ends_well
 def run(
@@ -272,7 +285,7 @@ def run(
     ] = 30.0,
     loop: Annotated[
         str,
-        typer.Option(rich_help_panel=_CONNECTIONS, metavar="asyncio|uvloop", help="Event loop of the async drivers."),
+        typer.Option(rich_help_panel=_LOAD, metavar="asyncio|uvloop", help="Event loop of the async drivers."),
     ] = "asyncio",
     placement: Annotated[
         str | None,
@@ -293,19 +306,54 @@ def run(
             show_default=False,
         ),
     ] = None,
-    budget: Annotated[
-        str,
+    rate: Annotated[
+        float | None,
         typer.Option(
-            rich_help_panel=_MEASURING, metavar="SECONDS", help="Time to measure, set-up apart; 90, 90s or 2m."
+            rich_help_panel=_LOAD,
+            min=0.1,
+            metavar="R",
+            help="Open loop: so many operations per second are due, for each driver, whether it keeps up or not.",
+            show_default=False,
         ),
-    ] = "60",
+    ] = None,
+    arrival: Annotated[
+        str, typer.Option(rich_help_panel=_LOAD, metavar="poisson|constant", help="With --rate: when they are due.")
+    ] = "poisson",
+    think: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_LOAD,
+            metavar="TIME",
+            help="Pause of a session after each operation: 20ms, 500us, 1.5s.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_MEASURING,
+            metavar="SECONDS",
+            help="Time to measure at most, set-up apart: 90, 90s or 2m. "
+            "It ends earlier when every cell is decided. Default: 60.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_MEASURING,
+            metavar="SHARE",
+            help="Measure until every ratio is known so well, like 2%: for 15 minutes at most, or --budget.",
+            show_default=False,
+        ),
+    ] = None,
     blocks: Annotated[
         int | None,
         typer.Option(
             rich_help_panel=_MEASURING,
             min=1,
             metavar="N",
-            help="Blocks to measure, instead of a budget.",
+            help="Exactly so many blocks, instead of a budget.",
             show_default=False,
         ),
     ] = None,
@@ -333,6 +381,14 @@ def run(
     format_: Annotated[
         TableFormat, typer.Option("--format", rich_help_panel=_OUTPUT, help="What to print on stdout.")
     ] = TableFormat.TABLE,
+    details: Annotated[
+        bool,
+        typer.Option(
+            "--details",
+            rich_help_panel=_OUTPUT,
+            help="Also where the time goes: waiting for a connection, CPU, event loop, new connections, memory.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="No progress and no notes.")
     ] = False,
@@ -363,11 +419,19 @@ def run(
         loop=arguments.loop(loop),
         placement=None if placement is None else arguments.choice("--placement", placement, plan.PlacementMode),
         params=arguments.params(set_ or []),
-        budget_s=None if blocks else arguments.seconds("--budget", budget),
+        budget_s=None if budget is None else arguments.seconds("--budget", budget),
         blocks=blocks,
+        precision=None if precision is None else arguments.share("--precision", precision),
+        think_s=0.0 if think is None else arguments.duration("--think", think),
+        rate=rate,
+        arrival=arguments.choice("--arrival", arrival, plan.Arrival),
         seed=seed,
         output=output,
     )
+    if rate is not None and think is not None:
+        raise UsageError("--rate and --think exclude each other: with a rate, arrivals decide when a session is busy")
+    if blocks is not None and precision is not None:
+        raise UsageError("--blocks and --precision exclude each other: a precision needs as many blocks as it takes")
     if options.checkout == "session" and max(options.sessions or [1]) > options.pool.capacity:
         raise UsageError(
             f"--checkout session holds a connection per session: --sessions can be at most {options.pool.capacity} "
@@ -379,35 +443,44 @@ def run(
         if "DATABASE_URL" in os.environ and options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
         outcome = running.execute(options, watch)
-    _show(outcome.path, format_)
+    _show(outcome.path, format_, details=details)
     raise typer.Exit(outcome.exit_code)
 
 
-def _show(path: Path, format_: TableFormat) -> None:
+def _show(path: Path, format_: TableFormat, *, details: bool) -> None:
     from dbbench import records
 
-    _print(records.read(path), format_, path)
+    _print(records.read(path), format_, path, details=details)
 
 
-def _print(run: Any, format_: TableFormat, path: Path) -> None:
+def _print(run: Any, format_: TableFormat, path: Path, *, details: bool) -> None:
     """Print a run on stdout."""
     from dbbench.compare import rows
 
     found = rows(run)
     if format_ is TableFormat.TABLE:
-        from rich.console import Console
-
         from dbbench.reports.table import render
 
-        class Out(Console):
-            def on_broken_pipe(self) -> None:
-                raise BrokenPipeError  # Rich would end with 1, which means a regression
+        render(run, found, _console(), str(path), details=details)
+    elif format_ is TableFormat.MARKDOWN:
+        from dbbench.reports.markdown import report
 
-        render(run, found, Out(), str(path))
+        sys.stdout.write(report(run, found, details=details))
     else:
         from dbbench.reports import REPORTS
 
         sys.stdout.write(REPORTS[format_](run, found))
+
+
+def _console() -> Any:
+    """Stdout as Rich prints on it."""
+    from rich.console import Console
+
+    class Out(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # Rich would end with 1, which means a regression
+
+    return Out()
 
 
 # --- stored runs -----------------------------------------------------------------------------------------------------
@@ -425,6 +498,7 @@ def show(
         ),
     ] = None,
     format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
+    details: Annotated[bool, typer.Option("--details", help="Also where the time goes, for every cell.")] = False,
 ) -> None:
     """Print the table of a stored run."""
     from dbbench import records
@@ -433,7 +507,7 @@ def show(
     run = records.read(path)
     if format_ is not TableFormat.TABLE:  # the table says them itself
         _warn(run.warnings)
-    _print(run, format_, path)
+    _print(run, format_, path, details=details)
 
 
 def _warn(warnings: Sequence[str]) -> None:
@@ -457,7 +531,8 @@ def _newest() -> Path:
 @app.command(
     epilog="Examples:\n\n"
     "dbbench export results/RUN.jsonl --format csv -o run.csv\n\n"
-    "dbbench export results/RUN.jsonl --format pyperf -o suites/   (one suite per driver, for pyperf compare_to)"
+    "dbbench export results/RUN.jsonl --format pyperf -o suites/   (one suite per driver, for pyperf compare_to)\n\n"
+    "dbbench export results/RUN.jsonl --format hgrm -o latencies/   (one file per cell and driver, for HdrHistogram)"
 )
 @_ends_well
 def export(
@@ -471,51 +546,33 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
-            help="File to write, default stdout; for pyperf also a folder, which gets a suite per driver.",
+            help="File to write, default stdout; for pyperf also a folder, which gets a suite per driver; "
+            "for hgrm a folder, which gets a file per cell and driver.",
             show_default=False,
         ),
     ] = None,
     driver: Annotated[
-        str | None, typer.Option(metavar="D", help="pyperf: the suite of this driver alone.", show_default=False)
+        str | None, typer.Option(metavar="D", help="pyperf, hgrm: this driver alone.", show_default=False)
     ] = None,
+    table: Annotated[
+        CsvTable, typer.Option(help="csv: the comparison, where the time goes, failed operations, or what layers add.")
+    ] = CsvTable.CELLS,
 ) -> None:
     """Write a stored run in another format."""
     from dbbench import records
+    from dbbench.reports.files import files
 
     run = records.read(_stored(result))
     _warn(run.warnings)
-    if driver is not None and format_ is not ExportFormat.PYPERF:
-        raise UsageError("--driver goes with --format pyperf")
-    for path, text in _exports(run, format_, output, driver):
+    if driver is not None and format_ not in (ExportFormat.PYPERF, ExportFormat.HGRM):
+        raise UsageError("--driver goes with --format pyperf or hgrm")
+    if table is not CsvTable.CELLS and format_ is not ExportFormat.CSV:
+        raise UsageError("--table goes with --format csv")
+    for path, text in files(run, format_, output, driver, table):
         if path is None:
             sys.stdout.write(text)
         else:
             _write(path, text)
-
-
-def _exports(
-    run: Any, format_: ExportFormat, output: Path | None, driver: str | None
-) -> Iterator[tuple[Path | None, str]]:
-    """What goes where; None: stdout."""
-    from dbbench.compare import rows
-    from dbbench.reports import REPORTS
-
-    if format_ is not ExportFormat.PYPERF:
-        yield output, REPORTS[format_](run, rows(run))
-        return
-    from dbbench.naming import nearest
-    from dbbench.reports.pyperf import suite, text
-
-    arms = [arm.name for arm in run.header.plan.arms]
-    if driver is not None:
-        if driver not in arms:
-            raise UsageError(f"no driver {driver!r} in this run; {nearest(driver, arms)}")
-        yield output, text(suite(run, driver))
-    elif output is not None and (output.is_dir() or not output.suffix):
-        for arm in arms:
-            yield output / f"{arm}.json", text(suite(run, arm))
-    else:
-        yield output, text(suite(run, None))
 
 
 def _write(path: Path, text: str) -> None:
@@ -594,6 +651,87 @@ def _shown(value: object) -> str:
         case dict():
             return " ".join(f"{name}={default}" for name, default in value.items())
     return str(value)
+
+
+# --- doctor ----------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "dbbench doctor\n\n"
+    "dbbench doctor --format json\n\n"
+    "dbbench doctor --url postgresql://me@localhost/scratch"
+)
+@_ends_well
+def doctor(
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Look at your own server, instead of the embedded one.", show_default=False),
+    ] = None,
+    env_url: Annotated[bool, typer.Option("--env-url", help="Look at your own server, from DATABASE_URL.")] = False,
+    format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
+) -> None:
+    """Say what is installed, which server there is, and what is missing.
+
+    Without --url it starts the embedded PostgreSQL for a moment. It ends with 4 when `dbbench run` could not start.
+    """
+    from dbbench import doctor as examining
+
+    with _signals():
+        checks = examining.examine(url, env_url=env_url)
+    if format_ is ListFormat.JSON:
+        from dbbench.reports.checks import report
+
+        sys.stdout.write(report(checks))
+    else:
+        from dbbench.reports.checks import render
+
+        render(checks, _console())
+    sys.stdout.flush()
+    if not examining.ready(checks):
+        raise typer.Exit(ExitCode.CANNOT_START)
+
+
+# --- selfcheck -------------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Examples:\n\ndbbench selfcheck\n\ndbbench selfcheck --seconds 60 --format json")
+@_ends_well
+def selfcheck(
+    seconds: Annotated[
+        str, typer.Option(metavar="SECONDS", help="Time for each noise floor, of which there are two; 60, 60s or 2m.")
+    ] = "30",
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Seed of all random choices. Default: drawn.", show_default=False),
+    ] = None,
+    format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+) -> None:
+    """Measure how far this machine can be trusted: harness overhead, noise floor, sensitivity. Takes three minutes.
+
+    Later runs warn when they are much noisier than this.
+    """
+    from dbbench import arguments, trust
+    from dbbench import selfcheck as checking
+    from dbbench.process import libpq_variables
+    from dbbench.progress import watcher
+
+    for name in libpq_variables():
+        del os.environ[name]
+    with _signals(), watcher(quiet=quiet) as watch:
+        found = checking.run(watch, arguments.seconds("--seconds", seconds), seed=seed)
+        if not trust.keep(found):
+            watch.note(f"the result could not be kept in {trust.path()}: later runs cannot be compared with it")
+    if format_ is ListFormat.JSON:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        from dbbench.reports.selfcheck import render
+
+        render(found, _console())
+    raise typer.Exit(ExitCode.DEGRADED if found.problems else ExitCode.OK)
 
 
 if __name__ == "__main__":

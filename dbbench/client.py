@@ -9,12 +9,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from dbbench import requests
+from dbbench import bare, requests
 from dbbench.drivers import DRIVERS, Driver
-from dbbench.load import REQUESTS_TWIN, Load, Tasks, Threads
+from dbbench.load import BARE_TWIN, REQUESTS_TWIN, Bare, Load, Tasks, Threads
 from dbbench.messages import Start
 from dbbench.plan import Cell
 from dbbench.scenario import Operation
+from dbbench.waiting import timed
 
 
 def server_settings(application: str, schema: str) -> dict[str, str]:
@@ -33,17 +34,29 @@ class Client:
         self._driver: Driver = DRIVERS[start.driver]
         self._runner = runner
         self._requests: ModuleType = requests if self._driver.is_async else REQUESTS_TWIN
+        self._loops: ModuleType = bare if self._driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
         self._settings = server_settings(start.application, schema)
         self._cell = cell
-        self._operation = operation
+        self._operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
+        self.connects = 0  # connections that were opened so far
+        self._bare: Callable[..., Any] | None = None  # a loop of its own instead of dbbench's
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
             self._sessions = list(open_layer())
-            self.load: Load = Tasks(runner, self._sessions) if self._driver.is_async else Threads(self._sessions)
+            self.load: Load = self._load()
         except BaseException:
             self._close_connections()
             raise
+
+    def _load(self) -> Load:
+        """What drives the sessions."""
+        connections = min(self._cell.sessions, self._start.pool.capacity)
+        if self._bare is not None:
+            return Bare(self._wait, self._bare)
+        if self._driver.is_async:
+            return Tasks(self._runner, self._sessions, connections)
+        return Threads(self._sessions, connections)
 
     @property
     def sessions(self) -> int:
@@ -74,17 +87,28 @@ class Client:
 
         return self._runner.run(awaited())
 
+    def _opened(self, *_: object) -> None:
+        """Count a connection that a pool has opened."""
+        self.connects += 1
+
+    def _set_bare(self, loop: Callable[..., Any], *arguments: Any) -> None:
+        """Make the bare loop of what the cell works with, if this arm is one."""
+        if self._start.bare:
+            self._bare = partial(loop, *arguments, self._cell.params)
+
     @property
     def _holds(self) -> bool:
         return self._start.checkout == "session"
 
     def _engine(self) -> Any:
         """An engine as a user would make it; create_async_engine for async drivers."""
-        from sqlalchemy import create_engine
+        from sqlalchemy import AsyncAdaptedQueuePool, QueuePool, create_engine, event
         from sqlalchemy.ext.asyncio import create_async_engine
 
         pool = self._start.pool
+        pool_class = AsyncAdaptedQueuePool if self._driver.is_async else QueuePool
         arguments: dict[str, Any] = {
+            "poolclass": pool_class if self._start.bare else timed(pool_class),
             "pool_size": pool.size,
             "max_overflow": pool.max_overflow,
             "pool_timeout": pool.timeout,
@@ -95,6 +119,7 @@ class Client:
             arguments["isolation_level"] = "AUTOCOMMIT"
         make = create_async_engine if self._driver.is_async else create_engine
         engine: Any = make(f"{self._driver.dialect}://", **arguments)
+        event.listen(engine.sync_engine if self._driver.is_async else engine, "connect", self._opened)
         self._closers.append(engine.dispose)
         return engine
 
@@ -116,6 +141,7 @@ class Client:
         binds = self._held_connections() if self._holds else iter([self._engine()] * self._cell.sessions)
         for bind in binds:
             maker = make(bind, expire_on_commit=False)
+            self._set_bare(self._loops.orm, maker, self._operation)
             yield self._requests.orm_request(maker, self._operation, self._cell.params, self._start.tx_end)
 
     def _open_core(self) -> Iterator[Any]:
@@ -124,7 +150,9 @@ class Client:
             for connection in self._held_connections():
                 yield self._requests.held_core_request(connection, *arguments)
         else:
-            yield from [self._requests.core_request(self._engine(), *arguments)] * self._cell.sessions
+            engine = self._engine()
+            self._set_bare(self._loops.core, engine, self._operation)
+            yield from [self._requests.core_request(engine, *arguments)] * self._cell.sessions
 
     def _open_raw(self) -> Iterator[Any]:
         start = self._start
@@ -132,13 +160,16 @@ class Client:
         # the sessions will use, so that all layers work with the same number of connections.
         keep = min(start.pool.size, self._cell.sessions)
         adapter = self._driver.adapter()
-        pool = self._wait(lambda: adapter.open_pool(start.address, self._settings, start.pool, keep, start.tx_end))
+        pool = self._wait(
+            lambda: adapter.open_pool(start.address, self._settings, start.pool, keep, start.tx_end, self._opened)
+        )
         self._closers.append(pool.close)
         arguments = (self._operation, self._cell.params)
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
+                self._set_bare(self._loops.RAW[self._start.driver], db.connection)
                 yield self._requests.held_raw_request(db, *arguments)
         else:
             yield from [self._requests.raw_request(pool, *arguments)] * self._cell.sessions

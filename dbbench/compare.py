@@ -3,19 +3,19 @@
 Here nanoseconds become microseconds, and only here.
 """
 
-import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from statistics import median
 from typing import Final
 
 import msgspec
 
 from dbbench.histogram import Histogram
-from dbbench.plan import Arm, Cell
+from dbbench.plan import Arm, Cell, Plan
 from dbbench.records import Measurement, Problem, Run
-from dbbench.statistics import Verdict, block_log_ratio, median_interval, verdict
+from dbbench.sequential import Table, judgements
+from dbbench.statistics import Judgement, Verdict, block_log_ratio
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_US: Final = 1_000
@@ -46,7 +46,7 @@ class Row(msgspec.Struct, frozen=True):
     max_us: float | None
     cpu_us_per_op: float | None  # of the client process
     ratio: float | None  # time per operation relative to the baseline: below 1 is faster, 1 is the baseline itself
-    ratio_low: float | None
+    ratio_low: float | None  # ends of its interval; those of all rows hold at once (see statistics.judge)
     ratio_high: float | None
     verdict: Verdict
 
@@ -73,11 +73,42 @@ def rows(run: Run) -> list[Row]:
     found: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
     for measurement in run.measurements:
         found[measurement.cell, measurement.arm].append(measurement)
+    judged = judgements(
+        log_ratios(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.precision
+    )
     return [
-        _row(run, index, arm, found.get((index, arm.name), []), found.get((index, plan.baseline), []))
+        _row(run, index, arm, found.get((index, arm.name), []), judged.get((index, arm.name)))
         for index in range(len(plan.cells))
         for arm in plan.arms
     ]
+
+
+def family(plan: Plan) -> int:
+    """Count the comparisons that the run makes: the rows that are judged together."""
+    return len(plan.cells) * (len(plan.arms) - 1)
+
+
+def log_ratios(plan: Plan, measurements: Iterable[Measurement]) -> Table:
+    """Give, for every arm but the baseline in every cell measured so far, the ln of its ratio by block.
+
+    From slices alone, so that a run may keep its measurements without their histograms. Problems are not looked at: a
+    table of the first blocks of a run is the beginning of the table of the whole, whatever happened later.
+    """
+    times: dict[tuple[int, int, str], dict[int, float]] = {}
+    last: dict[int, int] = {}  # cell -> the last block in which it was measured
+    for one in measurements:
+        times[one.block, one.cell, one.arm] = time_per_operation(one, paced=plan.paced)
+        last[one.cell] = max(last.get(one.cell, 0), one.block)
+    blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
+    return {
+        (cell, arm.name): [
+            block_log_ratio(times.get((block, cell, arm.name), {}), times.get((block, cell, plan.baseline), {}))
+            for block in blocks[: bisect_right(blocks, last[cell])]
+        ]
+        for cell in sorted(last)
+        for arm in plan.arms
+        if arm.name != plan.baseline
+    }
 
 
 def groups(run: Run, rows: Sequence[Row]) -> list[tuple[Cell, list[Row]]]:
@@ -109,13 +140,14 @@ def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, fl
     return {round_: time for round_, time in times.items() if time}
 
 
-def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], baseline: list[Measurement]) -> Row:
+def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None) -> Row:
     plan = run.header.plan
     cell = plan.cells[index]
     slices = [part for measurement in measured for part in measurement.slices]
     operations = sum(part.operations for part in slices)
     elapsed_ns = sum(part.elapsed_ns for part in slices)
-    ratio, low, high, judged = _judgement(run, index, arm, measured, baseline)
+    ratio, interval, verdict = _comparison(run, index, arm, measured, judged)
+    low, high = interval or (None, None)
     return Row(
         scenario=cell.scenario,
         layer=cell.layer,
@@ -131,7 +163,7 @@ def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], baseline: 
         ratio=ratio,
         ratio_low=low,
         ratio_high=high,
-        verdict=judged,
+        verdict=verdict,
         **_latencies(measured),
     )
 
@@ -161,32 +193,19 @@ def _latencies(measured: Iterable[Measurement]) -> dict[str, float | None]:
     }
 
 
-def _judgement(
-    run: Run, index: int, arm: Arm, measured: list[Measurement], baseline: list[Measurement]
-) -> tuple[float | None, float | None, float | None, Verdict]:
-    """Give the ratio, its interval and the verdict."""
-    plan = run.header.plan
+def _comparison(
+    run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None
+) -> tuple[float | None, tuple[float, float] | None, Verdict]:
+    """Give the ratio, its interval and the verdict; `judged` is what the numbers alone say, if they say anything."""
     if any(_concerns(problem, run, index, arm) for problem in run.problems if problem.kind == "not comparable"):
-        return None, None, None, Verdict.NOT_COMPARABLE
+        return None, None, Verdict.NOT_COMPARABLE
     if not any(part.operations for measurement in measured for part in measurement.slices):
-        return None, None, None, Verdict.NOT_MEASURED if _ended_before(run, index, arm, measured) else Verdict.FAILED
-    if arm.name == plan.baseline:
-        return 1.0, None, None, Verdict.BASELINE
-
-    reference = {measurement.block: time_per_operation(measurement, paced=plan.paced) for measurement in baseline}
-    paired = (
-        block_log_ratio(time_per_operation(measurement, paced=plan.paced), reference.get(measurement.block, {}))
-        for measurement in measured
-    )
-    logs = [value for value in paired if value is not None]
-    if not logs:
-        return None, None, None, Verdict.UNDECIDED
-    ratio = math.exp(median(logs))
-    log_interval = median_interval(logs)
-    if log_interval is None:
-        return ratio, None, None, Verdict.UNDECIDED
-    interval = (math.exp(log_interval[0]), math.exp(log_interval[1]))
-    return ratio, *interval, verdict(interval)
+        return None, None, Verdict.NOT_MEASURED if _ended_before(run, index, arm, measured) else Verdict.FAILED
+    if arm.name == run.header.plan.baseline:
+        return 1.0, None, Verdict.BASELINE
+    if judged is None:  # in no block there was something to pair
+        return None, None, Verdict.UNDECIDED
+    return judged.ratio, judged.interval, judged.verdict
 
 
 def _ended_before(run: Run, index: int, arm: Arm, measured: list[Measurement]) -> bool:

@@ -15,13 +15,14 @@ import msgspec
 from dbbench import messages
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.messages import Described, Done, Ran, RunSlice, Start, Started
-from dbbench.plan import Arm, Cell, Plan
+from dbbench.plan import Arm, Cell, Pace, Plan
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
 from dbbench.scenario import Description
 
-WARM_UP_OPERATIONS: Final = 10  # per connection: psycopg prepares a statement at its 6th execution
-WARM_UP_NS: Final = 30_000_000
+WARM_UP_OPERATIONS: Final = 7  # per connection: psycopg prepares a statement at its 6th execution
+MORE_WARM_UP_OPERATIONS: Final = 3
+WARM_UP_NS: Final = 50_000_000  # of the second part, in which the event loop's lag is seen: 50 samples of it
 LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation after this
 PATIENCE_S: Final = 60.0  # on top of what the settings allow a request to take
 STEWARD: Final = "psycopg-sync"
@@ -81,7 +82,7 @@ class Crew:
         environment = {"PYTHONHASHSEED": str(rng.randrange(2**32))}
         workers = {}
         for arm in rng.sample(self.plan.arms, len(self.plan.arms)):
-            start = msgspec.structs.replace(self.site.start, driver=arm.driver)
+            start = msgspec.structs.replace(self.site.start, driver=arm.driver, bare=arm.bare, busy_ns=arm.busy_ns)
             workers[arm.name] = stack.enter_context(Worker(arm.name, start, environment))
         for name, worker in workers.items():
             self.facts[name] = worker.reply(Started, PATIENCE_S).facts
@@ -105,18 +106,43 @@ class Crew:
             "worker lost" if lost else "operation", str(error), self.plan.cells[index].scenario, index, arm.name
         )
 
-    def warm_up(self, worker: Worker, cell: Cell, seed: str) -> None:
-        """By operations per connection first, then by time."""
-        operations = WARM_UP_OPERATIONS * self.plan.connections(cell)
-        ran = self.slice(worker, operations, f"{seed}/warm-up", freeze=True)
-        if ran.elapsed_ns < WARM_UP_NS:
-            more = math.ceil(operations * (WARM_UP_NS / ran.elapsed_ns - 1))
-            self.slice(worker, more, f"{seed}/warm-up more", freeze=True)
+    def warm_up(self, worker: Worker, cell: Cell, seed: str) -> bytes:
+        """By operations per connection first, then by time; gives how late the event loop was in the second part."""
+        connections = self.plan.connections(cell)
+        operations = WARM_UP_OPERATIONS * connections
+        ran = self.slice(worker, operations, f"{seed}/warm-up")
+        spent_ns, loop_lags = 0, b""
+        while spent_ns < WARM_UP_NS:
+            per_operation_ns = max(1.0, ran.elapsed_ns / operations)
+            operations = max(
+                MORE_WARM_UP_OPERATIONS * connections, math.ceil((WARM_UP_NS - spent_ns) / per_operation_ns)
+            )
+            ran = self.slice(worker, operations, f"{seed}/warm-up/{spent_ns > 0}", freeze=True, heartbeat=True)
+            spent_ns += max(1, ran.elapsed_ns)
+            loop_lags += ran.loop_lags
+        return loop_lags
 
-    def slice(self, worker: Worker, operations: int, seed: str, *, lead_in: int = 0, freeze: bool = False) -> Ran:
-        """Have a worker run a slice in the cell that it has open."""
-        request = RunSlice(operations, seed, LIMIT_NS, lead_in, freeze)
-        return worker.ask(request, Ran, self.patience + LIMIT_NS / 1e9)
+    def slice(
+        self,
+        worker: Worker,
+        operations: int,
+        seed: str,
+        *,
+        lead_in: int = 0,
+        freeze: bool = False,
+        heartbeat: bool = False,
+        pace: Pace | None = None,
+        grace_ns: int = LIMIT_NS,
+    ) -> Ran:
+        """Have a worker run a slice in the cell that it has open; nothing begins later than `grace_ns` after it is due.
+
+        In a closed loop everything is due at once.
+        """
+        pace = pace or Pace()
+        due_s = operations / pace.rate if pace.rate else 0.0
+        limit_ns = int(due_s * 1e9) + grace_ns
+        request = RunSlice(operations, seed, limit_ns, lead_in, freeze, pace, heartbeat)
+        return worker.ask(request, Ran, self.patience + limit_ns / 1e9)
 
     def reset(self, cell: Cell) -> None:
         """Have the steward empty or restore the tables, where the scenario says how."""

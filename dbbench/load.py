@@ -1,41 +1,87 @@
-"""Closed-loop load: sessions that run operations one after another, as tasks or as threads -> samples.
+"""Load: sessions that run operations, as tasks or as threads -> samples.
 
-A slice has a fixed number of operations, the same for all arms, which its sessions take from one heap as they come.
-All sessions are released together and the slice ends when the last operation is done: `elapsed` is the time between.
-At its edges fewer sessions are busy than in its middle, so a slice of several sessions is made long enough (plan.py)
-for that not to matter. The rule is the same for tasks and threads.
+A slice has a fixed number of operations, the same for all arms, which its sessions take from one heap as they come: in
+a closed loop as soon as they are free (after a pause, if there is one), in an open loop when the operation is due.
+
+All sessions are released together and the slice ends when the last operation is done. At its edges fewer sessions are
+busy than in its middle, so where several connections share a closed loop, the time per operation is taken in a window
+without the edges: from the completion of as many operations as there are connections to that of all but so many. The
+rule is the same for tasks and threads.
 """
 
 import asyncio
+import resource
 import threading
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import sub
 from pathlib import Path
 from random import Random
+from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from dbbench import requests
+from dbbench import bare, requests
+from dbbench.plan import Pace
 from dbbench.requests import Request, Tally
 from dbbench.twin import load_module
+
+HEARTBEAT_NS: Final = 1_000_000  # asyncio's timers, rounded up by epoll, know no less
+_TASK_SPIN_NS: Final = 1_000_000  # before an operation is due: an event loop wakes up to 1 ms late
+_THREAD_SPIN_NS: Final = 100_000  # a thread up to 0.1 ms
+
+
+def schedule(pace: Pace, operations: int, seed: str) -> list[int] | None:
+    """When each operation is due, nanoseconds from the start of the slice, ascending; None in a closed loop.
+
+    Poisson arrivals: the gaps are exponential, independent of each other and of the answers.
+    """
+    if pace.rate is None:
+        return None
+    if pace.arrival == "constant":
+        return [round(1e9 * number / pace.rate) for number in range(operations)]
+    rng = Random(seed)
+    due, at = [], 0.0
+    for _ in range(operations):
+        at += rng.expovariate(pace.rate)
+        due.append(round(1e9 * at))
+    return due
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a slice is to do."""
+
+    operations: int
+    rngs: Sequence[Random]  # one for each session
+    limit_ns: int  # no operation is begun later after the start
+    pause_s: float = 0.0
+    due: Sequence[int] | None = None  # nanoseconds from the start, ascending
+    heartbeat: bool = False  # tasks: see how late the event loop runs timers; not for slices that count
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What one slice did."""
+    """What one slice did. Arrays have int64 nanoseconds for each operation that succeeded, in the order of work."""
 
-    latencies: bytes  # int64 nanoseconds each, of the operations that succeeded
-    elapsed_ns: int
+    latencies: "array[int]"  # open loop: from when it was due
+    waits: "array[int]"  # for a connection; empty where nothing is known of it
+    services: "array[int] | None"  # open loop: from when it began
+    elapsed_ns: int  # of all operations at the pace of the slice's middle
     cpu_ns: int  # of this process: user and system
+    system_ns: int
+    not_started: int = 0
     errors: list[Exception] = field(default_factory=list)
+    loop_lags: "array[int]" = field(default_factory=lambda: array("q"))
 
 
 class Load(Protocol):
     """Runs slices with the sessions it was made with."""
 
-    def run(self, operations: int, rngs: Sequence[Random], limit_ns: int) -> Samples:
-        """Run one slice of `operations`, one generator a session; begin nothing after `limit_ns` nanoseconds."""
+    def run(self, work: Work) -> Samples:
+        """Run one slice."""
         ...
 
     def close(self) -> None:
@@ -46,37 +92,80 @@ class Load(Protocol):
 class Tasks:
     """Sessions as tasks of one event loop, which runs only during slices."""
 
-    def __init__(self, runner: asyncio.Runner, sessions: Sequence[Request]) -> None:
+    def __init__(self, runner: asyncio.Runner, sessions: Sequence[Request], connections: int) -> None:
         self._runner = runner
         self._requests = sessions
+        self._connections = connections
 
-    def run(self, operations: int, rngs: Sequence[Random], limit_ns: int) -> Samples:
+    def run(self, work: Work) -> Samples:
         """See Load."""
-        return self._runner.run(self._slice(operations, rngs, limit_ns))
+        return self._runner.run(self._slice(work))
 
-    async def _slice(self, operations: int, rngs: Sequence[Random], limit_ns: int) -> Samples:
-        cpu = time.process_time_ns()
-        begin = time.perf_counter_ns()
-        tally = Tally(operations, begin + limit_ns)
+    async def _slice(self, work: Work) -> Samples:
+        watch = _Watch()
+        tally = _tally(work, self._connections, _task_until)
+        run = requests.session if tally.due is None else requests.scheduled_session
         tasks = [
-            asyncio.ensure_future(requests.session(request, rng, tally))
-            for request, rng in zip(self._requests, rngs, strict=True)
+            asyncio.ensure_future(run(request, rng, tally))
+            for request, rng in zip(self._requests, work.rngs, strict=True)
         ]
-        begin = time.perf_counter_ns()  # tasks start with the next turn of the loop: now they are released
+        lags = array("q")
+        heartbeat = asyncio.ensure_future(_heartbeat(lags)) if work.heartbeat else None
+        begin = _release(tally, work)  # tasks start with the next turn of the loop
         ends = await asyncio.gather(*tasks)
-        return _samples(tally, max(ends) - begin, time.process_time_ns() - cpu)
+        samples = watch.samples(tally, begin, max(ends), self._connections, lags)
+        if heartbeat is not None:
+            heartbeat.cancel()
+            await asyncio.gather(heartbeat, return_exceptions=True)
+        return samples
 
     def close(self) -> None:
         """Nothing to end: tasks live as long as a slice."""
 
 
+async def _heartbeat(lags: "array[int]") -> None:
+    """Note how late the loop runs a timer that is due every millisecond, also those that were due while it was busy.
+
+    So a loop that is busy for 20 ms gives twenty samples, not one: how late a timer due at any moment would have been.
+    """
+    due = perf_counter_ns()
+    while True:
+        due += HEARTBEAT_NS
+        await asyncio.sleep(max(0, due - perf_counter_ns()) / 1e9)
+        now = perf_counter_ns()
+        while due <= now:
+            lags.append(now - due)
+            due += HEARTBEAT_NS
+        due -= HEARTBEAT_NS
+
+
+async def _task_until(when_ns: int) -> None:
+    """Wait for a time: by a timer until shortly before it, then turn by turn of the loop."""
+    left_ns = when_ns - perf_counter_ns() - _TASK_SPIN_NS
+    if left_ns > 0:
+        await asyncio.sleep(left_ns / 1e9)
+    while perf_counter_ns() < when_ns:  # noqa: ASYNC110 - there is no event: time passes
+        await asyncio.sleep(0)
+
+
+def _thread_until(when_ns: int) -> None:
+    """Wait for a time: asleep until shortly before it, then without holding up other threads."""
+    left_ns = when_ns - perf_counter_ns() - _THREAD_SPIN_NS
+    if left_ns > 0:
+        time.sleep(left_ns / 1e9)
+    while perf_counter_ns() < when_ns:
+        time.sleep(0)
+
+
 REQUESTS_TWIN: Final[ModuleType] = load_module(Path(requests.__file__), f"{__name__}_requests_twin", sync=True)
+BARE_TWIN: Final[ModuleType] = load_module(Path(bare.__file__), f"{__name__}_bare_twin", sync=True)
 
 
 class Threads:
     """Sessions as threads, which wait at a barrier between slices."""
 
-    def __init__(self, sessions: Sequence[Callable[[Random], Any]]) -> None:
+    def __init__(self, sessions: Sequence[Callable[[Random], Any]], connections: int) -> None:
+        self._connections = connections
         self._start = threading.Barrier(len(sessions) + 1)
         self._done = threading.Barrier(len(sessions) + 1)
         self._rngs: Sequence[Random] = ()
@@ -90,26 +179,26 @@ class Threads:
         for thread in self._threads:
             thread.start()
 
-    def run(self, operations: int, rngs: Sequence[Random], limit_ns: int) -> Samples:
+    def run(self, work: Work) -> Samples:
         """See Load."""
-        cpu = time.process_time_ns()
-        self._rngs = rngs
-        tally = self._tally = Tally(operations, time.perf_counter_ns() + limit_ns)
-        begin = time.perf_counter_ns()
+        watch = _Watch()
+        self._rngs = work.rngs
+        tally = self._tally = _tally(work, self._connections, _thread_until)
+        begin = _release(tally, work)
         self._start.wait()
         self._done.wait()
         if self._failure is not None:
             raise self._failure
-        return _samples(tally, max(self._ends) - begin, time.process_time_ns() - cpu)
+        return watch.samples(tally, begin, max(self._ends), self._connections)
 
     def _session(self, number: int, request: Callable[[Random], Any]) -> None:
-        session = REQUESTS_TWIN.session
         while True:
             self._start.wait()
             if self._tally is None:
                 return
+            run = REQUESTS_TWIN.session if self._tally.due is None else REQUESTS_TWIN.scheduled_session
             try:
-                self._ends[number] = session(request, self._rngs[number], self._tally)
+                self._ends[number] = run(request, self._rngs[number], self._tally)
             except BaseException as failure:  # SystemExit, say: the others must not wait for this thread for ever
                 self._failure = failure
             self._done.wait()
@@ -122,10 +211,97 @@ class Threads:
             thread.join()
 
 
-def _samples(tally: Tally, elapsed_ns: int, cpu_ns: int) -> Samples:
-    if tally.errors or not all(tally.latencies):
-        latencies = tally.latencies[:0]
-        latencies.extend(latency for latency in tally.latencies if latency)
-    else:
-        latencies = tally.latencies
-    return Samples(latencies.tobytes(), elapsed_ns, cpu_ns, tally.errors)
+class Bare:
+    """One session that runs a hand-written loop: every operation is given the mean of the loop as its latency."""
+
+    def __init__(self, wait: Callable[[Callable[[], Any]], Any], loop: Callable[..., Any]) -> None:
+        self._wait = wait
+        self._loop = loop
+
+    def run(self, work: Work) -> Samples:
+        """See Load. Limit and pace do not apply; the first error ends it."""
+        watch = _Watch()
+        (rng,) = work.rngs
+        begin = perf_counter_ns()
+        self._wait(lambda: self._loop(rng, work.operations))
+        elapsed_ns = perf_counter_ns() - begin
+        return Samples(
+            latencies=array("q", [elapsed_ns // work.operations]) * work.operations,
+            waits=array("q"),
+            services=None,
+            elapsed_ns=elapsed_ns,
+            cpu_ns=time.process_time_ns() - watch.cpu_ns,
+            system_ns=_system_ns() - watch.system_ns,
+        )
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def _tally(work: Work, connections: int, until: Callable[[int], Any]) -> Tally:
+    """What the sessions need to know, but for when the slice begins.
+
+    Where sessions outnumber connections, each gives way after an operation. Otherwise a thread that gives a connection
+    back takes it again before the one that waits for it has woken up, and a few threads do all the work while the
+    others starve: real requests of one session do not follow each other without a breath.
+    """
+    tally = Tally(work.operations)
+    tally.pause_s = work.pause_s or (0.0 if len(work.rngs) > connections else None)
+    tally.until = until
+    if work.due is not None:
+        tally.due = array("q", work.due)
+    return tally
+
+
+def _release(tally: Tally, work: Work) -> int:
+    """Start the clock: give the time at which the slice begins."""
+    begin = perf_counter_ns()
+    tally.limit_ns = begin + work.limit_ns
+    if tally.due is not None:
+        tally.due = array("q", [begin + due for due in tally.due])
+    return begin
+
+
+class _Watch:
+    """What a slice costs the process, from when this is made."""
+
+    def __init__(self) -> None:
+        self.cpu_ns = time.process_time_ns()
+        self.system_ns = _system_ns()
+
+    def samples(
+        self, tally: Tally, begin: int, end: int, connections: int, loop_lags: "array[int] | None" = None
+    ) -> Samples:
+        """Make samples of what the sessions have noted; everything costly here comes after the clocks are read."""
+        cpu_ns, system_ns = time.process_time_ns() - self.cpu_ns, _system_ns() - self.system_ns
+        not_started = sum(not each for each in tally.begins) if tally.due is not None else 0
+        begins, ends, waits, due = tally.begins, tally.ends, tally.waits, tally.due
+        if not all(ends):
+            done = [position for position, each in enumerate(ends) if each]
+            begins, ends, waits = (array("q", [each[at] for at in done]) for each in (begins, ends, waits))
+            due = due and array("q", [due[at] for at in done])
+        services = array("q", map(sub, ends, begins))
+        return Samples(
+            latencies=services if due is None else array("q", map(sub, ends, due)),
+            waits=waits,
+            services=None if due is None else services,
+            elapsed_ns=end - begin if due or tally.pause_s else _elapsed_ns(ends, begin, end, connections),
+            cpu_ns=cpu_ns,
+            system_ns=system_ns,
+            not_started=not_started,
+            errors=tally.errors,
+            loop_lags=array("q") if loop_lags is None else loop_lags,
+        )
+
+
+def _elapsed_ns(ends: Sequence[int], begin: int, end: int, connections: int) -> int:
+    """How long all operations take at the pace of the slice's middle; the whole slice where it has no middle."""
+    inside = len(ends) - 2 * connections
+    if connections == 1 or inside < connections:
+        return end - begin
+    ordered = sorted(ends)
+    return round((ordered[-1 - connections] - ordered[connections - 1]) * len(ends) / inside)
+
+
+def _system_ns() -> int:
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_stime * 1e9)

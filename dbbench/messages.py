@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from dbbench.address import Address
-from dbbench.plan import Cell, Checkout, Loop, Pool, TxEnd
+from dbbench.plan import Cell, Checkout, Loop, Pace, Pool, TxEnd
 from dbbench.scenario import Description
 
 LENGTH_BYTES: Final = 4
@@ -32,6 +32,8 @@ class Start(Message, frozen=True):
     tx_end: TxEnd
     loop: Loop
     cpus: list[int] | None
+    bare: bool = False  # see plan.Arm
+    busy_ns: int = 0
     run_id: str = ""  # whose schemas the worker drops if the parent dies: told to the steward of a user's server only
 
 
@@ -90,12 +92,14 @@ class RunSlice(Message, frozen=True):
     operations: int
     seed: str
     limit_ns: int
-    lead_in: int = 0  # operations that go before, untimed
+    lead_in: int = 0  # operations that go before, untimed and at no pace
     freeze: bool = False  # this was the warm-up: what exists now is kept out of garbage collection from now on
+    pace: Pace = Pace()
+    heartbeat: bool = False  # note how late the event loop runs timers; not in slices that count
 
 
 class Close(Message, frozen=True):
-    """Close the open cell. Replied to by Done."""
+    """Close the open cell. Replied to by Closed."""
 
 
 Request = Start | Describe | Prepare | Reset | Tidy | Fingerprint | Open | Check | RunSlice | Close
@@ -128,13 +132,30 @@ class Checked(Message, frozen=True):
 
 
 class Ran(Message, frozen=True):
-    """A slice."""
+    """A slice. Latencies and other times by operation are int64 nanoseconds in native byte order: see load.Samples."""
 
-    latencies: bytes  # int64 nanoseconds each, native byte order
+    latencies: bytes
+    waits: bytes
+    services: bytes | None  # open loop
+    loop_lags: bytes
     elapsed_ns: int
     cpu_ns: int
-    failed: int
+    system_ns: int
+    connects: int
+    not_started: int
+    failures: dict[str, int]  # SQLSTATE, or the exception's class where there is none -> operations
     errors: list[str]  # different messages of those that failed, with file and line, the most frequent first
+
+    @property
+    def failed(self) -> int:
+        """How many operations failed."""
+        return sum(self.failures.values())
+
+
+class Closed(Message, frozen=True):
+    """The cell is closed."""
+
+    peak_bytes: int  # resident memory of the worker, since the cell was opened where that can be known
 
 
 class Failed(Message, frozen=True):
@@ -144,7 +165,7 @@ class Failed(Message, frozen=True):
     scenario: bool
 
 
-Reply = Started | Described | Done | Checked | Ran | Failed
+Reply = Started | Described | Done | Checked | Ran | Closed | Failed
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _REQUESTS: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)

@@ -52,6 +52,14 @@ class Pool(msgspec.Struct, frozen=True):
         return self.size + self.max_overflow
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """What else than the answers decides when operations begin."""
+
+    pause_s: float = 0.0  # of a session after each of its operations
+    rate: float | None = None  # operations that are due per second; None: closed loop
+    arrival: Arrival = "poisson"
+
+
 class Placement(msgspec.Struct, frozen=True):
     """Which CPUs the client and the server run on; None: left to the scheduler."""
 
@@ -81,6 +89,7 @@ class Plan(msgspec.Struct, frozen=True):
     rate: float | None = None  # open loop: operations per second that are due; None: closed loop
     arrival: Arrival = "poisson"
     slice_s: float | None = None  # open loop: how long operations are due in a slice
+    early_end: bool = True  # a run with a budget ends as soon as every cell is decided
 
     @property
     def paced(self) -> bool:
@@ -91,9 +100,14 @@ class Plan(msgspec.Struct, frozen=True):
         return self.rate is not None or self.think_s > 0
 
     @property
+    def pace(self) -> Pace:
+        """How the operations of a slice follow each other."""
+        return Pace(self.think_s, self.rate, self.arrival)
+
+    @property
     def adaptive(self) -> bool:
         """Whether the run may stop early, at its looks; a given number of blocks is looked at once, at the end."""
-        return self.blocks is None
+        return self.blocks is None and self.early_end
 
     def connections(self, cell: Cell) -> int:
         """How many connections one arm has in use in the cell."""
@@ -117,6 +131,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 NOMINAL_BUDGET_S: Final = 60.0
+MAX_BUDGET_S: Final = 900.0  # of a run that goes on until it is precise enough
 WANTED_BLOCKS: Final = 8  # an interval needs 6; two more, since what follows is a guess
 MAX_ROUNDS: Final = 6
 # What things take, roughly, where an operation takes 1.5 ms. Guesses on purpose, not measurements: two runs with
@@ -138,3 +153,16 @@ def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) ->
     share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
     slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
     return [min(MAX_ROUNDS, max(1, int(share / (arms * seconds)))) for seconds in slices]
+
+
+_MIN_OPEN_SLICE_S: Final = 2.0  # shorter, and a queue has no time to build up
+_MAX_OPEN_SLICE_S: Final = 10.0
+
+
+def open_slice_s(cells: Sequence[Cell], arms: int, budget_s: float, blocks: int | None) -> float:
+    """How long operations are due in a slice of an open loop, seconds: one slice for an arm, cell and block.
+
+    So that the blocks that are wanted fit in the budget. What happens in an open loop takes seconds, not milliseconds.
+    """
+    slices = (blocks or WANTED_BLOCKS) * arms * max(1, len(cells))
+    return min(_MAX_OPEN_SLICE_S, max(_MIN_OPEN_SLICE_S, budget_s / slices))

@@ -27,7 +27,8 @@ SCHEMA: Final = 1
 MAX_BYTES: Final = 64 * 1024 * 1024  # of a result file that is read; a run of an hour writes a few megabytes
 MAX_LINE_BYTES: Final = 4 * 1024 * 1024  # of one line: bounds what a single untyped value can unfold to in memory
 MAX_DEPTH: Final = 32  # of the values that are not ours to type: parameters, environment, server
-MAX_ROWS: Final = 100_000  # cells times arms of a plan that is read
+MAX_BLOCKS: Final = 10_000
+MAX_ROWS: Final = 1_000  # cells times arms of a plan that is read
 MAX_NAME: Final = 100  # characters in the name of an arm
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -58,7 +59,7 @@ class Slice(msgspec.Struct, frozen=True):
     round: Count  # slices of one round are neighbours in time and are compared with each other
     operations: Count  # that succeeded
     errors: Count
-    elapsed_ns: Count
+    elapsed_ns: Count  # of all of them, at the pace of the slice's middle where several connections were busy (load.py)
     cpu_ns: Count  # of the client process: user and system
     system_ns: Count = 0  # the part of it that the client spent in the kernel
     latency_ns: Count = 0  # sum over the operations that succeeded; open loop: of response times
@@ -72,7 +73,7 @@ Distribution = Annotated[dict[Bucket, Count], Meta(max_length=MAX_BUCKET + 1)]  
 class Measurement(Record, frozen=True, tag="measurement"):
     """One arm in one cell in one block."""
 
-    block: Count
+    block: Annotated[int, Meta(ge=0, lt=MAX_BLOCKS)]
     cell: Count  # index into plan.cells
     arm: str
     slices: list[Slice]

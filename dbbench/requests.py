@@ -4,14 +4,17 @@ Written once for tasks. Threads run this file's sync twin (see twin.py), so that
 keep to what has a sync counterpart, and keep it short, since every line here is part of what is measured.
 """
 
+import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from random import Random
 from time import perf_counter_ns
 from typing import Any
 
 from dbbench.plan import TxEnd
 from dbbench.scenario import Operation, Params
+from dbbench.waiting import WAIT, Wait
 
 Request = Callable[[Random], Awaitable[Any]]
 """Runs one operation with the random numbers it is given, and gives what the operation returned."""
@@ -49,10 +52,16 @@ def raw_request(pool: Any, operation: Operation, params: Params) -> Request:
     """A connection of the driver's pool for every operation."""
 
     async def request(rng: Random) -> Any:
+        begin = perf_counter_ns()
         db = await pool.acquire()
+        WAIT.get().ns += perf_counter_ns() - begin
         try:
             result = await operation(db, params, rng)
             await db.end()
+        except BaseException:
+            with suppress(Exception):
+                await db.rollback()
+            raise
         finally:
             await pool.release(db)
         return result
@@ -80,39 +89,93 @@ def held_raw_request(db: Any, operation: Operation, params: Params) -> Request:
     """The session's own connection, held; only the transaction ends."""
 
     async def request(rng: Random) -> Any:
-        result = await operation(db, params, rng)
-        await db.end()
+        try:
+            result = await operation(db, params, rng)
+            await db.end()
+        except BaseException:
+            with suppress(Exception):
+                await db.rollback()
+            raise
         return result
 
     return request
 
 
+def slowed(operation: Operation, busy_ns: int) -> Operation:
+    """The operation with a busy-wait before it: a slow-down of known size, to see whether it is found."""
+
+    async def busy(connection: Any, params: Params, rng: Random) -> Any:
+        until = perf_counter_ns() + busy_ns
+        while perf_counter_ns() < until:
+            pass
+        return await operation(connection, params, rng)
+
+    return busy
+
+
 class Tally:
-    """What the sessions of one slice have done so far: written by all of them."""
+    """What the sessions of one slice have done so far: written by all of them. Times are of perf_counter_ns."""
 
-    __slots__ = ("errors", "latencies", "limit_ns", "work")
+    __slots__ = ("begins", "due", "ends", "errors", "limit_ns", "pause_s", "until", "waits", "work")
 
-    def __init__(self, operations: int, limit_ns: int) -> None:
+    def __init__(self, operations: int) -> None:
         self.work: Iterator[int] = iter(range(operations))  # shared: next() of a range iterator is atomic
-        self.latencies = array("q", bytes(8 * operations))  # by operation; 0: not run, or failed
-        self.limit_ns = limit_ns  # by perf_counter_ns: nothing is begun later
+        self.begins = array("q", bytes(8 * operations))  # by operation; 0: never begun
+        self.ends = array("q", bytes(8 * operations))  # 0: not run, or failed
+        self.waits = array("q", bytes(8 * operations))  # for a connection, nanoseconds
+        self.limit_ns = 0  # nothing is begun later
         self.errors: list[Exception] = []
+        self.pause_s: float | None = None  # of a session after each of its operations; 0: it gives way to the others
+        self.due: array[int] | None = None  # open loop: when each operation is due
+        self.until: Any = None  # open loop: waits for a time
 
 
 async def session(request: Request, rng: Random, tally: Tally) -> int:
     """Run operations until there is no more work; gives the time at which the last one was done."""
-    work, latencies, limit_ns, errors = tally.work, tally.latencies, tally.limit_ns, tally.errors
+    work, begins, ends, waits = tally.work, tally.begins, tally.ends, tally.waits
+    limit_ns, pause_s = tally.limit_ns, tally.pause_s
+    wait = Wait()
+    WAIT.set(wait)
     end = perf_counter_ns()
     for operation in work:
-        start = perf_counter_ns()
+        wait.ns = 0
+        begins[operation] = perf_counter_ns()
         try:
             await request(rng)
         except Exception as error:
-            errors.append(error)
+            tally.errors.append(error)
             end = perf_counter_ns()
         else:
-            end = perf_counter_ns()
-            latencies[operation] = end - start
+            ends[operation] = end = perf_counter_ns()
+            waits[operation] = wait.ns
         if end > limit_ns:
             break
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
+    return end
+
+
+async def scheduled_session(request: Request, rng: Random, tally: Tally) -> int:
+    """Run operations when they are due, or as soon after that as this session is free."""
+    begins, ends, waits, due, until = tally.begins, tally.ends, tally.waits, tally.due, tally.until
+    assert due is not None
+    limit_ns = tally.limit_ns
+    wait = Wait()
+    WAIT.set(wait)
+    end = perf_counter_ns()
+    for operation in tally.work:
+        await until(due[operation])
+        begin = perf_counter_ns()
+        if begin > limit_ns:
+            break
+        wait.ns = 0
+        begins[operation] = begin
+        try:
+            await request(rng)
+        except Exception as error:
+            tally.errors.append(error)
+            end = perf_counter_ns()
+        else:
+            ends[operation] = end = perf_counter_ns()
+            waits[operation] = wait.ns
     return end

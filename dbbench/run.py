@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import __version__, catalog, environment, placement, records
+from dbbench import __version__, catalog, environment, placement, records, trust
 from dbbench.address import Address
 from dbbench.bench import BUDGET_SLACK, Bench
 from dbbench.crew import Crew, Site, describe, start_steward
@@ -24,8 +24,10 @@ from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError,
 from dbbench.messages import Start
 from dbbench.naming import nearest
 from dbbench.plan import (
+    MAX_BUDGET_S,
     NOMINAL_BUDGET_S,
     Arm,
+    Arrival,
     Cell,
     Checkout,
     Layer,
@@ -35,6 +37,7 @@ from dbbench.plan import (
     Plan,
     Pool,
     TxEnd,
+    open_slice_s,
     rounds_for,
 )
 from dbbench.progress import Watcher
@@ -63,8 +66,12 @@ class Options:
     loop: Loop = "asyncio"
     placement: PlacementMode | None = None
     params: Mapping[str, str] = field(default_factory=dict)
-    budget_s: float | None = NOMINAL_BUDGET_S
+    budget_s: float | None = None  # None: NOMINAL_BUDGET_S, or MAX_BUDGET_S with a precision
     blocks: int | None = None  # instead of a budget
+    precision: float | None = None  # half-width of the intervals that is enough, as a share
+    think_s: float = 0.0
+    rate: float | None = None  # open loop: operations per second
+    arrival: Arrival = "poisson"
     seed: int | None = None
     output: Path | None = None
 
@@ -126,7 +133,36 @@ class _Journal:
 
 
 def _measure(options: Options, run_id: str, started: datetime, journal: _Journal, watch: Watcher) -> None:
-    """Start the server, load the scenarios, make the plan of them, measure."""
+    """Start everybody who works on the run, make what they need, measure."""
+    with gathered(options, run_id, watch) as found:
+        crew = found.crew
+        set_up = SetUp(crew, watch.say, watch.note)
+        with contextlib.ExitStack() as stack:
+            workers = crew.start_workers("set-up", stack)
+            journal.write(_header(run_id, started, found, other_runs=journal.other_runs))
+            for problem in itertools.chain(found.problems, set_up.run(found.described, workers, stack)):
+                _report(problem, crew.site.start.address.password, journal, watch)
+        _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a run works with: the crew on a server, and what the scenarios say of themselves."""
+
+    crew: Crew
+    target: Target
+    described: Mapping[Path, Description]
+    problems: list[Problem]  # scenarios that cannot be loaded
+
+
+@contextlib.contextmanager
+def gathered(
+    options: Options, run_id: str, watch: Watcher, arrange: Callable[[Plan], Plan] = lambda plan: plan
+) -> Iterator[Gathered]:
+    """Start the server and the steward, load the scenarios, make the plan; `arrange` has the last word on the plan.
+
+    Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
+    """
     embedded = options.address is None
     place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
     with _server(options, place, watch) as server, connected(server.address, run_id) as target:
@@ -148,16 +184,9 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
                 for problem in problems:
                     watch.problem(problem_line(problem))
                 raise DbbenchError("there is no scenario left to measure")
-            plan = _plan(options, described, place, watch)
+            plan = arrange(_plan(options, described, place, watch))
             target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
-            crew = Crew(plan, site, steward)
-            set_up = SetUp(crew, watch.say, watch.note)
-            with contextlib.ExitStack() as stack:
-                workers = crew.start_workers("set-up", stack)
-                journal.write(_header(plan, run_id, started, target, crew, other_runs=journal.other_runs))
-                for problem in itertools.chain(problems, set_up.run(described, workers, stack)):
-                    _report(problem, server.address.password, journal, watch)
-            _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
+            yield Gathered(Crew(plan, site, steward), target, described, problems)
 
 
 def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
@@ -169,7 +198,16 @@ def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
             journal.write(record)
         journal.measured_s = bench.measured_s
         watch.advance(*bench.progress())
-    budget_s = bench.crew.plan.budget_s
+    plan = bench.crew.plan
+    if bench.decided:
+        watch.note(f"{'precise enough' if plan.precision else 'every cell is decided'} after {bench.measured_s:.0f} s")
+    elif plan.precision is not None:
+        watch.note(
+            f"not every ratio is known to {plan.precision:.2g} after {bench.measured_s:.0f} s; --budget gives more"
+        )
+    if warning := trust.warning(bench.log_ratios.values(), plan.placement.mode):
+        watch.note(warning)
+    budget_s = plan.budget_s
     if budget_s is not None and bench.measured_s > budget_s * (1 + BUDGET_SLACK):
         watch.note(f"one block took longer than the budget of {budget_s:g} s: measured for {bench.measured_s:.0f} s")
 
@@ -224,20 +262,36 @@ def _plan(options: Options, described: Mapping[Path, Description], place: Placem
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
+    budget_s, nominal_s = _budget(options)
     return Plan(
         arms=[Arm(name, name) for name in options.drivers],
         baseline=options.baseline,
         cells=cells,
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
-        rounds=rounds_for(cells, len(options.drivers), options.pool, options.budget_s or NOMINAL_BUDGET_S),
-        budget_s=options.budget_s,
+        rounds=[1] * len(cells) if options.rate else rounds_for(cells, len(options.drivers), options.pool, nominal_s),
+        budget_s=budget_s,
         blocks=options.blocks,
         pool=options.pool,
         placement=place,
         checkout=options.checkout,
         tx_end=options.tx_end,
         loop=options.loop,
+        precision=options.precision,
+        think_s=options.think_s,
+        rate=options.rate,
+        arrival=options.arrival,
+        slice_s=open_slice_s(cells, len(options.drivers), nominal_s, options.blocks) if options.rate else None,
     )
+
+
+def _budget(options: Options) -> tuple[float | None, float]:
+    """Seconds that measuring may take, None where the number of blocks decides; and the seconds to plan for."""
+    if options.blocks is not None:
+        return None, NOMINAL_BUDGET_S
+    if options.precision is not None:
+        return options.budget_s or MAX_BUDGET_S, min(options.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S)
+    budget_s = options.budget_s or NOMINAL_BUDGET_S
+    return budget_s, budget_s
 
 
 def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
@@ -282,7 +336,8 @@ def _connections(plan: Plan) -> int:
     return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + scenarios + 1
 
 
-def _header(plan: Plan, run_id: str, started: datetime, target: Target, crew: Crew, *, other_runs: bool) -> Header:
+def _header(run_id: str, started: datetime, found: Gathered, *, other_runs: bool) -> Header:
+    crew, plan = found.crew, found.crew.plan
     distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
     return Header(
         schema=records.SCHEMA,
@@ -291,7 +346,7 @@ def _header(plan: Plan, run_id: str, started: datetime, target: Target, crew: Cr
         dbbench=__version__,
         plan=public(plan),
         environment={**environment.describe(dict.fromkeys(distributions)), "other_runs": other_runs},
-        server={"embedded": crew.site.embedded, **target.describe()},
+        server={"embedded": crew.site.embedded, **found.target.describe()},
         drivers=crew.facts,
     )
 

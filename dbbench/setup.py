@@ -9,13 +9,17 @@ from typing import Final, Self
 
 from dbbench import messages
 from dbbench.crew import Crew
-from dbbench.messages import Checked, Done
+from dbbench.messages import Checked, Closed, Done
+from dbbench.plan import Cell, Plan
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
 from dbbench.scenario import Description
 
 SLICE_NS: Final = 25_000_000  # for the fastest arm: at least 20 ms, and a margin for a slow moment while it was timed
-SLICE_OPERATIONS: Final = 20  # per connection, where sessions share the slice: fewer, and its edges show in the result
+SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice: 8 of them in its middle, which counts
+QUEUED_OPERATIONS: Final = (
+    2  # more, per session beyond the connections: the first finds a queue that has yet to build up
+)
 LEAD_IN_NS: Final = 10_000_000  # before a slice, untimed: its worker was parked, and others have used the CPU's caches
 LEAD_IN_OPERATIONS: Final = 10  # at most: by then an operation takes its usual time (docs/measurement.md)
 CHECKED_OPERATIONS: Final = 3
@@ -29,13 +33,17 @@ class Shape:
     lead_in: int
 
     @classmethod
-    def of(cls, ns_per_operation: float, connections: int) -> Self:
-        """The shape for a cell whose fastest arm needs so long, with so many connections busy."""
-        edges = SLICE_OPERATIONS * connections if connections > 1 else 1
-        return cls(
-            operations=max(edges, math.ceil(SLICE_NS / ns_per_operation)),
-            lead_in=min(LEAD_IN_OPERATIONS, round(LEAD_IN_NS / ns_per_operation)),
-        )
+    def of(cls, ns_per_operation: float, cell: Cell, plan: Plan) -> Self:
+        """The shape for a cell whose fastest arm needs so long for an operation."""
+        if plan.rate is not None:
+            assert plan.slice_s is not None
+            operations = max(1, round(plan.rate * plan.slice_s))
+        else:
+            paced_ns = ns_per_operation + plan.think_s * 1e9 / cell.sessions
+            connections = plan.connections(cell)
+            enough = SLICE_OPERATIONS * connections + QUEUED_OPERATIONS * (cell.sessions - connections)
+            operations = max(enough if cell.sessions > 1 or plan.think_s else 1, math.ceil(SLICE_NS / paced_ns))
+        return cls(operations, lead_in=min(LEAD_IN_OPERATIONS, round(LEAD_IN_NS / ns_per_operation)))
 
 
 @dataclass
@@ -46,6 +54,7 @@ class SetUp:
     say: Callable[[str], None]  # what is going on, for people
     note: Callable[[str], None]  # what they should know
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> of its slices
+    per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm), roughly
 
     def run(
         self, described: Mapping[Path, Description], workers: dict[str, Worker], stack: ExitStack
@@ -84,21 +93,23 @@ class SetUp:
                 continue
             self.say(f"checking {cell.label}")
             results: dict[str, Checked] = {}
-            fastest = math.inf
             if len(workers) < len(self.crew.plan.arms):  # one was lost in the cell before
                 workers.update(self.crew.start_workers(f"set-up/{index}", stack))
             for arm in self.crew.arms(index, workers):
                 try:
-                    results[arm.name], per_operation = self._try_out(index, workers[arm.name], first=not results)
+                    checked, self.per_operation_ns[index, arm.name] = self._try_out(
+                        index, workers[arm.name], first=not results
+                    )
                 except (WorkerFailedError, WorkerLostError) as error:
                     yield self.crew.excuse(index, arm, error, workers)
                 else:
-                    fastest = min(fastest, per_operation)
+                    results[arm.name] = checked
             if results:
                 yield from self._differences(index, results)
                 if cell.path not in self.crew.resets and all(map(_nothing, results.values())):
                     self.note(f"{cell.scenario}, {cell.layer}: returns nothing, so there was nothing to compare")
-                self.shapes[index] = Shape.of(fastest, self.crew.plan.connections(cell))
+                fastest = min(self.per_operation_ns[index, name] for name in results)
+                self.shapes[index] = Shape.of(fastest, cell, self.crew.plan)
 
     def _try_out(self, index: int, worker: Worker, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""
@@ -116,7 +127,7 @@ class SetUp:
         self.crew.reset(cell)
         self.crew.warm_up(worker, cell, f"{self.crew.plan.seed}/check/{index}")
         ran = self.crew.slice(worker, 5 * self.crew.plan.connections(cell), f"{self.crew.plan.seed}/time/{index}")
-        worker.ask(messages.Close(), Done, self.crew.patience)
+        worker.ask(messages.Close(), Closed, self.crew.patience)
         if not ran.latencies:
             raise WorkerFailedError(messages.Failed(ran.errors[0], scenario=True))
         return checked, ran.elapsed_ns / (len(ran.latencies) // 8)

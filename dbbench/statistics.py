@@ -1,17 +1,31 @@
-"""Paired comparison of two arms: the ratio of a block, the interval over blocks, the verdict.
+"""Paired comparison of arms: the ratio of a block, intervals over blocks, verdicts on a whole table.
 
 Pure: numbers in, numbers out. Times are nanoseconds per operation, ratios are arm / baseline, so below 1 is faster.
 The block is the unit of evidence: slices of one block share their processes and are summed up to one number.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from itertools import accumulate
+from operator import add
 from statistics import median
-from typing import Final
+from typing import Final, Literal
 
-CONFIDENCE: Final = 0.95
+ERROR: Final = 0.05  # probability of at least one false statement in all that a run says
+CONFIDENCE: Final = 1 - ERROR
 TIE_BAND: Final = 0.03
+EXACT_BLOCKS: Final = 16  # up to so many, all patterns of signs are tried: 65,536
+RANDOM_FLIPS: Final = 20_000  # beyond; a p-value of 0.01 then has a standard error of 0.0007
+_FLIP_SEED: Final = 20261123  # fixed: the same records give the same verdicts, whenever they are read
+_ROUNDING: Final = 1e-12  # sums that differ by less are equal; those of up to 1000 blocks are below 32
+_TABULATED: Final = 8  # blocks whose sums are tabulated together: 256 patterns
+_EARLY_LOOKS: Final = 64  # the last is at more than 10**11 blocks
+
+Alternative = Literal["two-sided", "greater"]
 
 
 class Verdict(StrEnum):
@@ -59,13 +73,22 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return ordered[k - 1], ordered[n - k]
 
 
-def blocks_for_interval(confidence: float = CONFIDENCE) -> int:
-    """Tell how many blocks `median_interval` needs at least: 6 for 95%."""
-    return 1 - math.floor(math.log2(1 - confidence))
+def blocks_for_interval(error: float = ERROR, family: int = 1) -> int:
+    """Tell how many blocks `median_interval` needs at least at confidence 1 - error / family: 6 for one row at 5%.
+
+    With n blocks, the widest interval, from the smallest value to the largest, misses with probability 2 / 2**n.
+    """
+    return 1 - math.floor(math.log2(error / family))
+
+
+def half_width(ratio: float, interval: tuple[float, float]) -> float:
+    """Give how far the farther end of the interval is from the ratio, as a share of the ratio."""
+    low, high = interval
+    return max(high / ratio - 1, 1 - low / ratio)
 
 
 def verdict(interval: tuple[float, float] | None, tie_band: float = TIE_BAND) -> Verdict:
-    """Judge the interval of a ratio.
+    """Say what the interval of a ratio alone allows to say.
 
     A tie lies wholly within [1 / (1 + band), 1 + band], which swapping the arms maps on itself. It goes first: an
     interval of 1.01 to 1.02 may exclude 1 and still says that the choice does not matter.
@@ -93,3 +116,176 @@ def blocks_for_verdict(blocks: int, ratio: float, interval: tuple[float, float],
     distance = abs(math.log(ratio))
     enough = max(distance, math.log(1 + tie_band) - distance)
     return max(blocks + 1, math.ceil(blocks * (max(low, high) / enough) ** 2))
+
+
+# --- a whole table at once -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a table says about one of its rows."""
+
+    ratio: float  # the median over blocks
+    interval: tuple[float, float] | None  # of the ratio; None: too few blocks
+    verdict: Verdict  # FASTER, SLOWER, TIE or UNDECIDED
+
+
+def judge(
+    table: Sequence[Sequence[float | None]], error: float, family: int, tie_band: float = TIE_BAND
+) -> list[Judgement]:
+    """Judge rows of one table so that the probability of any false statement about it is at most `error`.
+
+    `table`: rows x blocks of ln ratios, None where a row has no value; each row has at least one. `family`: how many
+    rows are judged at this `error` in the whole run, of which these may be a part.
+
+    Intervals are those of `median_interval` at confidence 1 - error / family: by Bonferroni's inequality all of them
+    hold at once with probability 1 - error. That is exact for each row and assumes nothing about how rows that share a
+    machine, a server and a baseline go up and down together.
+
+    A row is a tie when its interval says so (see `verdict`). It is faster or slower when its interval excludes 1 and
+    the joint sign-flip test of all rows (`adjusted_p_values`), which sees how large the differences are and not only
+    their signs, agrees. A table with too few blocks for any interval is left to that test alone: it needs fewer.
+    """
+    values = [[value for value in row if value is not None] for row in table]
+    ratios = [math.exp(median(row)) for row in values]
+    intervals = [_of_ratios(median_interval(row, 1 - error / family)) for row in values]
+    # Not the blocks of a row: one that lost its arm would escape from the interval, which alone holds at every look.
+    by_test_alone = max(map(len, table), default=0) < blocks_for_interval(error, family)
+    claims = [
+        _direction(ratio) if by_test_alone else verdict(interval, tie_band)
+        for ratio, interval in zip(ratios, intervals, strict=True)
+    ]
+    different = (Verdict.FASTER, Verdict.SLOWER)
+    # The test is what takes long: it is left out where nothing depends on it.
+    p_values = adjusted_p_values(table) if any(claim in different for claim in claims) else [1.0] * len(table)
+    return [
+        Judgement(ratio, interval, Verdict.UNDECIDED if claim in different and p_value > error else claim)
+        for ratio, interval, claim, p_value in zip(ratios, intervals, claims, p_values, strict=True)
+    ]
+
+
+def _of_ratios(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return interval and (math.exp(interval[0]), math.exp(interval[1]))
+
+
+def _direction(ratio: float) -> Verdict:
+    if ratio == 1:
+        return Verdict.UNDECIDED
+    return Verdict.FASTER if ratio < 1 else Verdict.SLOWER
+
+
+def adjusted_p_values(
+    table: Sequence[Sequence[float | None]], *, alternative: Alternative = "two-sided"
+) -> list[float]:
+    """Test all rows at once whether their arms are identical; give each row's p-value, adjusted for there being many.
+
+    `table`: rows x blocks of ln ratios, as many blocks in every row; None, no value, is counted as 0.
+
+    The order in which arms run is drawn anew in every block. If two arms are identical, swapping their labels in a
+    whole block changes nothing: each pattern of signs over the blocks is equally likely, for all cells at once. So
+    rows keep the correlation that they have, and no shape of distribution is assumed. The statistic of a row is
+    S / sqrt(Q), the sum over the root of the sum of squares, which orders the patterns as the paired t does, since
+    flipping signs does not change Q; two-sided, its absolute value. From the largest to the smallest, each is compared
+    with the maximum over itself and those below (step-down max-T: Westfall and Young, Resampling-Based Multiple
+    Testing, 1993): the probability of any p-value of identical arms being <= x is at most x.
+
+    That is exact with one arm besides the baseline. Several share it, and its noise turns round in all their rows at
+    once: exact for each row, and for rows together as far as noise is symmetric. tests/test_statistics.py tries noise
+    that is not.
+
+    Up to EXACT_BLOCKS blocks all patterns are tried. Beyond, RANDOM_FLIPS are, and the observed one is counted among
+    them (Phipson and Smyth, 2010), so that p is never 0.
+    """
+    rows = tuple(tuple(value or 0.0 for value in row) for row in table)
+    return list(_adjusted_p_values(rows, alternative))
+
+
+@lru_cache(maxsize=32)  # while a run is on, its earlier looks are judged again after every block
+def _adjusted_p_values(rows: tuple[tuple[float, ...], ...], alternative: Alternative) -> tuple[float, ...]:
+    two_sided = alternative == "two-sided"
+    scaled = [_to_unit_length(row) for row in rows]
+    observed = [abs(sum(row)) if two_sided else sum(row) for row in scaled]
+    # The least suspicious row first: running maxima are then those over a row and all that are less suspicious.
+    order = sorted(range(len(rows)), key=observed.__getitem__)
+    thresholds = [observed[row] - _ROUNDING for row in order]
+    columns = list(zip(*(scaled[row] for row in order), strict=True))
+    exact = len(columns) <= EXACT_BLOCKS
+
+    hits = [0] * len(rows)
+    patterns = 0
+    for sums in _all_flips(columns, len(rows), symmetric=two_sided) if exact else _random_flips(columns, len(rows)):
+        patterns += 1
+        for place, largest in enumerate(accumulate(map(abs, sums) if two_sided else sums, max)):
+            if largest >= thresholds[place]:
+                hits[place] += 1
+
+    raw = [hit / patterns if exact else (hit + 1) / (patterns + 1) for hit in hits]
+    stepped_down = accumulate(reversed(raw), max)  # no row is surer than one that is more suspicious
+    by_row = dict(zip(reversed(order), stepped_down, strict=True))
+    return tuple(by_row[row] for row in range(len(rows)))
+
+
+def _to_unit_length(row: Sequence[float]) -> list[float]:
+    length = math.hypot(*row)
+    return [value / length for value in row] if length else [0.0] * len(row)
+
+
+def _all_flips(columns: Sequence[Sequence[float]], rows: int, *, symmetric: bool) -> Iterator[list[float]]:
+    """Give the rows' sums for every pattern of signs, or for one of every two that differ in all signs.
+
+    The sums of either half of the blocks are tabulated, so that a pattern costs one addition per row.
+    """
+    half = (len(columns) + 1) // 2
+    left, right = _signed_sums(columns[:half], rows), _signed_sums(columns[half:], rows)
+    if symmetric:
+        left = left[: (len(left) + 1) // 2]  # those in which the last of these blocks keeps its sign
+    for some in left:
+        for others in right:
+            yield list(map(add, some, others))
+
+
+def _random_flips(columns: Sequence[Sequence[float]], rows: int) -> Iterator[list[float]]:
+    """Give the rows' sums for RANDOM_FLIPS patterns of signs, the same ones for every table with so many blocks."""
+    rng = random.Random(_FLIP_SEED)
+    tables = [_signed_sums(columns[at : at + _TABULATED], rows) for at in range(0, len(columns), _TABULATED)]
+    for _ in range(RANDOM_FLIPS):
+        yield list(map(sum, zip(*map(rng.choice, tables), strict=True)))
+
+
+def _signed_sums(columns: Sequence[Sequence[float]], rows: int) -> list[list[float]]:
+    """Tabulate the rows' sums over a few blocks, for every pattern of signs; in the first half the last sign is +."""
+    sums = [[0.0] * rows]
+    for column in columns:
+        kept = [[value + change for value, change in zip(one, column, strict=True)] for one in sums]
+        flipped = [[value - change for value, change in zip(one, column, strict=True)] for one in sums]
+        sums = kept + flipped
+    return sums
+
+
+# --- looking early ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """A point at which a run that is still going on may be judged."""
+
+    blocks: int
+    error: float  # what judging here may add to the probability of a false statement
+
+
+def looks(family: int) -> Iterator[Look]:
+    """Give the early looks of a run that may stop early, for a table of so many rows.
+
+    Judging after every block until something shows finds differences between identical arms sooner or later: each
+    time is another chance to be wrong. So what may go wrong is shared out beforehand (alpha spending: Lan and DeMets,
+    Biometrika 1983; here by the union bound, which needs nothing about how the looks depend on each other). Half of
+    ERROR is kept for the end, however many blocks the run then has; look k of the others gets ERROR / 2 * 2**-k.
+
+    The first look is where intervals begin at its own level, each later one at half as many blocks again: looking
+    more often would find little in between.
+    """
+    blocks = 0
+    for number in range(1, _EARLY_LOOKS + 1):
+        error = ERROR / 2 * 2**-number
+        blocks = max(-(-3 * blocks // 2), blocks_for_interval(error, family))
+        yield Look(blocks, error)

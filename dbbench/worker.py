@@ -20,12 +20,14 @@ from pathlib import Path
 from random import Random
 from typing import BinaryIO, Final, NoReturn
 
-from dbbench import messages
+from dbbench import memory, messages
 from dbbench.canonical import lines
 from dbbench.catalog import blame, load, shown_path
 from dbbench.client import Client
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ScenarioError
+from dbbench.failures import code_of
+from dbbench.load import Work, schedule
 from dbbench.scenario import Scenario
 from dbbench.steward import Steward
 
@@ -129,6 +131,7 @@ class Worker:
         scenario = self._scenario(request.cell.path, sync=not self._driver.is_async)
         if self._start.cpus is not None:  # only now: imports may use all CPUs
             _pin_threads(self._start.cpus)
+        memory.reset_peak()
         self._client = Client(
             self._start, request.cell, request.schema, scenario.operations[request.cell.layer], self._runner
         )
@@ -138,12 +141,13 @@ class Worker:
         assert self._client is not None, "no cell is open"
         return self._client
 
-    def _close(self) -> messages.Done:
+    def _close(self) -> messages.Closed:
         client, self._client = self._client, None
+        peak = memory.peak_bytes()
         if client is not None:
             client.close()
             gc.unfreeze()
-        return messages.Done()
+        return messages.Closed(peak)
 
     def _check(self, seeds: list[str]) -> messages.Checked:
         found: list[str] = []
@@ -180,14 +184,36 @@ class Worker:
     def _run(self, request: messages.RunSlice) -> messages.Ran:
         client = self._opened()
         if request.lead_in:
-            client.load.run(request.lead_in, _generators(client, f"{request.seed}/lead-in"), request.limit_ns)
-        samples = client.load.run(request.operations, _generators(client, request.seed), request.limit_ns)
+            seed = f"{request.seed}/lead-in"
+            client.load.run(Work(request.lead_in, _generators(client, seed), request.limit_ns))
+        connects = client.connects
+        samples = client.load.run(
+            Work(
+                operations=request.operations,
+                rngs=_generators(client, request.seed),
+                limit_ns=request.limit_ns,
+                pause_s=request.pace.pause_s,
+                due=schedule(request.pace, request.operations, f"{request.seed}/arrivals"),
+                heartbeat=request.heartbeat,
+            )
+        )
         if request.freeze:
             gc.collect()
             gc.freeze()
         errors = Counter(blame(error, self._shown) for error in samples.errors)
-        worst = [message for message, _ in errors.most_common(_MAX_MESSAGES)]
-        return messages.Ran(samples.latencies, samples.elapsed_ns, samples.cpu_ns, len(samples.errors), worst)
+        return messages.Ran(
+            latencies=samples.latencies.tobytes(),
+            waits=b"" if self._start.checkout == "session" else samples.waits.tobytes(),
+            services=None if samples.services is None else samples.services.tobytes(),
+            loop_lags=samples.loop_lags.tobytes(),
+            elapsed_ns=samples.elapsed_ns,
+            cpu_ns=samples.cpu_ns,
+            system_ns=samples.system_ns,
+            connects=client.connects - connects,
+            not_started=samples.not_started,
+            failures=dict(Counter(map(code_of, samples.errors))),
+            errors=[message for message, _ in errors.most_common(_MAX_MESSAGES)],
+        )
 
 
 def _generators(client: Client, seed: str) -> list[Random]:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from dbbench.histogram import Histogram
 from dbbench.plan import Arm, Cell, Layer, Placement, Plan, Pool
-from dbbench.records import SCHEMA, End, Header, Measurement, Problem, Run, Slice
+from dbbench.records import SCHEMA, Distribution, End, Header, Measurement, Problem, Run, Slice
 
 DRIVERS = ("psycopg", "asyncpg", "psycopg2")
 OPERATIONS = 40  # per slice
@@ -112,6 +114,56 @@ def measurements(
     ]
 
 
+def spread(mean_us: float, samples: int) -> Distribution:
+    """As many samples, from 60% to 140% of the mean in fixed steps."""
+    made = Histogram()
+    made.record_all(int(mean_us * 1000 * (0.6 + 0.8 * step / max(1, samples - 1))) for step in range(samples))
+    return made.counts
+
+
+def explained(
+    one: Measurement,
+    *,
+    wait_us: float | None = None,
+    query_us: float = 100.0,
+    loop_lag_ms: float | None = None,
+    connects: int = 0,
+    system_share: float = 0.25,
+    peak_bytes: int = 64_000_000,
+    failures: Mapping[str, int] | None = None,
+) -> Measurement:
+    """Add what measurements have besides latencies; `connects` in each slice, `system_share` of the CPU time."""
+    operations = sum(part.operations for part in one.slices)
+    return msgspec.structs.replace(
+        one,
+        slices=[
+            msgspec.structs.replace(part, connects=connects, system_ns=int(part.cpu_ns * system_share))
+            for part in one.slices
+        ],
+        wait={} if wait_us is None else spread(wait_us, operations),
+        query=spread(query_us, operations),
+        loop_lag={} if loop_lag_ms is None else spread(loop_lag_ms * 1000, 400),
+        failures=dict(failures or {}),
+        peak_bytes=peak_bytes,
+    )
+
+
+def due(one: Measurement, *, service_us: float, lag_us: float, not_started: int = 0) -> Measurement:
+    """Make it one of an open loop; `not_started` in each slice."""
+    operations = sum(part.operations for part in one.slices)
+    return msgspec.structs.replace(
+        one,
+        slices=[
+            msgspec.structs.replace(
+                part, not_started=not_started, latency_ns=int(part.operations * (service_us + lag_us) * 1000)
+            )
+            for part in one.slices
+        ],
+        service=spread(service_us, operations),
+        lag=spread(lag_us, operations),
+    )
+
+
 def run(
     of: Plan | None = None,
     measured: Iterable[Measurement] | None = None,
@@ -132,8 +184,14 @@ def many_sided_run() -> Run:
         cell("concurrent_sessions", "orm", 50, {}),
         cell("reports|`x`", "raw", 8, {"like": "=1+1"}),
     ]
+    codes = {2: {"40001": 5, "TimeoutError": 1}}  # a block has three slices
     slow = [
-        measurement(arm, mean, block=block, cell=1, rounds=3, operations=3, errors=errors)
+        explained(
+            measurement(arm, mean, block=block, cell=1, rounds=3, operations=3, errors=errors),
+            wait_us=9.0,
+            query_us=mean,
+            failures=codes.get(errors),
+        )
         for block in range(12)
         for arm, mean, errors in (
             ("psycopg", 23_400.0, 0),
@@ -155,4 +213,48 @@ def many_sided_run() -> Run:
             Problem("errors", "6 of 114 operations failed: 40001 serialization_failure", cell=1, arm="asyncpg"),
         ],
         End("degraded", "2026-11-23T03:16:01+00:00", 58.2, "psycopg2 could not be measured everywhere"),
+    )
+
+
+def layered_run() -> Run:
+    """Make a run of one scenario at three layers, with more sessions than connections and all that a file can tell."""
+    times = {"raw": (110.0, 61.0, 105.0), "core": (190.0, 92.0, 180.0), "orm": (360.0, 212.0, 362.0)}
+    layers: tuple[Layer, ...] = ("orm", "core", "raw")
+    cells = [cell(layer=layer, sessions=50) for layer in layers]
+    return run(
+        plan(cells),
+        [
+            explained(
+                one,
+                wait_us=times[layer][0] * (0.7 if one.arm == "psycopg2" else 0.3 if layer == "orm" else 0.004),
+                query_us=times[layer][0] * 0.7,
+                loop_lag_ms=None if one.arm == "psycopg2" else 0.2 if layer == "raw" else 12.0,
+                connects=3 if one.arm == "asyncpg" else 0,
+            )
+            for index, layer in enumerate(layers)
+            for one in measurements(dict(zip(DRIVERS, times[layer], strict=True)), cell=index)
+        ],
+    )
+
+
+def open_loop_run() -> Run:
+    """Make a run at a given rate: asyncpg keeps up with it, psycopg falls behind, psycopg2 does not even start all."""
+    figures = {
+        "psycopg": (1_450.0, 360.0, 1_090.0),
+        "asyncpg": (262.0, 212.0, 50.0),
+        "psycopg2": (41_300.0, 362.0, 4e4),
+    }
+    missed = {"psycopg2": 7}
+    return run(
+        msgspec.structs.replace(plan(), rate=1200.0, slice_s=0.5),
+        [
+            explained(
+                due(one, service_us=service_us, lag_us=lag_us, not_started=missed.get(one.arm, 0)),
+                wait_us=4.0,
+                query_us=service_us - 4,
+                loop_lag_ms=None if one.arm == "psycopg2" else 1.4,
+            )
+            for one in measurements({arm: response_us for arm, (response_us, _, _) in figures.items()})
+            for _, service_us, lag_us in [figures[one.arm]]
+        ],
     )

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from builders import cell, measurement, measurements, plan, run
 
-from dbbench.compare import COLUMNS, exported, groups, rows, time_per_operation
+from dbbench.compare import COLUMNS, exported, family, groups, log_ratios, rows, time_per_operation
 from dbbench.records import Measurement, Problem, Run, Slice
 from dbbench.statistics import Verdict
 
@@ -82,10 +82,10 @@ def test_blocks_are_paired_and_the_median_block_speaks() -> None:
     # The machine is ten times slower in every other block; one block of asyncpg is an accident.
     measured = [
         measurement(arm, mean * (10 if block % 2 else 1) * (7 if arm == "asyncpg" and block == 3 else 1), block=block)
-        for block in range(9)
+        for block in range(16)
         for arm, mean in (("psycopg", 200.0), ("asyncpg", 100.0))
     ]
-    row = rows(run(measured=measured))[1]
+    row = rows(run(plan(blocks=16), measured))[1]
 
     assert row.ratio == pytest.approx(0.5)
     assert row.verdict is Verdict.FASTER
@@ -127,6 +127,110 @@ def test_blocks_that_lack_the_baseline_are_not_compared() -> None:
 
     assert row.blocks == 8
     assert row.ratio_low is None  # 5 pairs are left
+
+
+def test_a_verdict_may_come_before_there_is_an_interval() -> None:
+    four_cells = plan([cell(str(number)) for number in range(4)])  # 8 comparisons: an interval needs 9 blocks
+    fast, same = rows(run(four_cells, measurements({"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}, blocks=7)))[
+        1:3
+    ]
+
+    assert (fast.ratio_low, fast.ratio_high, fast.verdict) == (None, None, Verdict.FASTER)
+    assert (same.ratio_low, same.ratio_high, same.verdict) == (None, None, Verdict.UNDECIDED)
+
+
+def test_intervals_are_wider_the_more_the_run_compares() -> None:
+    means = {"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}
+    little, much = (
+        rows(run(plan([cell(str(number)) for number in range(cells)], blocks=16), measurements(means, blocks=16)))[1]
+        for cells in (1, 40)
+    )
+
+    assert little.ratio_low is not None
+    assert little.ratio_high is not None
+    assert much.ratio_low is not None
+    assert much.ratio_high is not None
+    assert much.ratio_low < little.ratio_low < little.ratio_high < much.ratio_high
+
+
+def test_cells_that_were_closed_early_keep_what_they_said() -> None:
+    means = {"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}
+    two_cells = plan([cell(), cell("others")])  # the first look is at 10 blocks
+    open_ = measurements({"psycopg": 200.0, "asyncpg": 202.0, "psycopg2": 204.0}, cell=1, blocks=30, noise=0.1)
+    early = rows(run(two_cells, [*measurements(means, blocks=10), *open_[: 10 * 3]]))
+    late = rows(run(two_cells, [*measurements(means, blocks=10), *open_]))
+
+    assert [row.verdict for row in early[:3]] == ["baseline", "faster", "tie"]
+    assert late[:3] == early[:3]
+    assert {row.blocks for row in late[3:]} == {30}
+
+
+def test_a_given_number_of_blocks_is_judged_once_with_all_of_them() -> None:
+    means = {"psycopg": 200.0, "asyncpg": 100.0}
+    measured = measurements(means, blocks=12, noise=0.05)
+    planned, stopped = (rows(run(plan(arms=list(means), blocks=blocks), measured))[1] for blocks in (12, None))
+
+    assert planned.ratio_low is not None
+    assert stopped.ratio_low is not None
+    assert planned.ratio_low > stopped.ratio_low  # a look at 8 blocks, and at a quarter of the error
+
+
+def test_the_family_is_every_arm_but_the_baseline_in_every_cell() -> None:
+    assert family(plan([cell(), cell("others")], ["a", "b", "c"])) == 4
+    assert family(plan(arms=["a"])) == 0
+
+
+def test_log_ratios_are_by_cell_and_arm_with_a_place_for_every_block_of_the_cell() -> None:
+    two_cells = plan([cell(), cell("others"), cell("never")])
+    measured = [
+        *(one for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=3, noise=0)),
+        *(one for one in measurements({"psycopg": 200.0, "psycopg2": 400.0}, blocks=2, noise=0, cell=1)),
+    ]
+    without = [one for one in measured if (one.cell, one.arm, one.block) not in {(0, "psycopg", 0), (0, "asyncpg", 2)}]
+    made = log_ratios(two_cells, without)
+
+    assert {key: [value and round(value, 4) for value in values] for key, values in made.items()} == {
+        (0, "asyncpg"): [None, -0.6931, None],
+        (0, "psycopg2"): [None, None, None],
+        (1, "asyncpg"): [None, None],
+        (1, "psycopg2"): [0.6931, 0.6931],
+    }
+
+
+def test_log_ratios_of_the_first_blocks_are_the_beginning_of_those_of_all() -> None:
+    made = builders.many_sided_run()
+    whole = log_ratios(made.header.plan, made.measurements)
+    first = log_ratios(made.header.plan, [one for one in made.measurements if one.block < 5])
+
+    assert whole.keys() == first.keys()
+    assert all(list(whole[key])[: len(values)] == values for key, values in first.items())
+
+
+def test_a_block_of_any_number_is_one_block() -> None:
+    measured = [
+        msgspec.structs.replace(one, block=2**62) if one.block == 2 else one
+        for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=3)
+    ]
+
+    assert len(log_ratios(plan(), measured)[0, "asyncpg"]) == 3
+
+
+def test_log_ratios_need_no_histograms() -> None:
+    made = run()
+    bare = [msgspec.structs.replace(one, latency={}, max_ns=0, sum_ns=0) for one in made.measurements]
+
+    assert log_ratios(made.header.plan, bare) == log_ratios(made.header.plan, made.measurements)
+
+
+def test_paced_arms_are_compared_by_their_latency() -> None:
+    paced = msgspec.structs.replace(plan(arms=["base", "other"]), think_s=0.01)
+    measured = [
+        Measurement(0, 0, arm, [Slice(0, 0, 10, 0, 1_000_000, 0, latency_ns=ns)], {}, 0, 0)
+        for arm, ns in (("base", 1_000), ("other", 2_000))
+    ]
+
+    (value,) = log_ratios(paced, measured)[0, "other"]
+    assert value == pytest.approx(0.6931, abs=1e-4)
 
 
 def test_nothing_is_compared_with_a_baseline_that_was_not_measured() -> None:

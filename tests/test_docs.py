@@ -16,7 +16,7 @@ from dbbench.address import Address
 from dbbench.cli import app
 from dbbench.compare import COLUMNS
 
-COMMANDS = ("run", "show", "export", "list")
+COMMANDS = ("run", "show", "export", "list", "doctor")
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 

@@ -39,7 +39,7 @@ class Raw:
         self.driver = driver
         self._runner = asyncio.Runner()
         settings = server_settings("dbbench_test", schema)
-        self.pool = self.do(lambda: driver.adapter().open_pool(address, settings, pool, 1, tx_end))
+        self.pool = self.do(lambda: driver.adapter().open_pool(address, settings, pool, 1, tx_end, lambda: None))
 
     def do(self, call: Callable[[], Any]) -> Any:
         """Call, and wait for what it gives."""

@@ -1,10 +1,11 @@
 """Histograms merge exactly and report percentiles within 1%."""
 
 import math
+import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbbench.histogram import MAX_BUCKET, Histogram, bucket_of, value_of
@@ -80,6 +81,24 @@ def test_a_percentile_is_within_one_percent_of_the_sorted_values(values: list[in
     exact = sorted(values)[math.ceil(Fraction(str(q)) * len(values)) - 1]
     reported = histogram(values).percentile(q)
 
+    assert reported is not None
+    assert abs(reported - exact) * 100 <= exact
+
+
+@settings(max_examples=30)  # of thousands of samples each, because p99.9 takes 3000
+@given(st.integers(), st.integers(min_value=1, max_value=12), st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999]))
+def test_merged_blocks_report_percentiles_within_one_percent_of_all_their_samples(
+    seed: int, blocks: int, q: float
+) -> None:
+    rng = random.Random(seed)
+    # Latencies of about a microsecond to a minute, most of them close together and some far out.
+    typical = 10 ** rng.uniform(3, 10)
+    values = [int(rng.lognormvariate(math.log(typical), rng.choice((0.01, 0.3, 2.0)))) for _ in range(4000)]
+    total = merged(*(histogram(values[block::blocks]) for block in range(blocks)))
+    exact = sorted(values)[math.ceil(Fraction(str(q)) * len(values)) - 1]
+    reported = Histogram(total).percentile(q)
+
+    assert total == histogram(values).counts
     assert reported is not None
     assert abs(reported - exact) * 100 <= exact
 

@@ -1,15 +1,18 @@
-"""The closed loop: tasks and threads do the same."""
+"""Closed and open loop: tasks and threads do the same."""
 
 import asyncio
 import threading
-from array import array
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from random import Random
+from statistics import mean, pstdev
 from typing import Any
 
 import pytest
 
-from dbbench.load import Load, Tasks, Threads
+from dbbench.load import Load, Samples, Tasks, Threads, Work, schedule
+from dbbench.plan import Pace
 
 LIMIT_NS = 10**10
 Make = Callable[[list[Callable[[Random], Any]]], Load]
@@ -29,9 +32,10 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             return coroutine
 
         def made(requests: list[Callable[[Random], Any]]) -> Load:
-            loads.append(
-                Tasks(runner, [wrapped(each) for each in requests]) if request.param == "tasks" else Threads(requests)
-            )
+            if request.param == "tasks":
+                loads.append(Tasks(runner, [wrapped(each) for each in requests], len(requests)))
+            else:
+                loads.append(Threads(requests, len(requests)))
             return loads[-1]
 
         yield made
@@ -39,8 +43,8 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             load.close()
 
 
-def run(load: Load, operations: int, sessions: int, limit_ns: int = LIMIT_NS) -> Any:
-    return load.run(operations, [Random(number) for number in range(sessions)], limit_ns)
+def run(load: Load, operations: int, sessions: int, limit_ns: int = LIMIT_NS, **more: Any) -> Samples:
+    return load.run(Work(operations, [Random(number) for number in range(sessions)], limit_ns, **more))
 
 
 @pytest.mark.parametrize("sessions", [1, 3, 50])
@@ -56,7 +60,7 @@ def test_every_operation_is_run_once(make: Make, sessions: int) -> None:
     for _ in range(2):
         drawn.clear()
         samples = run(load, 120, sessions)
-        latencies = array("q", samples.latencies)
+        latencies = samples.latencies
 
         assert len(drawn) == len(latencies) == 120
         assert min(latencies) > 0
@@ -82,15 +86,115 @@ def test_a_failed_operation_is_counted_and_not_timed(make: Make) -> None:
     failures = sum(expected.random() < 0.5 for _ in range(100))
 
     assert len(samples.errors) == failures
-    assert len(array("q", samples.latencies)) == 100 - failures
+    assert len(samples.latencies) == 100 - failures
 
 
 def test_nothing_is_begun_after_the_limit(make: Make) -> None:
     samples = run(make([lambda _: None] * 4), 100_000, 4, limit_ns=1_000_000)
-    assert 4 <= len(array("q", samples.latencies)) < 100_000
+    assert 4 <= len(samples.latencies) < 100_000
 
 
 def test_elapsed_covers_the_operations_of_all_sessions(make: Make) -> None:
     samples = run(make([lambda _: sum(range(1000))] * 2), 200, 2)
-    latencies = array("q", samples.latencies)
+    latencies = samples.latencies
     assert sum(latencies) / 2 <= samples.elapsed_ns
+
+
+def test_a_session_pauses_between_its_operations(make: Make) -> None:
+    load = make([lambda _: None])
+    samples = run(load, 5, 1, pause_s=0.02)
+
+    assert samples.elapsed_ns >= 4 * 20_000_000
+    assert max(samples.latencies) < 20_000_000, "a pause is not part of an operation"
+
+
+def test_an_operation_of_an_open_loop_begins_when_it_is_due(make: Make) -> None:
+    due = [number * 20_000_000 for number in range(10)]
+    samples = run(make([lambda _: None] * 2), 10, 2, due=due)
+
+    assert samples.services is not None
+    assert samples.elapsed_ns >= due[-1]
+    assert samples.not_started == 0
+    lags = [response - service for response, service in zip(samples.latencies, samples.services, strict=True)]
+    assert all(lag >= 0 for lag in lags)
+    assert sorted(lags)[5] < 5_000_000, "most operations begin in time"
+
+
+def test_what_a_stall_holds_up_counts_from_when_it_was_due(make: Make) -> None:
+    stalls = iter([0.2])
+    due = [number * 5_000_000 for number in range(40)]  # 200 ms: all of it while the first operation stalls
+    samples = run(make([lambda _: time.sleep(next(stalls, 0.0))]), 40, 1, due=due)
+
+    assert samples.services is not None
+    assert sum(service > 100_000_000 for service in samples.services) == 1
+    assert sum(response > 100_000_000 for response in samples.latencies) >= 19
+
+
+def test_operations_that_were_due_and_never_began_are_counted(make: Make) -> None:
+    samples = run(make([lambda _: time.sleep(0.05)]), 20, 1, limit_ns=120_000_000, due=[0] * 20)
+
+    assert samples.not_started == 20 - len(samples.latencies)
+    assert 1 <= len(samples.latencies) <= 4
+
+
+def test_the_heartbeat_sees_what_blocks_the_event_loop() -> None:
+    async def block(_: Random) -> None:
+        time.sleep(0.02)  # noqa: ASYNC251 - this is the point
+        await asyncio.sleep(0.002)
+
+    with asyncio.Runner() as runner:
+        samples = run(Tasks(runner, [block], 1), 10, 1, heartbeat=True)
+        quiet = run(Tasks(runner, [block], 1), 10, 1)
+
+    assert sum(lag > 15_000_000 for lag in samples.loop_lags) >= 8
+    assert len(quiet.loop_lags) == 0
+
+
+def test_the_edges_of_a_slice_are_not_in_its_pace(make: Make) -> None:
+    """Two connections: an operation at each edge takes long, those in the middle do not."""
+    lock, calls = threading.Lock(), [0]
+
+    def request(_: Random) -> None:
+        with lock:
+            calls[0] += 1
+            edge = calls[0] in {1, 40}
+        time.sleep(0.2 if edge else 0.002)
+
+    samples = run(make([request] * 2), 40, 2)
+    assert samples.elapsed_ns < 40 * 0.2 * 1e9 / 4
+
+
+def test_sessions_that_wait_for_a_connection_take_turns() -> None:
+    """Threads that share one lock: none starves, since each gives way after its operation."""
+    lock = threading.Lock()
+    served: list[int] = []
+
+    def session(number: int) -> Callable[[Random], None]:
+        def request(_: Random) -> None:
+            with lock:
+                served.append(number)
+                time.sleep(0.005)
+
+        return request
+
+    load = Threads([session(number) for number in range(4)], connections=1)
+    run(load, 80, 4)
+    load.close()
+
+    assert min(served.count(number) for number in range(4)) >= 10
+
+
+def test_poisson_arrivals_have_the_rate_and_the_spread_of_poisson() -> None:
+    due = schedule(Pace(rate=1000.0), 20_000, "seed")
+    assert due is not None
+    gaps = [after - before for before, after in pairwise(due)]
+
+    assert due == schedule(Pace(rate=1000.0), 20_000, "seed")
+    assert due != schedule(Pace(rate=1000.0), 20_000, "another seed")
+    assert mean(gaps) == pytest.approx(1e6, rel=0.05)
+    assert pstdev(gaps) == pytest.approx(1e6, rel=0.05), "exponential: as wide as its mean"
+
+
+def test_constant_arrivals_are_evenly_spaced() -> None:
+    assert schedule(Pace(rate=200.0, arrival="constant"), 4, "seed") == [0, 5_000_000, 10_000_000, 15_000_000]
+    assert schedule(Pace(), 4, "seed") is None

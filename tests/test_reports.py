@@ -4,30 +4,37 @@ UPDATE_GOLDEN=1 pytest tests/test_reports.py writes tests/golden anew; look at t
 """
 
 import csv
+import html
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import builders
 import msgspec
 import pytest
-from builders import cell, many_sided_run, measurements, plan, run
+from builders import cell, explained, layered_run, many_sided_run, measurement, measurements, open_loop_run, plan, run
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, exported, failures, layer_tax
 from dbbench.compare import COLUMNS, groups, rows
 from dbbench.errors import UsageError
 from dbbench.plan import Placement
 from dbbench.records import Problem, Run
-from dbbench.reports import REPORTS, table
+from dbbench.reports import REPORTS, markdown, table
+from dbbench.reports.columns import NOTHING, ratio
+from dbbench.reports.csv import TABLES
 from dbbench.reports.markdown import escaped
 from dbbench.reports.pyperf import suite, text
+from dbbench.reports.remarks import UNKNOWN
 from dbbench.reports.sentences import sentence
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,11 +45,13 @@ def reported(format_: str, of: Run) -> str:
     return REPORTS[format_](of, rows(of))
 
 
-def printed(of: Run, width: int, *, terminal: bool = False, encoding: str = "utf-8", result: str = "") -> str:
+def printed(
+    of: Run, width: int, *, terminal: bool = False, encoding: str = "utf-8", result: str = "", details: bool = False
+) -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     console = Console(file=file, width=width, force_terminal=terminal, legacy_windows=False)
-    table.render(of, rows(of), console, result)
+    table.render(of, rows(of), console, result, details=details)
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -52,7 +61,11 @@ def evil_run() -> Run:
     arms = ["psycopg", EVIL]
     made = plan([cell(EVIL, params={EVIL: EVIL})], arms)
     made = msgspec.structs.replace(made, placement=Placement("free", note=EVIL))
-    hostile = run(made, measurements({"psycopg": 300.0, EVIL: 200.0}), [Problem("errors", EVIL, EVIL)], warnings=[EVIL])
+    measured = [
+        explained(one, wait_us=150.0, loop_lag_ms=2.0, failures={EVIL: 3, "=1+1": 2})
+        for one in measurements({"psycopg": 300.0, EVIL: 200.0}, errors=1)
+    ]
+    hostile = run(made, measured, [Problem("errors", EVIL, EVIL)], warnings=[EVIL])
     header = msgspec.structs.replace(
         hostile.header, id=EVIL, started=EVIL, server={"version": EVIL}, drivers={EVIL: {EVIL: EVIL}}
     )
@@ -66,8 +79,17 @@ def evil_run() -> Run:
     ("format_", "ending"), [("table", "txt"), ("csv", "csv"), ("markdown", "md"), ("json", "json")]
 )
 def test_the_output_is_the_golden_one(format_: str, ending: str) -> None:
-    path = GOLDEN / f"many_sided.{ending}"
-    shown = reported(format_, many_sided_run())
+    assert_golden(f"many_sided.{ending}", reported(format_, many_sided_run()))
+
+
+@pytest.mark.parametrize(("name", "made"), [("layered", layered_run()), ("open_loop", open_loop_run())])
+def test_the_detailed_output_is_the_golden_one(name: str, made: Run) -> None:
+    assert_golden(f"{name}.txt", table.report(made, rows(made), details=True))
+    assert_golden(f"{name}.md", markdown.report(made, rows(made), details=True))
+
+
+def assert_golden(name: str, shown: str) -> None:
+    path = GOLDEN / name
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(shown, encoding="utf-8")
 
@@ -80,10 +102,12 @@ def test_a_run_with_nothing_measured_can_be_shown(format_: str) -> None:
     assert reported(format_, run(plan([]), []))
 
 
-@pytest.mark.parametrize("format_", ["table", "markdown"])  # the others give data as it is
-def test_no_control_character_reaches_people(format_: str) -> None:
-    shown = reported(format_, evil_run())
+@pytest.mark.parametrize("report", [table.report, markdown.report])  # the others give data as it is
+def test_no_control_character_reaches_people(report: Callable[..., str]) -> None:
+    made = evil_run()
+    shown = report(made, rows(made), details=True)
 
+    assert EVIL.partition("\x1b")[0] in html.unescape(shown).replace("\\", "")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
 
 
@@ -165,6 +189,48 @@ def test_json_of_an_incomplete_run_says_so() -> None:
     assert (document["status"], document["finished"], document["warnings"]) == ("incomplete", None, ["torn"])
 
 
+ALL_TABLES: dict[str, tuple[type[msgspec.Struct], Callable[[Run], list[Any]]]] = {
+    "breakdown": (Breakdown, breakdowns),
+    "errors": (Failure, failures),
+    "layers": (LayerTax, layer_tax),
+}
+
+
+@pytest.mark.parametrize("name", ALL_TABLES)
+@pytest.mark.parametrize("made", [many_sided_run(), layered_run(), open_loop_run()])
+def test_each_table_is_a_csv_and_a_part_of_the_json_document(name: str, made: Run) -> None:
+    record, make = ALL_TABLES[name]
+    lines = list(csv.DictReader(io.StringIO(TABLES[name](made, rows(made)), newline="")))
+    document = json.loads(reported("json", made), parse_constant=pytest.fail)
+    expected = [exported(one) for one in make(made)]
+
+    assert TABLES[name](made, rows(made)).splitlines()[0] == ",".join(record.__struct_fields__)
+    assert document["layer_tax" if name == "layers" else name] == expected
+    assert len(lines) == len(expected)
+    for line, one in zip(lines, expected, strict=True):
+        for column, value in one.items():
+            assert (
+                line[column] == value
+                if isinstance(value, str)
+                else float(line[column] or "nan")
+                == pytest.approx(float("nan") if value is None else value, nan_ok=True)
+            )
+
+
+def test_the_cells_are_the_first_of_the_tables() -> None:
+    made = many_sided_run()
+
+    assert list(TABLES) == ["cells", *ALL_TABLES]
+    assert TABLES["cells"](made, rows(made)) == reported("csv", made)
+
+
+def test_no_code_in_the_csv_of_errors_is_a_formula() -> None:
+    lines = TABLES["errors"](evil_run(), []).splitlines()
+
+    assert sum(",'=1+1," in line for line in lines) == 2
+    assert not any(",=" in line for line in lines)
+
+
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +251,23 @@ def test_escaped_markdown_is_one_inert_line(text: str) -> None:
     assert not re.search(r"[\\|`*~\[\]]", without_escapes)
 
 
+def test_hostile_codes_and_names_stay_inside_every_markdown_table() -> None:
+    made = evil_run()
+    layered = plan([cell(EVIL, layer="raw"), cell(EVIL)], ["psycopg", EVIL])
+    header = msgspec.structs.replace(made.header, plan=layered)
+    made = msgspec.structs.replace(made, header=header, measurements=[
+        *made.measurements, *(msgspec.structs.replace(one, cell=1) for one in made.measurements)
+    ])  # fmt: skip
+    shown = markdown.report(made, rows(made), details=True)
+
+    assert shown.count("where the time goes") == 2
+    assert shown.count("what the layers add") == 1
+    for block in re.split("\n\n+", shown):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
+    assert not re.search(r"[<>@]", shown)
+
+
 # --- table -----------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +277,7 @@ def test_the_table_fits_and_no_number_is_cut(width: int) -> None:
 
     assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= min(width, table.PROSE)
     assert "…" not in shown
-    for number in ("2,501", "4,247", "41,478", "1,211", "53.4 (53.4-53.4)", "0.59 (0.59-0.59)", "1.03 (0.99-1.08)"):
+    for number in ("2,501", "4,247", "41,478", "1,211", "53.4 (53.4-53.4)", "0.59 (0.58-0.60)", "1.03 (0.93-1.16)"):
         assert f" {number}" in shown
 
 
@@ -224,7 +307,7 @@ def test_columns_move_together_before_a_name_has_to_wrap() -> None:
 def test_a_narrow_terminal_wraps_lines_and_loses_no_number() -> None:
     shown = printed(many_sided_run(), 40)
 
-    assert "1.03 (0.99-1.08)" in shown
+    assert "1.03 (0.93-1.16)" in shown
     assert "14,748" in shown
 
 
@@ -298,6 +381,152 @@ def test_a_thousand_problems_do_not_bury_the_table() -> None:
     assert len(shown) < 20_000
 
 
+def test_the_footer_says_what_an_open_loop_is() -> None:
+    shown = " ".join(printed(open_loop_run(), 100).split())
+
+    assert "open loop: 1,200 operations per second due (poisson), latency is response time, " in shown
+    assert "response time, from when the operation was due" in shown
+    assert '"time vs psycopg" compares mean latency, since the pace is set' in shown
+    assert "closed loop" not in shown
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.01, "10 ms"), (1.5, "1.5 s"), (0.0005, "0.5 ms")])
+def test_the_footer_says_how_long_sessions_pause(seconds: float, pause: str) -> None:
+    shown = " ".join(printed(run(msgspec.structs.replace(plan(), think_s=seconds)), 100).split())
+
+    assert f"p99 are optimistic; a session pauses {pause} after each operation" in shown
+    assert "compares mean latency" in shown
+
+
+def test_the_footer_says_for_what_intervals_hold_where_there_are_any() -> None:
+    few = run(measured=measurements({"psycopg": 300.0, "asyncpg": 200.0}, blocks=3))
+
+    assert "intervals hold for the whole table at once (95%)" in printed(run(), 80)
+    assert "intervals hold" not in printed(few, 80)
+
+
+# --- below the sentence ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("made", [layered_run(), open_loop_run(), many_sided_run()])
+def test_every_table_fits_eighty_columns(made: Run) -> None:
+    assert max(cell_len(line.rstrip()) for line in printed(made, 80, details=True).splitlines()) <= 80
+
+
+def test_the_tables_of_twelve_letters_fit_eighty_columns_too() -> None:
+    arms = {"psycopg-sync": "psycopg", "asyncpg": "asyncpg"}
+    for made in (layered_run(), open_loop_run()):
+        named = json.loads(msgspec.json.encode(made).replace(b'"psycopg"', b'"psycopg-sync"'))
+        renamed = msgspec.convert(named, Run, str_keys=True)
+        shown = printed(renamed, 80, details=True)
+
+        assert arms.keys() & set(shown.split()) == arms.keys()
+        assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_a_long_maximum_widens_no_table_beyond_eighty_columns() -> None:
+    made = open_loop_run()
+    slow = [msgspec.structs.replace(one, max_ns=2_345_678_000) for one in made.measurements]
+    shown = printed(msgspec.structs.replace(made, measurements=slow), 80)
+
+    assert " 2,346 " in shown
+    assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_loop_lag_below_a_millisecond_is_not_told_more_exactly() -> None:
+    for lag_ms, expected in ((0.2, "<1 ms"), (12.0, "17 ms")):
+        one = explained(measurement("psycopg", 300.0), loop_lag_ms=lag_ms)
+
+        assert expected in printed(run(plan(arms=["psycopg"]), [one]), 80, details=True)
+
+
+def test_few_connects_do_not_look_like_none() -> None:
+    one = explained(measurement("psycopg", 300.0, rounds=1, operations=100_000), connects=1)
+    shown = printed(run(plan(arms=["psycopg"]), [one]), 80, details=True)
+
+    assert re.search(r" 0\.1  +64\.0", shown)
+
+
+def test_details_are_shown_when_they_are_asked_for() -> None:
+    made = layered_run()
+
+    assert "where the time goes" not in printed(made, 80)
+    assert printed(made, 80, details=True).count("where the time goes") == 3
+
+
+def test_an_older_file_says_that_it_has_no_details() -> None:
+    flat = " ".join(printed(run(), 80, details=True).split())
+
+    assert UNKNOWN in flat
+    assert UNKNOWN not in " ".join(printed(run(), 80).split())
+    assert UNKNOWN not in printed(run(measured=[], end=None), 200, details=True)
+
+
+def waits(**shares: float) -> Run:
+    """A run in which connections are waited for as long as a share of 300 us."""
+    return run(
+        plan(arms=list(shares)),
+        [explained(one, wait_us=300 * shares[one.arm]) for one in measurements(dict.fromkeys(shares, 300.0), noise=0)],
+    )
+
+
+def test_a_wait_for_connections_is_said_of_those_who_wait_long() -> None:
+    shown = " ".join(printed(waits(psycopg=0.7, asyncpg=0.05, psycopg2=0.25), 200).split())
+
+    assert re.search(
+        r"Waiting for a connection takes 2\d\d of psycopg's 29\d µs \(p50\) and 7\d\.\d of psycopg2's", shown
+    )
+    assert "asyncpg's" not in shown
+
+
+def test_a_short_wait_for_connections_is_not_worth_a_line() -> None:
+    assert "Waiting" not in printed(waits(psycopg=0.15, asyncpg=0.01), 80)
+
+
+def codes(failures: dict[str, int], errors: int) -> str:
+    one = explained(measurement("psycopg", 300.0, rounds=1, operations=1000, errors=errors), failures=failures)
+    shown = " ".join(printed(run(plan(arms=["psycopg"]), [one]), 100).split())
+    return shown[shown.find("psycopg: ") : shown.find(" server PostgreSQL")]
+
+
+def test_what_failed_is_said_by_code_with_its_meaning() -> None:
+    assert codes({"23505": 2, "40001": 10, "TimeoutError": 1}, 13) == (
+        "psycopg: 13 of 1,013 operations failed: 40001 transaction rollback (10), "
+        "23505 integrity constraint violation (2), TimeoutError (1)"
+    )
+
+
+def test_errors_of_an_older_file_are_said_without_codes() -> None:
+    assert codes({}, 13) == "psycopg: 13 of 1,013 operations failed"
+
+
+def test_many_or_long_codes_do_not_bury_the_table() -> None:
+    shown = codes({f"E{number}" + "x" * 10_000: 1 for number in range(900)}, 900)
+
+    assert shown.count("x…") == 5
+    assert shown.endswith("other (895)")
+    assert len(shown) < 500
+
+
+def test_an_open_loop_shows_service_beside_response_and_what_never_began() -> None:
+    shown = printed(open_loop_run(), 80)
+
+    assert "open loop · times in ms" in shown
+    assert re.search(r"psycopg2 +1,200 +41\.29 +57\.28 +57\.54 +57\.56 +0\.36 +0\.50 +55\.71 +672\n", shown)
+    assert "open loop · " not in printed(layered_run(), 80)
+
+
+def test_layers_that_were_not_measured_add_nothing_to_the_table() -> None:
+    made = layered_run()
+    raw = msgspec.structs.replace(made, measurements=[one for one in made.measurements if one.cell == 2])
+    part = [one for one in made.measurements if one.cell == 2 or (one.cell == 0 and one.arm == "asyncpg")]
+    shown = printed(msgspec.structs.replace(made, measurements=part), 80)
+
+    assert "what the layers add" not in printed(raw, 80)
+    assert re.search(rf"psycopg +122\.2 +{NOTHING} +{NOTHING}\n", shown)
+    assert re.search(rf"asyncpg +67\.7 +{NOTHING} +\+168 \(x3\.48\)", shown)
+
+
 # --- sentences -------------------------------------------------------------------------------------------------------
 
 
@@ -339,9 +568,42 @@ def test_ties_are_said_together() -> None:
 def test_too_few_blocks_are_said_with_the_way_out() -> None:
     means = {"psycopg": 100.0, "asyncpg": 50.0}
 
-    assert said(means, blocks=4) == "Undecided after 4 blocks: an interval needs at least 6; --budget 90 gives them."
+    assert said(means, blocks=4) == (
+        "Undecided after 4 blocks: an interval needs at least 6 blocks; --budget 90 gives them."
+    )
     fixed = run(plan(arms=list(means), blocks=1), measurements(means, blocks=1))
-    assert sentences(fixed) == ["Undecided after 1 block: an interval needs at least 6; --blocks 6 gives them."]
+    assert sentences(fixed) == ["Undecided after 1 block: an interval needs at least 6 blocks; --blocks 6 gives them."]
+
+
+def test_an_interval_needs_more_blocks_the_more_is_compared() -> None:
+    means = {"psycopg": 100.0, "asyncpg": 50.0}
+    many = run(plan([cell(str(number)) for number in range(30)], blocks=2), measurements(means, blocks=2))
+
+    assert sentences(many)[0] == (
+        "asyncpg is undecided after 2 blocks (an interval needs at least 12 blocks; --blocks 12 gives them); "
+        "psycopg2 could not be measured (see below)."
+    )
+
+
+def test_a_difference_may_be_known_before_its_interval() -> None:
+    means = {"psycopg": 100.0, "asyncpg": 84.0, "slow": 350.0}
+    early = run(plan(arms=list(means)), measurements(means, blocks=6))
+    group = rows(early)
+
+    assert [ratio(row) for row in group] == ["baseline", "0.84 (faster)", "3.49 (slower)"]
+    assert sentence(early, group) == (
+        "asyncpg needs 16% less time per operation than psycopg; slow needs 3.5 times as much; "
+        "an interval needs at least 7 blocks; --budget 70 gives them."
+    )
+
+
+def test_what_an_interval_needs_is_said_once() -> None:
+    means = {"psycopg": 100.0, "asyncpg": 84.0, "psycopg2": 100.1}
+
+    assert said(means, blocks=6) == (
+        "asyncpg needs 16% less time per operation than psycopg; "
+        "psycopg2 is undecided after 6 blocks (an interval needs at least 7 blocks; --budget 70 gives them)."
+    )
 
 
 def test_a_single_driver_has_nothing_to_be_compared_with() -> None:

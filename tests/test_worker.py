@@ -15,7 +15,7 @@ from conftest import connect
 from dbbench import catalog, messages
 from dbbench.address import Address
 from dbbench.drivers import DRIVERS
-from dbbench.messages import Checked, Close, Described, Done, Open, Ran, RunSlice, Start, Started
+from dbbench.messages import Checked, Close, Closed, Described, Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.scenario import LAYERS
@@ -76,7 +76,7 @@ def test_every_driver_reads_points_at_every_layer(
             worker.ask(Open(cell(path, layer, 3, **POINT_READS), patients), Done, PATIENCE_S)
             checked = worker.ask(messages.Check(["1", "2"]), Checked, PATIENCE_S)
             ran = worker.ask(RunSlice(30, "s", LIMIT_NS, lead_in=3), Ran, PATIENCE_S)
-            worker.ask(Close(), Done, PATIENCE_S)
+            worker.ask(Close(), Closed, PATIENCE_S)
 
             assert sum("external_id: UUID" in line or "[1]: UUID" in line for line in checked.lines) == 2
             assert (len(array("q", ran.latencies)), ran.failed, ran.errors) == (30, 0, [])

@@ -1,6 +1,6 @@
 """The drivers that can be measured. A new one is one row here and one file beside this one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
@@ -36,11 +36,20 @@ class Adapter(Protocol):
         """What decides its behaviour besides the settings: libraries, and what its pool does on release."""
         ...
 
-    def open_pool(self, address: Address, settings: Mapping[str, str], pool: Pool, keep: int, tx_end: TxEnd) -> Any:
+    def open_pool(
+        self,
+        address: Address,
+        settings: Mapping[str, str],
+        pool: Pool,
+        keep: int,
+        tx_end: TxEnd,
+        opened: Callable[[], None],
+    ) -> Any:
         """Open the driver's own pool, with up to `pool.capacity` connections of which `keep` are opened at once.
 
-        A coroutine function for async drivers. The pool has acquire() -> Db, release(db) and close(); the Db of the
-        pool has end(), which ends the transaction as `tx_end` says.
+        `opened` is called for every connection that the pool opens. A coroutine function for async drivers. The pool
+        has acquire() -> Db, release(db) and close(); the Db of the pool has end(), which ends the transaction as
+        `tx_end` says, and rollback(), for after an error.
         """
         ...
 

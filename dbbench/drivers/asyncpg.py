@@ -1,7 +1,7 @@
 """asyncpg, with its own pool."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -39,11 +39,21 @@ def facts() -> dict[str, str]:
 
 
 async def open_pool(
-    address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd
+    address: Address,
+    settings: Mapping[str, str],
+    pool: PoolSettings,
+    keep: int,
+    tx_end: TxEnd,
+    opened: Callable[[], None],
 ) -> "Pool":
     """Open an asyncpg.Pool."""
+
+    async def configure(connection: Any) -> None:
+        await _configure(connection)
+        opened()
+
     connections = await asyncpg.create_pool(
-        **connect_arguments(address, settings), min_size=keep, max_size=pool.capacity, init=_configure
+        **connect_arguments(address, settings), min_size=keep, max_size=pool.capacity, init=configure
     )
     return Pool(connections, pool.timeout, tx_end)
 
@@ -136,4 +146,10 @@ class Db:
         if self._tx_end == "commit":
             await transaction.commit()
         else:
+            await transaction.rollback()
+
+    async def rollback(self) -> None:
+        """End the transaction after an error."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
             await transaction.rollback()

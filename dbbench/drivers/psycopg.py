@@ -1,6 +1,6 @@
 """psycopg 3, async. The source of psycopg_sync.py as well: keep to what has a sync counterpart."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -33,23 +33,29 @@ def _dotted(version: int) -> str:
 
 
 async def open_pool(
-    address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd
+    address: Address,
+    settings: Mapping[str, str],
+    pool: PoolSettings,
+    keep: int,
+    tx_end: TxEnd,
+    opened: Callable[[], None],
 ) -> "Pool":
     """Open a psycopg_pool."""
+
+    async def configure(connection: Any) -> None:
+        connection.adapters.register_dumper(dict, JsonbDumper)  # a dict goes to a jsonb column, as with the others
+        opened()
+
     connections = AsyncConnectionPool(
         kwargs={**connect_arguments(address, settings), "autocommit": tx_end == "autocommit"},
         min_size=keep,
         max_size=pool.capacity,
         timeout=pool.timeout,
-        configure=_configure,
+        configure=configure,
         open=False,
     )
     await connections.open(wait=True, timeout=pool.timeout)
     return Pool(connections, tx_end)
-
-
-async def _configure(connection: Any) -> None:
-    connection.adapters.register_dumper(dict, JsonbDumper)  # a dict goes to a jsonb column, as with the others
 
 
 class Pool:
@@ -121,3 +127,7 @@ class Db:
             await self.connection.commit()
         elif self._tx_end == "rollback":
             await self.connection.rollback()
+
+    async def rollback(self) -> None:
+        """End the transaction after an error."""
+        await self.connection.rollback()

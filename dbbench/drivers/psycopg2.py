@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -34,23 +34,32 @@ def facts() -> dict[str, str]:
     }
 
 
-def open_pool(address: Address, settings: Mapping[str, str], pool: PoolSettings, keep: int, tx_end: TxEnd) -> "Pool":
+def open_pool(
+    address: Address,
+    settings: Mapping[str, str],
+    pool: PoolSettings,
+    keep: int,
+    tx_end: TxEnd,
+    opened: Callable[[], None],
+) -> "Pool":
     """Open a ThreadedConnectionPool."""
+
+    class Connection(psycopg2.extensions.connection):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if tx_end == "autocommit":
+                self.autocommit = True
+            opened()
+
     psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
     psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
     connections = psycopg2.pool.ThreadedConnectionPool(
         keep,
         pool.capacity,
         **connect_arguments(address, settings),
-        connection_factory=_Autocommit if tx_end == "autocommit" else None,
+        connection_factory=Connection,
     )
     return Pool(connections, pool, tx_end)
-
-
-class _Autocommit(psycopg2.extensions.connection):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.autocommit = True
 
 
 class Pool:
@@ -139,6 +148,10 @@ class Db:
             self.connection.commit()
         elif self._tx_end == "rollback":
             self.connection.rollback()
+
+    def rollback(self) -> None:
+        """End the transaction after an error."""
+        self.connection.rollback()
 
 
 class _Transaction:

@@ -1,9 +1,15 @@
-"""CSV (RFC 4180) for spreadsheets, pandas and DuckDB: a header line, then one line per cell and driver."""
+"""CSV (RFC 4180) for spreadsheets, pandas and DuckDB: a header line, then one line per cell and driver.
+
+The other tables of a run, `TABLES`, are files of their own: a CSV has one header.
+"""
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
+from dbbench import breakdown
+from dbbench.breakdown import Breakdown, Failure, LayerTax
 from dbbench.compare import COLUMNS, Row, exported
 from dbbench.records import Run
 
@@ -12,8 +18,34 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def report(_run: Run, rows: Sequence[Row]) -> str:
     """Write the columns of `Row`; lines end in LF, which every reader takes and pipes like."""
-    lines = [COLUMNS, *([_field(value) for value in exported(row).values()] for row in rows)]
-    return "".join(map(_line, lines))
+    return _table(COLUMNS, (exported(row) for row in rows))
+
+
+def breakdown_report(run: Run, _rows: Sequence[Row]) -> str:
+    """Write where the time goes: the columns of `Breakdown`, one line per cell and driver."""
+    return _table(Breakdown.__struct_fields__, map(breakdown.exported, breakdown.breakdowns(run)))
+
+
+def errors_report(run: Run, _rows: Sequence[Row]) -> str:
+    """Write the ledger of errors: the columns of `Failure`, one line per cell, driver and way to fail."""
+    return _table(Failure.__struct_fields__, map(breakdown.exported, breakdown.failures(run)))
+
+
+def layers_report(run: Run, _rows: Sequence[Row]) -> str:
+    """Write what the layers add: the columns of `LayerTax`, one line per scenario, driver and higher layer."""
+    return _table(LayerTax.__struct_fields__, map(breakdown.exported, breakdown.layer_tax(run)))
+
+
+TABLES: Final[Mapping[str, Callable[[Run, Sequence[Row]], str]]] = {
+    "cells": report,
+    "breakdown": breakdown_report,
+    "errors": errors_report,
+    "layers": layers_report,
+}
+
+
+def _table(header: Iterable[str], records: Iterable[Mapping[str, str | float | None]]) -> str:
+    return "".join([_line(header), *(_line(map(_field, record.values())) for record in records)])
 
 
 def _line(fields: Iterable[str]) -> str:

@@ -8,12 +8,13 @@ from dbbench.compare import Row
 from dbbench.drivers import DRIVERS
 from dbbench.plan import Arm, Plan
 from dbbench.records import Problem, Run, clean
-from dbbench.reports.columns import NOTHING
+from dbbench.reports.columns import NOTHING, rate_text
 
 MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
 MAX_MESSAGE: Final = 400  # characters
 
 CLOSED_LOOP: Final = "closed loop: sessions wait for answers, so p95 and p99 are optimistic"
+AT_ONCE: Final = "intervals hold for the whole table at once (95%)"
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
@@ -28,7 +29,9 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
         ("settings", _settings(plan)),
         ("run", _run(run)),
         ("file", result),
-        ("note", CLOSED_LOOP),
+        ("note", _loop(plan)),
+        ("", _comparison(plan)),
+        ("", AT_ONCE if any(row.ratio_low is not None for row in rows) else ""),
     ]
     facts += [("", note) for note in _releases(run)]
     if any(row.operations and None in (row.p50_us, row.p95_us, row.p99_us) for row in rows):
@@ -42,6 +45,25 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
     if (more := len(run.problems) - MAX_PROBLEMS) > 0:
         facts.append(("", f"{more:,} more problems are in the result file"))
     return [(label, clean(text)) for label, text in facts if text]
+
+
+def _loop(plan: Plan) -> str:
+    """Say what decides when operations begin, and what that does to latencies."""
+    if plan.rate is not None:
+        due = f"{rate_text(plan.rate)} operations per second due ({plan.arrival})"
+        return f"open loop: {due}, latency is response time, from when the operation was due"
+    if plan.think_s:
+        return f"{CLOSED_LOOP}; a session pauses {_duration(plan.think_s)} after each operation"
+    return CLOSED_LOOP
+
+
+def _comparison(plan: Plan) -> str:
+    """Say what is compared where it is not the throughput."""
+    return f'"time vs {plan.baseline}" compares mean latency, since the pace is set' if plan.paced else ""
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 
 def _releases(run: Run) -> list[str]:

@@ -1,10 +1,11 @@
-"""JSON: the whole run in one document, with the rows of the CSV as its cells."""
+"""JSON: the whole run in one document, with the rows of the CSVs as its cells, breakdown, errors and layer_tax."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
+from dbbench import breakdown
 from dbbench.compare import Row, exported
 from dbbench.records import Run
 
@@ -13,7 +14,14 @@ SCHEMA: Final = 1  # of this document, not of the result file
 
 def report(run: Run, rows: Sequence[Row]) -> str:
     """Write one document; a number that cannot be given is null, never NaN."""
-    document = {"schema": SCHEMA, "run": _run(run), "cells": [exported(row) for row in rows]}
+    document = {
+        "schema": SCHEMA,
+        "run": _run(run),
+        "cells": [exported(row) for row in rows],
+        "breakdown": [breakdown.exported(one) for one in breakdown.breakdowns(run)],
+        "errors": [breakdown.exported(one) for one in breakdown.failures(run)],
+        "layer_tax": [breakdown.exported(one) for one in breakdown.layer_tax(run)],
+    }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 
 

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Sequence
 from dbbench.compare import Row, groups
 from dbbench.plan import Cell
 from dbbench.records import Run, clean
-from dbbench.reports.columns import columns
+from dbbench.reports.columns import Column, columns
 from dbbench.reports.footer import footer
+from dbbench.reports.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.sentences import sentence, title
 
 _ACTIVE = re.compile(r"[\\|`*~<>\[\]&@#]")  # would become formatting, a link, HTML, or a mention of somebody
 
 
-def report(run: Run, rows: Sequence[Row]) -> str:
-    """Write a heading, a table and a sentence per cell, and the conditions at the end."""
-    parts = [_cell(run, cell, group) for cell, group in groups(run, rows)]
+def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
+    """Write a heading, a table and a sentence per cell, and the conditions at the end; `details`: more tables."""
+    cells = groups(run, rows)
+    more = below(run, cells, detailed=details)
+    parts = [_cell(run, cell, group, rest) for (cell, group), rest in zip(cells, more, strict=True)]
+    parts += [_titled(table, "###") for table in layer_tables(run)]
     facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, rows))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
@@ -31,16 +35,28 @@ def _entity(match: re.Match[str]) -> str:
     return f"&#{ord(character)};" if character in "<>&@#" else f"\\{character}"
 
 
-def _cell(run: Run, cell: Cell, rows: Sequence[Row]) -> str:
+def _cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below) -> str:
     name, rest = title(cell, rows[0].params)
-    layout = columns(cell, rows, run.header.plan.baseline)
-    lines = [
-        _line(f"{column.heading} {column.unit}".strip() for column in layout),
-        "| --- |" + " ---: |" * (len(layout) - 1),
-        *(_line(values) for values in zip(*(column.values for column in layout), strict=True)),
-    ]
     heading = f"### {escaped(name)}: {', '.join(escaped(part) for part in rest)}"
-    return "\n".join([heading, "", *lines, "", escaped(sentence(run, rows))])
+    table = _table(columns(cell, rows, run.header.plan.baseline))
+    # Every line a paragraph of its own: Markdown would run them together.
+    lines = [escaped(line) for line in (sentence(run, rows), *more.remarks)]
+    return "\n\n".join([heading, table, *lines, *(_titled(titled, "####") for titled in more.tables)])
+
+
+def _titled(table: Titled, level: str) -> str:
+    rest = f": {', '.join(escaped(part) for part in table.rest)}" if table.rest else ""
+    return f"{level} {escaped(table.title)}{rest}\n\n{_table(table.columns)}"
+
+
+def _table(layout: Sequence[Column]) -> str:
+    return "\n".join(
+        [
+            _line(f"{column.heading} {column.unit}".strip() for column in layout),
+            "| --- |" + " ---: |" * (len(layout) - 1),
+            *(_line(values) for values in zip(*(column.values for column in layout), strict=True)),
+        ]
+    )
 
 
 def _line(values: Iterable[str]) -> str:

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.compare import Row
+from dbbench.compare import Row, family
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.statistics import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
 
+_DIFFERENT: Final = (Verdict.FASTER, Verdict.SLOWER)
 _MANY: Final = 100  # blocks; an estimate from a few does not reach further
 _STEP_S: Final = 10  # a budget is suggested in steps of this
 _TWICE: Final = 2.0
@@ -44,7 +45,7 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
     baseline = run.header.plan.baseline
     clauses: list[str] = []
     for row in rows:
-        if row.verdict in (Verdict.FASTER, Verdict.SLOWER):
+        if row.verdict in _DIFFERENT:
             clauses.append(_difference(row, baseline, brief=bool(clauses)))
     if ties := [row for row in rows if row.verdict is Verdict.TIE]:
         verb = "ties" if len(ties) == 1 else "tie"
@@ -53,6 +54,8 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
     clauses += [_undecided(row) for row in open_ if row.ratio_low is not None]
     if unknown := [row for row in open_ if row.ratio_low is None]:
         clauses.append(f"{_names(unknown)} {_is(unknown)} undecided after {_blocks(unknown)} ({_more_blocks(run)})")
+    elif any(row.verdict in _DIFFERENT and row.ratio_low is None for row in rows):
+        clauses.append(_more_blocks(run))
     if different := [row for row in rows if row.verdict is Verdict.NOT_COMPARABLE]:
         clauses.append(f"{_names(different)} {_is(different)} not comparable (see below)")
     if missed := [row for row in rows if row.verdict is Verdict.NOT_MEASURED]:
@@ -63,19 +66,27 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
 
 
 def _difference(row: Row, baseline: str, *, brief: bool) -> str:
+    """Say how much faster or slower, with the interval where there are enough blocks for one."""
     assert row.ratio is not None
-    assert row.ratio_low is not None
-    assert row.ratio_high is not None
     if row.ratio >= _TWICE:
         much = "times as much" if brief else f"times as much time per operation as {baseline}"
-        digits = 1 if row.ratio_high - row.ratio_low >= _TENTH else 2
-        low, high = f"{row.ratio_low:.{digits}f}", f"{row.ratio_high:.{digits}f}"
-        return f"{row.driver} needs {row.ratio:.{digits}f} {much} ({low} to {high})"
+        wide = row.ratio_low is None or row.ratio_high is None or row.ratio_high - row.ratio_low >= _TENTH
+        digits = 1 if wide else 2
+        interval = _interval(row.ratio_low, row.ratio_high, f".{digits}f")
+        return f"{row.driver} needs {row.ratio:.{digits}f} {much}{interval}"
     kind = "less" if row.ratio < 1 else "more"
     much = kind if brief else f"{kind} time per operation than {baseline}"
-    ends = sorted((abs(row.ratio_low - 1), abs(row.ratio_high - 1)))
-    digits = 0 if abs(row.ratio - 1) >= _TENTH and ends[1] - ends[0] >= _HUNDREDTH else 1
-    return f"{row.driver} needs {abs(row.ratio - 1):.{digits}%} {much} ({ends[0]:.{digits}%} to {ends[1]:.{digits}%})"
+    low, high = (None if end is None else abs(end - 1) for end in (row.ratio_low, row.ratio_high))
+    wide = low is None or high is None or abs(high - low) >= _HUNDREDTH
+    digits = 0 if abs(row.ratio - 1) >= _TENTH and wide else 1
+    return f"{row.driver} needs {abs(row.ratio - 1):.{digits}%} {much}{_interval(low, high, f'.{digits}%')}"
+
+
+def _interval(one: float | None, other: float | None, format_: str) -> str:
+    if one is None or other is None:
+        return ""
+    low, high = sorted((one, other))
+    return f" ({low:{format_}} to {high:{format_}})"
 
 
 def _undecided(row: Row) -> str:
@@ -93,12 +104,12 @@ def _change(ratio: float) -> str:
 
 
 def _more_blocks(run: Run) -> str:
-    needed = blocks_for_interval()
+    needed = blocks_for_interval(family=family(run.header.plan))
     measured = len({measurement.block for measurement in run.measurements})
     if run.header.plan.blocks or not measured or run.end is None:
-        return f"an interval needs at least {needed}; --blocks {needed} gives them"
+        return f"an interval needs at least {needed} blocks; --blocks {needed} gives them"
     seconds = math.ceil(run.end.measured_s / measured * needed / _STEP_S) * _STEP_S
-    return f"an interval needs at least {needed}; --budget {seconds} gives them"
+    return f"an interval needs at least {needed} blocks; --budget {seconds} gives them"
 
 
 def _blocks(rows: Sequence[Row]) -> str:

@@ -1,7 +1,8 @@
-"""The comparison on a terminal: per cell a title, a table and a sentence; below them the conditions."""
+"""The comparison on a terminal: per cell a title, a table and a sentence; below them the layers and the conditions."""
 
 import io
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final
 
 from rich.box import Box
@@ -17,6 +18,7 @@ from dbbench.plan import Cell
 from dbbench.records import Run, clean
 from dbbench.reports.columns import Column, columns
 from dbbench.reports.footer import footer
+from dbbench.reports.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.sentences import sentence, title
 from dbbench.statistics import Verdict
 
@@ -32,39 +34,58 @@ _RULED_ASCII: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", as
 _TO_ASCII: Final = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "..."})
 
 
-def report(run: Run, rows: Sequence[Row]) -> str:
-    """Render as plain text, 80 columns wide."""
+def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
+    """Render as plain text, 80 columns wide; `details`: where the time goes, too."""
     text = io.StringIO()
-    render(run, rows, Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False))
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    render(run, rows, console, details=details)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def render(run: Run, rows: Sequence[Row], console: Console, result: str = "") -> None:
+def render(run: Run, rows: Sequence[Row], console: Console, result: str = "", *, details: bool = False) -> None:
     """Print on the console, which decides on colours; `result` names the run's file."""
-    for cell, group in groups(run, rows):
-        _print_cell(run, cell, group, console)
+    cells = groups(run, rows)
+    for (cell, group), more in zip(cells, below(run, cells, detailed=details), strict=True):
+        _print_cell(run, cell, group, more, console)
+    for table in layer_tables(run):
+        _print_title(table.title, table.rest, console)
+        _print_table(table.columns, console)
+        console.print()
     _print_footer(footer(run, rows, result), console)
 
 
-def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], console: Console) -> None:
-    name, rest = title(cell, rows[0].params)
+def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below, console: Console) -> None:
+    _print_title(*title(cell, rows[0].params), console)
+    if not all(row.verdict is Verdict.NOT_MEASURED for row in rows):
+        styles = [_STYLES.get(row.verdict, "") for row in rows]
+        _print_table(columns(cell, rows, run.header.plan.baseline), console, styles)
+    for line in (sentence(run, rows), *more.remarks):
+        console.print(Padding(_text(line, console), _INDENT), width=_prose(console))
+    for table in more.tables:
+        _print_titled(table, console)
+    console.print()
+
+
+def _print_title(name: str, rest: Sequence[str], console: Console) -> None:
     heading = [_text(name, console, "bold"), *(_text(f" · {part}", console, "dim") for part in rest)]
     console.print(Text.assemble(*heading, overflow="fold"), width=_prose(console))
 
-    if all(row.verdict is Verdict.NOT_MEASURED for row in rows):
-        console.print(Padding(_text(sentence(run, rows), console), _INDENT), width=_prose(console))
-        console.print()
-        return
-    layout = columns(cell, rows, run.header.plan.baseline)
-    table = _table(layout, rows, console, gap=2)
+
+def _print_titled(table: Titled, console: Console) -> None:
+    """Print a further table of a cell, its title within the cell."""
+    name = _text(" · ".join([table.title, *table.rest]), console, "dim")
+    console.print()
+    console.print(Padding(name, _INDENT), width=_prose(console))
+    _print_table(table.columns, console)
+
+
+def _print_table(layout: Sequence[Column], console: Console, styles: Sequence[str] = ()) -> None:
+    table = _table(layout, styles, console, gap=2)
     if _width(table, console) > console.width:
-        table = _table(layout, rows, console, gap=1)
-    longest = max(cell_len(row.driver) for row in rows)
+        table = _table(layout, styles, console, gap=1)
+    longest = max(cell_len(name) for name in layout[0].values)
     least = _width(table, console) - max(0, longest - _MAX_NAME)
     console.print(_AtLeast(Padding(table, _INDENT, expand=False), least), crop=False)
-
-    console.print(Padding(_text(sentence(run, rows), console), _INDENT), width=_prose(console))
-    console.print()
 
 
 class _AtLeast:
@@ -78,18 +99,22 @@ class _AtLeast:
         return console.render(self._renderable, options.update(width=max(options.max_width, self._width)))
 
 
-def _table(layout: Sequence[Column], rows: Sequence[Row], console: Console, gap: int) -> Table:
+def _table(layout: Sequence[Column], styles: Sequence[str], console: Console, gap: int) -> Table:
+    """Lay out the columns, the first of them the drivers; `styles` has one for each row, or none."""
     box = _RULED_ASCII if _ascii(console) else _RULED
     table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap - 1))
+    previous = ""
     for position, column in enumerate(layout):
-        heading = Text.assemble(_text(column.heading, console, "bold"), "\n", _text(column.unit, console, "dim"))
-        widest = max(cell_len(value) for value in (column.heading, column.unit, *column.values))
+        # A group of columns is named once, over its first.
+        name, previous = "" if column.heading == previous else column.heading, column.heading
+        heading = Text.assemble(_text(name, console, "bold"), "\n", _text(column.unit, console, "dim"))
+        widest = max(cell_len(value) for value in (name, column.unit, *column.values))
         if position == 0:
             table.add_column(heading, min_width=min(widest, _MAX_NAME), overflow="fold")
         else:
             table.add_column(heading, min_width=widest, justify="right", no_wrap=True)
-    for row, *values in zip(rows, *(column.values for column in layout), strict=True):
-        table.add_row(*(_text(value, console) for value in values), style=_STYLES.get(row.verdict, ""))
+    for values, style in zip_longest(zip(*(column.values for column in layout), strict=True), styles, fillvalue=""):
+        table.add_row(*(_text(value, console) for value in values), style=style)
     return table
 
 

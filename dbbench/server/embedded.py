@@ -104,7 +104,7 @@ def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iter
     """
     settings = {**SETTINGS, "max_connections": str(max(FEWEST_CONNECTIONS, max_connections))}
     order = supervisor.Order(
-        package=str(_find_package()),
+        package=str(find_package()),
         bases=_candidate_bases(),
         cpus=None if cpus is None else list(cpus),
         database=DATABASE,
@@ -122,7 +122,7 @@ def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iter
         _end(process, directory)
 
 
-def _find_package() -> Path:
+def find_package() -> Path:
     """Find the wheel's package without importing it."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:

@@ -1,0 +1,87 @@
+"""Options of the command line that several commands have, each written once: `Annotated` types for Typer."""
+
+from typing import Annotated, Final
+
+import typer
+
+WHAT: Final = "What is measured"
+SERVER: Final = "Server"
+CONNECTIONS: Final = "Connections and transactions, the same for all drivers"
+LOAD: Final = "Load"
+MEASURING: Final = "How it is measured"
+OUTPUT: Final = "Output"
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        rich_help_panel=WHAT,
+        metavar="NAME=VALUE",
+        help="A parameter of the scenarios (see: dbbench list scenarios).",
+        show_default=False,
+    ),
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SERVER,
+        metavar="URL",
+        help="Your own server, instead of the embedded PostgreSQL.",
+        show_default=False,
+    ),
+]
+EnvUrl = Annotated[
+    bool, typer.Option("--env-url", rich_help_panel=SERVER, help="Your own server, from DATABASE_URL.")
+]
+AllowProduction = Annotated[
+    bool,
+    typer.Option(
+        "--allow-production",
+        rich_help_panel=SERVER,
+        help="Measure even a server that looks like production or is in use.",
+    ),
+]
+TxEnd = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=CONNECTIONS,
+        metavar="rollback|commit|autocommit",
+        help="How a transaction ends that the operation left open.",
+    ),
+]
+PoolSize = Annotated[int, typer.Option(rich_help_panel=CONNECTIONS, min=1, help="Connections that the pool keeps.")]
+MaxOverflow = Annotated[
+    int, typer.Option(rich_help_panel=CONNECTIONS, min=0, help="Connections that it opens beyond that.")
+]
+PoolTimeout = Annotated[
+    float, typer.Option(rich_help_panel=CONNECTIONS, min=0.001, help="Seconds to wait for a connection.")
+]
+Loop = Annotated[
+    str, typer.Option(rich_help_panel=LOAD, metavar="asyncio|uvloop", help="Event loop of the async drivers.")
+]
+Arrival = Annotated[
+    str,
+    typer.Option(rich_help_panel=LOAD, metavar="poisson|constant", help="Open loop: when operations are due."),
+]
+Placement = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=MEASURING,
+        metavar="split|shared|free",
+        help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        rich_help_panel=MEASURING,
+        min=0,
+        metavar="N",
+        help="Seed of all random choices. Default: drawn.",
+        show_default=False,
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress and no notes.")
+]

@@ -1,0 +1,45 @@
+"""The checks of `dbbench doctor`: a list for people, and JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dbbench.doctor import Check, ready
+from dbbench.records import clean
+
+PROSE: Final = 100  # columns beyond which a sentence is hard to read
+_STYLES: Final = {"ok": "green", "note": "yellow", "missing": "red", "problem": "red"}
+READY: Final = "Everything is there that dbbench run needs."
+NOT_READY: Final = "dbbench run needs what is missing or a problem here."
+
+
+def report(checks: Sequence[Check]) -> str:
+    """Write one JSON document: whether all is well, and every check."""
+    return json.dumps({"ok": ready(checks), "checks": [asdict(check) for check in checks]}, indent=2) + "\n"
+
+
+def render(checks: Sequence[Check], console: Console) -> None:
+    """Print on the console, which decides on colours: a line per check, its remedy below it."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for check in checks:
+        style = _STYLES[check.status]
+        grid.add_row(_text(check.status, console, style), _text(check.name, console), _text(check.detail, console))
+        if check.remedy:
+            grid.add_row("", "", _text(check.remedy, console, style))
+    width = min(console.width, PROSE)
+    console.print(grid, width=width)
+    console.print()
+    console.print(_text(READY if ready(checks) else NOT_READY, console, "bold"), width=width)
+
+
+def _text(text: str, console: Console, style: str = "") -> Text:
+    """Make text that means itself: no markup, no control characters, nothing that the console cannot encode."""
+    return Text(clean(text).encode(console.encoding, "replace").decode(console.encoding), style)

@@ -1,0 +1,384 @@
+"""How far this machine can be trusted, measured with the engine that measures drivers.
+
+harness overhead   dbbench's own loop against a bare hand-written one of the same driver, interleaved like two arms
+noise floor        two identical arms: how wide the interval of their ratio is, how often resampled tables are wrong
+sensitivity        the smallest slow-down that would be found; one of known size is injected and measured, too
+pgbench            PostgreSQL's own C client on the same query, in turns with a driver
+"""
+
+import contextlib
+import math
+import os
+import random
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from dbbench import bare, catalog, messages, records
+from dbbench.bench import Bench
+from dbbench.compare import log_ratios
+from dbbench.crew import Crew
+from dbbench.errors import DbbenchError
+from dbbench.messages import Closed, Done
+from dbbench.plan import Arm, Checkout, Layer, PlacementMode, Plan, Pool, TxEnd
+from dbbench.process import worker_environment
+from dbbench.progress import Watcher
+from dbbench.records import Measurement, Problem
+from dbbench.run import Options, gathered, problem_line
+from dbbench.server.embedded import find_package
+from dbbench.server.supervisor import Binaries
+from dbbench.setup import SetUp
+from dbbench.statistics import ERROR, Verdict, judge, median_interval
+from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+
+SCENARIO: Final = "point_reads"
+DRIVERS: Final = ("psycopg", "asyncpg", "psycopg2", "psycopg-sync")
+FLOOR_DRIVER: Final = "psycopg"
+FLOOR_LAYER: Final[Layer] = "core"
+PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
+OVERHEAD_BLOCKS: Final = 8
+OVERHEAD_ROUNDS: Final = 6
+FLOOR_ROUNDS: Final = 6
+FLOOR_S: Final = 30.0
+INJECTED: Final = 0.05  # of an operation's time, as a busy-wait
+RUN_S: Final = 60.0  # of a run whose sensitivity is asked for
+POWER: Final = 0.95
+TABLES: Final = 400  # resampled
+TABLE_ROWS: Final = 9  # of a resampled table: three scenarios, three drivers
+TABLE_BLOCKS: Final = 12
+PGBENCH_DRIVER: Final = "psycopg-sync"
+PGBENCH_PAIRS: Final = 12
+PGBENCH_OPERATIONS: Final = 2_000
+_PGBENCH_TIMEOUT_S: Final = 60.0
+
+
+@dataclass
+class _Stage:
+    """One measurement of the self-check."""
+
+    crew: Crew
+    measurements: list[Measurement]
+    seconds: float
+    problems: list[str]
+
+    @property
+    def plan(self) -> Plan:
+        return self.crew.plan
+
+    def logs(self, arm: str, against: str, cell: int = 0) -> list[float]:
+        """The ln of how many times the time of the other arm this arm took, by block."""
+        plan = msgspec.structs.replace(self.plan, baseline=against)
+        return [value for value in log_ratios(plan, self.measurements).get((cell, arm), []) if value is not None]
+
+
+def run(watch: Watcher, floor_s: float = FLOOR_S, *, seed: int | None = None) -> SelfCheck:
+    """Measure everything; takes about two minutes and a half with 30 s for each noise floor.
+
+    Raises DbbenchError when it cannot start.
+    """
+    problems: list[str] = []
+    overhead = [*_raw_overhead(watch, problems, seed), *_sqlalchemy_overhead(watch, problems, seed)]
+    floors, sensitivities = [], []
+    for placement in PLACEMENTS:
+        watch.say(f"noise floor, {placement}")
+        floor, sensitivity = _floor(watch, placement, floor_s, problems, seed)
+        floors.append(floor)
+        sensitivities.append(sensitivity)
+    return SelfCheck(overhead, floors, sensitivities, _pgbench(watch, problems, seed), problems)
+
+
+# --- harness overhead ------------------------------------------------------------------------------------------------
+
+
+def _with_bare(plan: Plan) -> Plan:
+    arms = [arm for one in plan.arms for arm in (one, Arm(_bare(one.name), one.driver, bare=True))]
+    return msgspec.structs.replace(plan, arms=arms, blocks=OVERHEAD_BLOCKS, rounds=[OVERHEAD_ROUNDS] * len(plan.cells))
+
+
+def _bare(driver: str) -> str:
+    return f"{driver} bare"
+
+
+def _raw_overhead(watch: Watcher, problems: list[str], seed: int | None) -> Iterator[Overhead]:
+    watch.say("harness overhead, raw")
+    options = _options(["raw"], DRIVERS, "shared", seed, checkout="session", tx_end="autocommit")
+    yield from _overheads(_measure(options, watch, _with_bare), problems)
+
+
+def _sqlalchemy_overhead(watch: Watcher, problems: list[str], seed: int | None) -> Iterator[Overhead]:
+    watch.say("harness overhead, Core and ORM")
+    options = _options(["core", "orm"], DRIVERS, "shared", seed)
+    yield from _overheads(_measure(options, watch, _with_bare), problems)
+
+
+def _overheads(stage: _Stage, problems: list[str]) -> Iterator[Overhead]:
+    problems += stage.problems
+    for index, cell in enumerate(stage.plan.cells):
+        for driver in DRIVERS:
+            logs = stage.logs(driver, _bare(driver), index)
+            if logs:
+                low, high = _interval(logs)
+                yield Overhead(driver, cell.layer, math.exp(median(logs)), low, high)
+
+
+# --- noise floor and sensitivity -------------------------------------------------------------------------------------
+
+_SAME: Final = "the same again"
+_SLOWED: Final = "slowed"
+
+
+def _floor(
+    watch: Watcher, placement: PlacementMode, seconds: float, problems: list[str], seed: int | None
+) -> tuple[NoiseFloor, Sensitivity]:
+    """Two identical arms and one that is slowed down, for so many seconds."""
+    options = _options([FLOOR_LAYER], [FLOOR_DRIVER], placement, seed, budget_s=seconds)
+    busy_ns = 0
+
+    def arms(plan: Plan) -> Plan:
+        three = [
+            Arm(FLOOR_DRIVER, FLOOR_DRIVER), Arm(_SAME, FLOOR_DRIVER), Arm(_SLOWED, FLOOR_DRIVER, busy_ns=busy_ns)
+        ]  # fmt: skip
+        return msgspec.structs.replace(plan, arms=three, rounds=[FLOOR_ROUNDS], early_end=False)
+
+    def slowed(crew: Crew, per_operation_ns: Mapping[tuple[int, str], float]) -> None:
+        nonlocal busy_ns
+        busy_ns = round(INJECTED * per_operation_ns[0, FLOOR_DRIVER])
+        crew.plan = arms(crew.plan)
+
+    stage = _measure(options, watch, arms, slowed)
+    problems += stage.problems
+    same, slow = stage.logs(_SAME, FLOOR_DRIVER), stage.logs(_SLOWED, FLOOR_DRIVER)
+    if not same or not slow:
+        raise DbbenchError("the noise floor could not be measured")
+    ratio, (low, high) = math.exp(median(same)), _interval(same)
+    found, (found_low, found_high) = math.exp(median(slow)), _interval(slow)
+    rng = random.Random(f"{stage.plan.seed}/resample")
+    floor = NoiseFloor(
+        placement=stage.plan.placement.mode,
+        half_width=None if low is None or high is None else max(high / ratio - 1, 1 - low / ratio),
+        false_alarm_rate=false_alarm_rate(same, rng),
+        seconds=stage.seconds,
+        blocks=len(same),
+        block_sd=_spread(same),
+        injected=INJECTED,
+        measured=found - 1,
+        measured_low=None if found_low is None else found_low - 1,
+        measured_high=None if found_high is None else found_high - 1,
+    )
+    blocks = max(1, int(RUN_S * len(same) / stage.seconds))
+    return floor, Sensitivity(floor.placement, smallest_effect(same, blocks, rng), RUN_S, blocks)
+
+
+def false_alarm_rate(logs: Sequence[float], rng: random.Random) -> float:
+    """Share of tables, resampled from the blocks of identical arms, in which one is called faster or slower.
+
+    Identical arms may change places, so every block is drawn with either sign.
+    """
+    alarms = 0
+    for _ in range(TABLES):
+        table = [_resampled(logs, TABLE_BLOCKS, rng) for _ in range(TABLE_ROWS)]
+        judged = judge(table, ERROR, TABLE_ROWS)
+        alarms += any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in judged)
+    return alarms / TABLES
+
+
+def smallest_effect(logs: Sequence[float], blocks: int, rng: random.Random) -> float | None:
+    """The smallest slow-down, as a share, whose interval excludes 1 in 95% of runs resampled from identical arms.
+
+    `logs` are ln ratios of their blocks, `blocks` how many a run has. By bisection to a twentieth; None above 50%.
+    """
+    runs = [_resampled(logs, blocks, rng) for _ in range(TABLES)]
+    lows = [interval[0] for one in runs if (interval := median_interval(one)) is not None]
+    if len(lows) < len(runs):
+        return None
+    # A shift moves both ends of the interval: it is found where it is larger than what the low end lacks.
+    needed = sorted(-low for low in lows)[math.ceil(POWER * len(lows)) - 1]
+    effect = max(0.0, math.exp(needed) - 1)
+    return effect if effect <= 0.5 else None  # noqa: PLR2004
+
+
+def _resampled(logs: Sequence[float], blocks: int, rng: random.Random) -> list[float]:
+    return [rng.choice((-1, 1)) * rng.choice(logs) for _ in range(blocks)]
+
+
+def _spread(logs: Sequence[float]) -> float:
+    """Standard deviation about 0, where the ln ratio of identical arms belongs."""
+    return math.sqrt(sum(value * value for value in logs) / len(logs))
+
+
+def _interval(logs: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    interval = median_interval(logs)
+    return (None, None) if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+
+
+# --- pgbench ---------------------------------------------------------------------------------------------------------
+
+
+def _pgbench(watch: Watcher, problems: list[str], seed: int | None) -> Pgbench | None:
+    """Turns of a driver and pgbench on the same query, table and CPU; None, with a problem, where it is not there."""
+    watch.say("pgbench")
+    options = _options(["raw"], [PGBENCH_DRIVER], "shared", seed, checkout="session", tx_end="autocommit")
+    pairs: list[tuple[float, float]] = []
+    program = _program()
+    if program is None:
+        problems.append("pgbench is not there: no comparison with a C client")
+        return None
+    with _set_up(options, watch, lambda plan: plan, problems) as set_up, contextlib.ExitStack() as stack:
+        crew, cell = set_up.crew, set_up.crew.plan.cells[0]
+        pgbench = _Pgbench(program, crew, crew.schemas[cell.path], cell.params["rows"])
+        (worker,) = crew.start_workers("pgbench", stack).values()
+        worker.ask(messages.Open(cell, crew.schemas[cell.path]), Done, crew.patience)
+        crew.warm_up(worker, cell, "pgbench")
+        for turn in range(PGBENCH_PAIRS):
+            ran = crew.slice(worker, PGBENCH_OPERATIONS, f"{turn}", lead_in=10)
+            pairs.append((ran.elapsed_ns / PGBENCH_OPERATIONS / 1e3, pgbench.us_per_operation(turn)))
+        worker.ask(messages.Close(), Closed, crew.patience)
+    logs = [math.log(driver_us / pgbench_us) for driver_us, pgbench_us in pairs]
+    low, high = _interval(logs)
+    return Pgbench(
+        driver=PGBENCH_DRIVER,
+        pgbench_us=median(pgbench_us for _, pgbench_us in pairs),
+        driver_us=median(driver_us for driver_us, _ in pairs),
+        tax=math.exp(median(logs)) - 1,
+        low=None if low is None else low - 1,
+        high=None if high is None else high - 1,
+    )
+
+
+def _program() -> Path | None:
+    """The pgbench that comes with the embedded PostgreSQL."""
+    package = find_package()
+    program = Binaries(package).install / "bin/pgbench"
+    return program if program.is_file() else None
+
+
+@dataclass(frozen=True)
+class _Pgbench:
+    """Runs pgbench with one session on the client's CPU, as the driver does: prepared statements, no transaction."""
+
+    program: Path
+    crew: Crew
+    schema: str
+    rows: int
+
+    def us_per_operation(self, seed: int) -> float:
+        """Microseconds per operation without the time to connect, as pgbench says."""
+        address, cpus = self.crew.site.start.address, self.crew.site.start.cpus
+        query = bare.QUERY.replace("$1", ":id").replace("patients", f"{self.schema}.patients")
+        script = f"\\set id random(1, {self.rows})\n{query};\n"
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            process = subprocess.Popen(
+                [
+                    self.program, "--no-vacuum", "--protocol=prepared", "--client=1", f"--random-seed={seed}",
+                    f"--transactions={PGBENCH_OPERATIONS}", f"--file={file.name}",
+                    f"--host={address.host}", f"--port={address.port}", f"--username={address.user}", address.database,
+                ],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                env={**worker_environment({}), "PGAPPNAME": self.crew.site.start.application},
+            )  # fmt: skip
+            try:
+                if cpus is not None:
+                    os.sched_setaffinity(process.pid, cpus)
+                said, _ = process.communicate(timeout=_PGBENCH_TIMEOUT_S)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+        found = re.search(r"^tps = ([0-9.]+) \(without initial connection time\)", said, re.MULTILINE)
+        if process.returncode or found is None:
+            raise DbbenchError(f"pgbench failed: {said.strip().rpartition(chr(10))[2]}")
+        return 1e6 / float(found[1])
+
+
+# --- stages ----------------------------------------------------------------------------------------------------------
+
+
+def _options(
+    layers: list[Layer],
+    drivers: Sequence[str],
+    placement: PlacementMode,
+    seed: int | None,
+    *,
+    checkout: Checkout = "request",
+    tx_end: TxEnd = "rollback",
+    budget_s: float = RUN_S,
+) -> Options:
+    """Point reads with one session."""
+    return Options(
+        scenarios=[catalog.builtin()[SCENARIO]],
+        drivers=list(drivers),
+        baseline=drivers[0],
+        layers=layers,
+        sessions=[1],
+        checkout=checkout,
+        tx_end=tx_end,
+        pool=Pool(1, 0),
+        placement=placement,
+        budget_s=budget_s,
+        seed=seed,
+    )
+
+
+_Adjust = Callable[[Crew, Mapping[tuple[int, str], float]], None]
+
+
+@contextlib.contextmanager
+def _set_up(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], problems: list[str]) -> Iterator[SetUp]:
+    """A server, the table and the size of slices."""
+    with gathered(options, records.new_id(), _Hushed(watch), arrange) as found:
+        set_up = SetUp(found.crew, lambda _: None, lambda _: None)
+        with contextlib.ExitStack() as stack:
+            workers = found.crew.start_workers("set-up", stack)
+            problems.extend(map(problem_line, found.problems))
+            problems.extend(map(problem_line, set_up.run(found.described, workers, stack)))
+        yield set_up
+
+
+def _measure(
+    options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], adjust: _Adjust | None = None
+) -> _Stage:
+    """Measure one stage; `adjust` may change the plan when it is known how long operations take."""
+    problems: list[str] = []
+    measurements: list[Measurement] = []
+    with _set_up(options, watch, arrange, problems) as set_up:
+        if adjust is not None:
+            adjust(set_up.crew, set_up.per_operation_ns)
+        bench = Bench(set_up.crew, set_up.shapes, lambda _: None)
+        for record in bench.blocks():
+            watch.advance(*bench.progress())
+            if isinstance(record, Problem):
+                problems.append(problem_line(record))
+            else:
+                measurements.append(record)
+    return _Stage(set_up.crew, measurements, bench.measured_s, problems)
+
+
+@dataclass(frozen=True)
+class _Hushed:
+    """Passes on what must be said and keeps the steps of a stage to itself."""
+
+    watch: Watcher
+
+    def say(self, what: str) -> None:
+        """Keep it."""
+
+    def advance(self, fraction: float, left_s: float | None) -> None:
+        """Pass it on."""
+        self.watch.advance(fraction, left_s)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self.watch.note(text)
+
+    def problem(self, text: str) -> None:
+        """Pass it on."""
+        self.watch.problem(text)

@@ -1,0 +1,106 @@
+"""Judging a run that may stop early: which cells are closed at which look, and what the run says in the end.
+
+Pure. The run that is going on asks `closed` after every block and stops measuring those cells; whoever reads its file
+asks `judgements`. Both replay the looks from the same table, so that they come to the same.
+
+Why any false statement about a run has a probability of ERROR at most, although cells are dropped on the way: the
+interval of a row at look k misses with probability error_k / family at most, whatever happened to the other rows; the
+sum over rows and looks, the end included, is ERROR (the union bound), and a statement is only false if one of these
+intervals misses. The sign-flip test is another hurdle, which can but lower that; it is the only one where the table
+has too few blocks for intervals. That is before the first look, so it is a single judgement, of a table from which
+nothing has been dropped, which is what the test needs.
+
+One thing is taken for granted: that the end comes with time and not with what the open rows show. A run that is
+interrupted because its numbers please has another probability of error.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dbbench.statistics import ERROR, Judgement, Look, Verdict, half_width, judge, looks
+
+Key = tuple[int, str]  # cell index, arm name
+Values = Sequence[float | None]  # ln of the ratio to the baseline, by block
+# All rows of a cell have the same length: the blocks up to the last in which the cell was measured. None: no value.
+Table = Mapping[Key, Values]
+
+_LOST_BLOCKS = 2  # without a value: a worker that ended leaves a hole of one, an arm that cannot be measured stays away
+
+
+@dataclass
+class _Progress:
+    """What the looks so far have settled."""
+
+    final: dict[Key, Judgement] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
+    spent: float = 0.0  # of ERROR
+
+
+def judgements(table: Table, family: int, *, adaptive: bool, precision: float | None) -> dict[Key, Judgement]:
+    """Judge every row that has a value; `family` is how many rows the plan has.
+
+    An adaptive run is judged at its looks first (see `closed`); the rest, with all its blocks and at what is left of
+    ERROR, now. Any other run is judged once.
+    """
+    progress = _replayed(table, family, precision) if adaptive else _Progress()
+    rest = {key: values for key, values in table.items() if key not in progress.final}
+    return progress.final | _judged(rest, _blocks(table), ERROR - progress.spent, family)
+
+
+def closed(table: Table, family: int, *, precision: float | None) -> set[int]:
+    """Give the cells that need no more blocks.
+
+    A cell is closed at the first look at which all its rows are decided; with a `precision`, at which the half-widths
+    of their intervals are at most that. Rows that have lost their arm are not waited for.
+    """
+    return _replayed(table, family, precision).closed
+
+
+def _replayed(table: Table, family: int, precision: float | None) -> _Progress:
+    """Make the looks in order, each at the open cells with the blocks that they had then."""
+    progress = _Progress()
+    for look in looks(family) if table else ():
+        open_ = {key: values for key, values in table.items() if key[0] not in progress.closed}
+        if not open_ or not _reached(open_, look):
+            break
+        progress.spent += look.error
+        then = {key: values[: look.blocks] for key, values in open_.items()}
+        judged = _judged(then, look.blocks, look.error, family)
+        settled = {key: judgement for key, judgement in judged.items() if _is_settled(judgement, precision)}
+        waiting = {key[0] for key, values in then.items() if key not in settled and not _is_lost(values, look)}
+        closing = {cell for cell, _ in open_} - waiting
+        progress.closed |= closing
+        # A lost row that is not settled stays: the end, at a larger error, may still decide it.
+        progress.final |= {key: judgement for key, judgement in settled.items() if key[0] in closing}
+    return progress
+
+
+def _reached(open_: Table, look: Look) -> bool:
+    """Tell whether the block of the look is over: all open cells have it, or a later one has begun without some."""
+    lengths = [len(values) for values in open_.values()]
+    return min(lengths) >= look.blocks or max(lengths) > look.blocks
+
+
+def _is_settled(judgement: Judgement, precision: float | None) -> bool:
+    if precision is None:
+        return judgement.verdict is not Verdict.UNDECIDED
+    return judgement.interval is not None and half_width(judgement.ratio, judgement.interval) <= precision
+
+
+def _is_lost(values: Values, look: Look) -> bool:
+    """Tell whether the row had no value in the last blocks before the look."""
+    return all(value is None for value in values[look.blocks - _LOST_BLOCKS : look.blocks])
+
+
+def _judged(table: Table, blocks: int, error: float, family: int) -> dict[Key, Judgement]:
+    """Judge the rows that have any value, as rows of a table with so many blocks."""
+    rows = {
+        key: [*values, *[None] * (blocks - len(values))]
+        for key, values in table.items()
+        if any(value is not None for value in values)
+    }
+    return dict(zip(rows, judge(list(rows.values()), error, family), strict=True)) if rows else {}
+
+
+def _blocks(table: Table) -> int:
+    return max(map(len, table.values()), default=0)

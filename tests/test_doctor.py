@@ -1,0 +1,375 @@
+"""`dbbench doctor` on real machines and servers, and where something is missing."""
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import PASSWORD, Cli, connect, url_of
+from rich.console import Console
+
+from dbbench import doctor, run
+from dbbench.address import Address
+from dbbench.doctor import Check
+from dbbench.plan import Placement
+from dbbench.progress import watcher
+from dbbench.reports.checks import render
+
+PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli", "doctor")
+Patched = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def patched(tmp_path: Path) -> Patched:
+    """Run doctor in a program in which something is different."""
+
+    def run_patched(patch: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        source = f"import sys\n{patch}\nimport dbbench.cli\nsys.argv[1:1] = ['doctor']\ndbbench.cli.main()\n"
+        return subprocess.run(
+            [sys.executable, "-c", source, *arguments],
+            cwd=tmp_path, env={**os.environ, "COLUMNS": "80"}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return run_patched
+
+
+def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
+    """Read the checks of a JSON document, by name."""
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    assert list(document) == ["ok", "checks"]
+    assert document["ok"] == (done.returncode == 0)
+    for check in document["checks"]:
+        assert list(check) == ["name", "status", "detail", "remedy"]
+        assert check["status"] in {"ok", "note", "missing", "problem"}
+    return {check["name"]: check for check in document["checks"]}
+
+
+@pytest.fixture
+def sessions(foreign: Address) -> Iterator[Callable[[int], None]]:
+    """Open sessions on the user's server that are not dbbench's."""
+    with connect(foreign) as owner:
+        with ExitStack() as stack:
+
+            def open_(number: int) -> None:
+                for _ in range(number - 1):  # and the owner's
+                    stack.enter_context(connect(foreign))
+
+            yield open_
+        query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        while owner.execute(query).fetchone() != (1,):  # they end a little later than their connections
+            time.sleep(0.01)
+
+
+# --- this machine ----------------------------------------------------------------------------------------------------
+
+
+def test_a_fine_machine_has_all_that_a_run_needs_and_nothing_is_left_behind(dbbench: Cli, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        done = dbbench("doctor", "--format", "json", TMPDIR=folder)
+        assert list(Path(folder).iterdir()) == []
+    found = checks(done)
+
+    assert done.returncode == 0
+    assert {"Python", "dbbench", "sqlalchemy", "greenlet", "pyperf", "uvloop", "CPUs", "results"} <= set(found)
+    assert all(found[driver]["status"] == "ok" for driver in ("psycopg", "asyncpg", "psycopg2", "psycopg-sync"))
+    assert "libpq 1" in found["psycopg"]["detail"]
+    assert "psycopg-pool 3" in found["psycopg"]["detail"]
+    assert found["PostgreSQL"]["detail"].startswith("18.")
+    assert "with pgbench" in found["PostgreSQL"]["detail"]
+    assert "started in" in found["server"]["detail"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_people_get_a_list_of_80_columns_with_a_word_for_each_status(foreign: Address, dbbench: Cli) -> None:
+    done = dbbench("doctor", "--url", url_of(foreign), PYTHONIOENCODING="ascii", LC_ALL="C")
+    lines = done.stdout.splitlines()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, lines)) <= 80
+    assert done.stdout.isascii()
+    assert "\x1b" not in done.stdout
+    assert [line.split()[:2] for line in lines if "asyncpg" in line] == [["ok", "asyncpg"]]
+    assert lines[-1].rstrip() == "Everything is there that dbbench run needs."
+
+
+def test_a_terminal_gets_colours_unless_it_does_not_want_them(foreign: Address, tmp_path: Path) -> None:
+    def printed(**environment: str) -> bytes:
+        leader, follower = pty.openpty()
+        with subprocess.Popen(
+            [*PROGRAM, "--url", url_of(foreign)], cwd=tmp_path, stdout=follower,
+            env={**os.environ, "TERM": "xterm", **environment},
+        ) as process:  # fmt: skip
+            os.close(follower)
+            output = b"".join(iter(lambda: _read(leader), b""))
+        os.close(leader)
+        assert process.returncode == 0
+        return output
+
+    assert b"\x1b[32mok" in printed()
+    assert b"\x1b[3" not in printed(NO_COLOR="1")
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how Linux says that the other end is closed
+        return b""
+
+
+def test_who_reads_may_stop(tmp_path: Path) -> None:
+    command = f"{' '.join(PROGRAM)} --url postgresql://u@127.0.0.1:1/d | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] in {"0", "4"}  # 4 when head has not ended before all is written
+
+
+def test_what_a_check_says_means_itself() -> None:
+    file = io.StringIO()
+    render([Check("server", "problem", "[red]x[/red] \x1b[31m:boom:", "[link]")], Console(file=file, width=80))
+
+    assert file.getvalue().splitlines()[0].rstrip() == "problem  server  [red]x[/red] [31m:boom:"
+    assert "[link]" in file.getvalue()
+
+
+def test_help_has_examples(dbbench: Cli) -> None:
+    done = dbbench("doctor", "--help")
+    assert "dbbench doctor --url postgresql://" in done.stdout
+
+
+# --- what is missing -------------------------------------------------------------------------------------------------
+
+ABSENT = (
+    "import dataclasses\nfrom dbbench.drivers import DRIVERS as D\n"
+    "D['{0}'] = dataclasses.replace(D['{0}'], distributions=('absent-package',))"
+)
+
+
+def test_a_driver_that_is_measured_by_default_must_be_installed(patched: Patched, foreign: Address) -> None:
+    done = patched(ABSENT.format("asyncpg"), "--url", url_of(foreign))
+    lines = done.stdout.splitlines()
+    place = next(number for number, line in enumerate(lines) if " asyncpg " in line)
+
+    assert done.returncode == 4
+    assert lines[place].split() == ["missing", "asyncpg", "not", "installed"]
+    assert lines[place + 1].split() == ["pip", "install", "absent-package"]
+    assert lines[-1].rstrip() == "dbbench run needs what is missing or a problem here."
+
+
+def test_another_driver_need_not_be(patched: Patched, foreign: Address) -> None:
+    done = patched(ABSENT.format("psycopg-sync"), "--url", url_of(foreign), "--format", "json")
+
+    assert done.returncode == 0
+    assert checks(done)["psycopg-sync"]["status"] == "note"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "remedy"),
+    [
+        ("asyncpg", "asyncpg", "pip install 'asyncpg>="),
+        ("psycopg_pool", "psycopg", "pip install 'psycopg[binary,pool]>="),
+        ("greenlet", "greenlet", "pip install greenlet"),
+        ("sqlalchemy", "server", "pip install 'sqlalchemy[asyncio]>="),
+        ("psycopg", "server", "please report it"),
+    ],
+)
+def test_a_package_that_cannot_be_imported_is_a_problem_with_a_remedy(
+    patched: Patched, foreign: Address, module: str, name: str, remedy: str
+) -> None:
+    done = patched(f"sys.modules['{module}'] = None", "--url", url_of(foreign), "--format", "json")
+    check = checks(done)[name]
+
+    assert done.returncode == 4
+    assert check["status"] == "problem"
+    assert remedy in check["remedy"]
+
+
+def test_postgresql_that_cannot_start_says_why(patched: Patched) -> None:
+    patch = "import dbbench.server.embedded as e\ne._candidate_bases = lambda: ['/proc/nowhere']"
+    done = patched(patch, "--format", "json")
+    check = checks(done)["server"]
+
+    assert done.returncode == 4
+    assert (check["status"], check["remedy"]) == ("problem", "--url measures a server of your own")
+    assert "/proc/nowhere" in check["detail"]
+
+
+@pytest.mark.parametrize(("options", "status", "code"), [((), "missing", 4), (("--url",), "note", 0)])
+def test_the_embedded_postgresql_is_needed_by_those_without_a_server(
+    patched: Patched, foreign: Address, options: tuple[str, ...], status: str, code: int
+) -> None:
+    patch = "import dbbench.server.embedded as e\ne.PACKAGE = 'pixeltable_absent'"
+    done = patched(patch, *options, *(url_of(foreign) for _ in options), "--format", "json")
+
+    assert done.returncode == code
+    assert checks(done)["PostgreSQL"]["status"] == status
+
+
+def test_a_results_folder_that_is_none_is_a_problem(dbbench: Cli, foreign: Address, tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    done = dbbench("doctor", "--url", url_of(foreign), "--format", "json")
+
+    assert done.returncode == 4
+    assert checks(done)["results"]["detail"] == "results/ cannot be written: Not a directory"
+
+
+def test_uvloop_is_worth_a_note_only(patched: Patched, foreign: Address) -> None:
+    patch = "import dbbench.doctor as d\nd.installed = lambda name: None if name == 'uvloop' else '1.0'"
+    done = patched(patch, "--url", url_of(foreign), "--format", "json")
+
+    assert done.returncode == 0
+    assert checks(done)["uvloop"]["status"] == "note"
+    assert checks(done)["uvloop"]["remedy"] == "pip install 'dbbench[uvloop]'"
+
+
+def test_a_check_that_fails_keeps_what_came_before() -> None:
+    def check() -> Iterator[Check]:
+        yield Check("one", "ok", "fine")
+        raise RuntimeError("two\nlines")
+
+    first, second = doctor._safely("two", check)
+    assert first == Check("one", "ok", "fine")
+    assert (second.name, second.status) == ("two", "problem")
+    assert second.detail == "cannot be checked: RuntimeError: two lines"
+
+
+# --- what is in the way ----------------------------------------------------------------------------------------------
+
+
+def test_another_run_is_seen() -> None:
+    with watcher(quiet=True) as watch, run._alone(watch):
+        (check,) = doctor._other_runs()
+    assert check.status == "note"
+
+
+@pytest.mark.parametrize(("load", "status"), [(0.1, "ok"), (0.6, "note")])
+def test_a_busy_machine_is_worth_a_note(monkeypatch: pytest.MonkeyPatch, load: float, status: str) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load * (os.cpu_count() or 1), 0.0, 0.0))
+    (check,) = doctor._load()
+    assert check.status == status
+
+
+def test_what_a_placement_does_is_said() -> None:
+    before = os.sched_getaffinity(0)
+    cpu = max(before)
+    (split,) = doctor._cpus(Placement("split", client_cpus=[cpu], server_cpus=[cpu + 1, cpu + 2]))
+    (free,) = doctor._cpus(Placement("free", note="split needs two CPUs, and this process may use one"))
+    (refused,) = doctor._cpus(Placement("split", client_cpus=[1000]))
+
+    assert split == Check("CPUs", "ok", f"placement split: client on CPU {cpu}, server on 2 others")
+    assert (free.status, free.detail.partition(" (")[0]) == ("note", "placement free")
+    assert (refused.status, refused.remedy) == ("problem", "dbbench run --placement free")
+    assert os.sched_getaffinity(0) == before
+
+
+# --- the user's own server -------------------------------------------------------------------------------------------
+
+
+def test_a_users_own_server_is_looked_at_and_not_touched(dbbench: Cli, foreign: Address) -> None:
+    done = dbbench("doctor", "--env-url", "--format", "json", DATABASE_URL=url_of(foreign))
+    found = checks(done)
+
+    assert done.returncode == 0
+    assert found["PostgreSQL"]["detail"].endswith("not used")
+    assert f"owner@127.0.0.1:{foreign.port}/postgres: PostgreSQL" in found["server"]["detail"]
+    assert found["server"]["detail"].endswith("tcp, loopback, no TLS")
+    assert found["settings"]["detail"].startswith("shared_buffers 128 MB, synchronous_commit on, fsync off")
+    assert [found[name]["status"] for name in ("rights", "connections", "production")] == ["ok"] * 3
+    assert PASSWORD not in done.stdout
+    with connect(foreign) as owner:
+        assert owner.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dbbench%'").fetchall() == []
+
+
+def test_a_wrong_password_is_one_clear_line_without_it(dbbench: Cli, foreign: Address) -> None:
+    url = f"postgresql://owner:wr0ng-canary@127.0.0.1:{foreign.port}/postgres"
+    done = dbbench("doctor", "--url", url, "--format", "json")
+    check = checks(done)["server"]
+
+    assert done.returncode == 4
+    assert check["status"] == "problem"
+    assert f"cannot connect to owner@127.0.0.1:{foreign.port}/postgres" in check["detail"]
+    assert "password authentication failed" in check["detail"]
+    assert check["remedy"]
+    assert "canary" not in done.stdout + done.stderr
+
+
+def test_variables_of_libpq_change_nothing(dbbench: Cli, foreign: Address) -> None:
+    done = dbbench("doctor", "--url", url_of(foreign), PGSERVICE="none", PGSSLMODE="require", PGOPTIONS="-c x=1")
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_server_that_a_run_would_refuse_is_noted_with_the_option(
+    dbbench: Cli, foreign: Address, sessions: Callable[[int], None]
+) -> None:
+    sessions(6)
+    done = dbbench("doctor", "--url", url_of(foreign), "--format", "json")
+    check = checks(done)["production"]
+
+    assert done.returncode == 0
+    assert (check["status"], check["remedy"]) == ("note", "measure a copy, or say --allow-production")
+    assert check["detail"].endswith("is in use by 6 other sessions")
+
+
+def test_rights_and_connections_that_a_run_would_miss_are_problems(dbbench: Cli, foreign: Address) -> None:
+    with connect(foreign) as owner:
+        owner.execute("CREATE ROLE guest LOGIN PASSWORD 'gu3st'")
+        try:
+            url = f"postgresql://guest:gu3st@127.0.0.1:{foreign.port}/postgres"
+            poor = dbbench("doctor", "--url", url, "--format", "json")
+        finally:
+            owner.execute("DROP ROLE guest")
+    assert poor.returncode == 4
+    assert checks(poor)["rights"]["remedy"] == "GRANT CREATE ON DATABASE postgres TO guest"
+
+
+def test_too_few_connections_are_a_problem(dbbench: Cli, foreign: Address, sessions: Callable[[int], None]) -> None:
+    sessions(60)
+    done = dbbench("doctor", "--url", url_of(foreign), "--format", "json")
+    check = checks(done)["connections"]
+
+    assert done.returncode == 4
+    assert check["status"] == "problem"
+    assert "--pool-size" in check["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--url", "nonsense"), "dbbench: --url is not a PostgreSQL URL"),
+        (("--url", "postgresql://u:s3cr3t@h:x/d"), "dbbench: --url is not a valid URL"),
+        (("--url", "postgresql://u@h/d", "--env-url"), "dbbench: --url and --env-url exclude each other"),
+    ],
+)
+def test_a_wrong_url_is_a_usage_error(dbbench: Cli, arguments: tuple[str, ...], message: str) -> None:
+    done = dbbench("doctor", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+    assert "s3cr3t" not in done.stderr
+
+
+def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        with subprocess.Popen(
+            PROGRAM, cwd=tmp_path, env={**os.environ, "TMPDIR": folder}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            while not any(Path(folder).iterdir()):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.terminate()
+            _, stderr = process.communicate(timeout=30)
+        assert list(Path(folder).iterdir()) == []
+    assert process.returncode == 143
+    assert b"Traceback" not in stderr
