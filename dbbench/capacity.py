@@ -4,6 +4,7 @@ Every driver has a search of its own (search.py), and they take turns, a trial e
 half a minute slows them all down. A trial is a slice in an open loop; the tables are reset before it.
 """
 
+import math
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,14 +28,13 @@ from dbbench.search import Bounds
 from dbbench.server.target import redacted
 from dbbench.setup import SetUp, Shape
 from dbbench.slo import Objective
-from dbbench.trials import Answer, Capacity, Result, Trial, capacity, rate_text, tried
+from dbbench.trials import Answer, Capacity, Result, Trial, capacity, rate_text, time_text, tried
 
 _GUESS: Final = 0.5  # of a closed loop's throughput: responses of arrivals at random get late well before that
 _GRACE_S: Final = 1.0  # an operation that has not begun so long after it was due is not waited for,
 _GRACE_LIMITS: Final = 5  # or so many times what the objective allows: by then it has failed, or was one of very few
 _SPREAD: Final = 5  # standard deviations by which the last of many random arrivals may come late
 _NS_PER_US: Final = 1_000
-_ENDS: Final = {"not comparable": "not comparable"}  # kinds of problems that are results; all others are failures
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ def execute(options: Options, target: Wanted, watch: Watcher) -> tuple[Answer, i
         exit_code = searches.exit_code
         status, reason = "degraded" if exit_code == ExitCode.DEGRADED else "complete", ""
     now = datetime.now(UTC)
-    return searches.answer(End(status, now.isoformat(timespec="seconds"), (now - began).total_seconds(), reason)), exit_code
+    return searches.answer(
+        End(status, now.isoformat(timespec="seconds"), (now - began).total_seconds(), reason)
+    ), exit_code
 
 
 def _header(found: Gathered, run_id: str, began: datetime) -> Header:
@@ -133,7 +135,7 @@ class _Searches:
     @property
     def exit_code(self) -> int:
         """How it ends when nothing ends it early."""
-        if any(problem.kind not in _ENDS for problem in self.problems):
+        if any(problem.kind != "not comparable" for problem in self.problems):
             return ExitCode.DEGRADED
         return ExitCode.INCONCLUSIVE if self.problems else ExitCode.OK
 
@@ -164,16 +166,156 @@ class _Searches:
         with ExitStack() as stack:
             workers = crew.start_workers("capacity", stack)
             for arm in crew.arms(0, workers):
-                self._attempt(arm, workers, lambda worker, arm=arm: self._open(arm, worker, set_up.shapes[0]))  # type: ignore[misc]
+                self._open(arm, workers, set_up.shapes[0])
             self._estimate()
             round_ = 0
-            while pending := list(self._pending(round_, workers)):
+            while pending := self._pending(round_, workers):
                 for arm, rate in pending:
-                    self._trial(arm, rate, workers, set_up.shapes[0])
+                    self._trial(arm, rate, workers, set_up.shapes[0].lead_in)
                 round_ += 1
+                self._advance()
 
     def report(self, problem: Problem) -> None:
         """Keep a problem and say it."""
         message = redacted(problem.message, self._crew.site.start.address.password)  # a scenario may say anything
         self.problems.append(msgspec.structs.replace(problem, message=message))
         self.watch.problem(problem_line(self.problems[-1]))
+
+    @property
+    def _crew(self) -> Crew:
+        return self.found.crew
+
+    @property
+    def _cell(self) -> Cell:
+        (cell,) = self._crew.plan.cells
+        return cell
+
+    def _open(self, arm: Arm, workers: dict[str, Worker], shape: Shape) -> None:
+        """Have an arm open the cell and warm up, and guess from a closed loop where to begin."""
+        crew, worker = self._crew, workers[arm.name]
+        self.watch.say(f"warming {arm.name} up")
+        seed = f"{crew.plan.seed}/capacity"
+        try:
+            worker.ask(messages.Open(self._cell, crew.schemas[self._cell.path]), Done, crew.patience)
+            crew.reset(self._cell)
+            crew.warm_up(worker, self._cell, seed)
+            crew.reset(self._cell)
+            ran = crew.slice(worker, shape.operations, f"{seed}/guess", lead_in=shape.lead_in)
+            guess = _guessed(ran)
+        except (WorkerFailedError, WorkerLostError) as error:
+            self.report(crew.excuse(0, arm, error, workers))
+        else:
+            self.guesses[arm.name] = guess
+            self.trials[arm.name] = []
+
+    def _pending(self, round_: int, workers: dict[str, Worker]) -> list[tuple[Arm, float]]:
+        """The arms whose search goes on, in random order, with the rate that each tries next."""
+        arms = [arm for arm in self._crew.plan.arm_order(0, 0, round_) if arm in self._crew.arms(0, workers)]
+        return [(arm, rate) for arm in arms if isinstance(rate := self._step(arm.name), float)]
+
+    def _step(self, name: str) -> float | search.Outcome:
+        return search.step(tried(self.trials[name]), self.target.bounds, self.guesses[name])
+
+    def _trial(self, arm: Arm, rate: float, workers: dict[str, Worker], lead_in: int) -> None:
+        """Have an arm try a rate; trials of the same number have the same random numbers for all drivers."""
+        crew, objective = self._crew, self.target.objective
+        operations = slo.operations_at(objective, rate, self.target.trial_s)
+        name = f"trial {len(self.trials[arm.name]) + 1}, {arm.name}: {rate_text(rate)}/s"
+        self.watch.say(f"{name} for {operations / rate:.0f} s")
+        try:
+            crew.reset(self._cell)
+            ran = crew.slice(
+                workers[arm.name],
+                operations,
+                f"{crew.plan.seed}/capacity/{len(self.trials[arm.name])}",
+                lead_in=lead_in,
+                pace=Pace(rate=rate, arrival=self.target.arrival),
+                grace_ns=_grace_ns(objective, rate, operations),
+            )
+        except (WorkerFailedError, WorkerLostError) as error:
+            self.report(crew.excuse(0, arm, error, workers))
+            return
+        trial = judged(objective, rate, ran)
+        self.trials[arm.name].append(trial)
+        self.watch.note(f"{name} {'held' if trial.held else 'failed'} ({'; '.join(self._details(arm, trial, ran))})")
+
+    def _details(self, arm: Arm, trial: Trial, ran: Ran) -> Iterator[str]:
+        """Say what happened in a trial; every message of an operation that failed once for each driver."""
+        yield f"{self.target.objective.measure} {'unknown' if trial.value_us is None else time_text(trial.value_us)}"
+        if trial.not_started:
+            yield f"{trial.not_started:,} of {trial.operations + trial.errors + trial.not_started:,} never started"
+        if trial.errors:
+            yield f"{trial.errors:,} of {trial.operations + trial.errors:,} operations failed"
+        for message in ran.errors:
+            if (arm.name, message) not in self._said:
+                self._said.add((arm.name, message))
+                yield redacted(message, self._crew.site.start.address.password)
+
+    def _estimate(self) -> None:
+        """Say how long it will take, roughly."""
+        if not self.guesses:
+            return
+        each = search.usual_trials(self.target.bounds.precision)
+        seconds = [
+            slo.operations_at(self.target.objective, guess, self.target.trial_s) / guess
+            for guess in self.guesses.values()
+        ]
+        drivers = f"{len(seconds)} driver{'' if len(seconds) == 1 else 's'}"
+        self.watch.note(
+            f"{drivers}, about {each} trials of {max(seconds):.0f} s each: "
+            f"{max(1, round(each * sum(seconds) / 60))} min or more"
+        )
+
+    def _advance(self) -> None:
+        """Say how much is done, from how many trials a search usually takes."""
+        usual = search.usual_trials(self.target.bounds.precision)
+        shares = [
+            min(1.0, len(trials) / usual) if isinstance(self._step(name), float) else 1.0
+            for name, trials in self.trials.items()
+        ]
+        self.watch.advance(sum(shares) / len(shares), None)
+
+    def _capacity(self, name: str) -> Capacity:
+        trials = self.trials.get(name, [])
+        outcome = self._step(name) if name in self.guesses else search.Unfinished(None, None)
+        if isinstance(outcome, float):
+            outcome = search.so_far(tried(trials))
+        return capacity(name, trials, outcome, self._left_out(name))
+
+    def _left_out(self, name: str) -> Result | None:
+        """Why a driver was left out, None where it was not."""
+        if (0, name) not in self._crew.excluded:
+            return None
+        different = any(problem.arm == name and problem.kind == "not comparable" for problem in self.problems)
+        return "not comparable" if different else "failed"
+
+
+def judged(objective: Objective, rate: float, ran: Ran) -> Trial:
+    """Say whether a slice met the objective."""
+    latencies = array("q", ran.latencies)
+    value_ns = objective.value_ns(latencies)
+    held = objective.holds(value_ns, operations=len(latencies), errors=ran.failed, not_started=ran.not_started)
+    return Trial(
+        rate=rate,
+        held=held is True,  # what cannot be told has not held
+        value_us=None if value_ns is None else value_ns / _NS_PER_US,
+        operations=len(latencies),
+        errors=ran.failed,
+        not_started=ran.not_started,
+    )
+
+
+def _guessed(ran: Ran) -> float:
+    """Guess from a closed loop at which rate to begin; WorkerFailedError when nothing succeeded."""
+    operations = len(array("q", ran.latencies))
+    if not operations:
+        raise WorkerFailedError(Failed(ran.errors[0], scenario=True))
+    return _GUESS * operations / ran.elapsed_ns * 1e9
+
+
+def _grace_ns(objective: Objective, rate: float, operations: int) -> int:
+    """How long after it was due an operation may begin: no longer than needed, since all others wait meanwhile.
+
+    The end of a trial is known by the rate; arrivals at random may take longer than that.
+    """
+    return int(max(_GRACE_S * 1e9, _GRACE_LIMITS * objective.limit_ns) + _SPREAD * math.sqrt(operations) / rate * 1e9)

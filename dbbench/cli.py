@@ -17,6 +17,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 from dbbench import __version__
+from dbbench import options as common
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
 
 _P = ParamSpec("_P")
@@ -58,6 +59,14 @@ class CsvTable(StrEnum):
     BREAKDOWN = "breakdown"
     ERRORS = "errors"
     LAYERS = "layers"
+
+
+class CapacityFormat(StrEnum):
+    """What `capacity` prints."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
 
 
 class ListFormat(StrEnum):
@@ -175,13 +184,6 @@ def _main(
     context.default_map = {"run": pyproject.defaults(Path.cwd(), options, ("driver", "layer", "set"))}
 
 
-_WHAT = "What is measured"
-_SERVER = "Server"
-_CONNECTIONS = "Connections and transactions, the same for all drivers"
-_LOAD = "Load"
-_MEASURING = "How it is measured"
-_OUTPUT = "Output"
-
 # --- run -------------------------------------------------------------------------------------------------------------
 
 
@@ -210,7 +212,7 @@ def run(
         typer.Option(
             "--driver",
             "-d",
-            rich_help_panel=_WHAT,
+            rich_help_panel=common.WHAT,
             metavar="D",
             help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, "
             "psycopg-sync. Default: the first three. The baseline is always measured too.",
@@ -218,12 +220,13 @@ def run(
         ),
     ] = None,
     baseline: Annotated[
-        str, typer.Option(rich_help_panel=_WHAT, metavar="D", help="The driver that the others are compared with.")
+        str,
+        typer.Option(rich_help_panel=common.WHAT, metavar="D", help="The driver that the others are compared with."),
     ] = "psycopg",
     layer: Annotated[
         list[str] | None,
         typer.Option(
-            rich_help_panel=_WHAT,
+            rich_help_panel=common.WHAT,
             metavar="L",
             help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
             show_default=False,
@@ -232,97 +235,45 @@ def run(
     sessions: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_WHAT,
+            rich_help_panel=common.WHAT,
             metavar="N,...",
             help="Concurrent sessions, like 1,15,50. Default: the scenario's own.",
             show_default=False,
         ),
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_SERVER,
-            metavar="URL",
-            help="Your own server, instead of the embedded PostgreSQL.",
-            show_default=False,
-        ),
-    ] = None,
-    env_url: Annotated[
-        bool, typer.Option("--env-url", rich_help_panel=_SERVER, help="Your own server, from DATABASE_URL.")
-    ] = False,
-    allow_production: Annotated[
-        bool,
-        typer.Option(
-            "--allow-production",
-            rich_help_panel=_SERVER,
-            help="Measure even a server that looks like production or is in use.",
-        ),
-    ] = False,
-    tx_end: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=_CONNECTIONS,
-            metavar="rollback|commit|autocommit",
-            help="How a transaction ends that the operation left open.",
-        ),
-    ] = "rollback",
+    url: common.Url = None,
+    env_url: common.EnvUrl = False,
+    allow_production: common.AllowProduction = False,
+    tx_end: common.TxEnd = "rollback",
     checkout: Annotated[
         str,
         typer.Option(
-            rich_help_panel=_CONNECTIONS,
+            rich_help_panel=common.CONNECTIONS,
             metavar="request|session",
             help="Check a connection out for every operation, or hold one per session.",
         ),
     ] = "request",
-    pool_size: Annotated[
-        int, typer.Option(rich_help_panel=_CONNECTIONS, min=1, help="Connections that the pool keeps.")
-    ] = 5,
-    max_overflow: Annotated[
-        int, typer.Option(rich_help_panel=_CONNECTIONS, min=0, help="Connections that it opens beyond that.")
-    ] = 10,
-    pool_timeout: Annotated[
-        float, typer.Option(rich_help_panel=_CONNECTIONS, min=0.001, help="Seconds to wait for a connection.")
-    ] = 30.0,
-    loop: Annotated[
-        str,
-        typer.Option(rich_help_panel=_LOAD, metavar="asyncio|uvloop", help="Event loop of the async drivers."),
-    ] = "asyncio",
-    placement: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_MEASURING,
-            metavar="split|shared|free",
-            help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            rich_help_panel=_WHAT,
-            metavar="NAME=VALUE",
-            help="A parameter of the scenarios (see: dbbench list scenarios).",
-            show_default=False,
-        ),
-    ] = None,
+    pool_size: common.PoolSize = 5,
+    max_overflow: common.MaxOverflow = 10,
+    pool_timeout: common.PoolTimeout = 30.0,
+    loop: common.Loop = "asyncio",
+    placement: common.Placement = None,
+    set_: common.Set = None,
     rate: Annotated[
         float | None,
         typer.Option(
-            rich_help_panel=_LOAD,
+            rich_help_panel=common.LOAD,
             min=0.1,
             metavar="R",
             help="Open loop: so many operations per second are due, for each driver, whether it keeps up or not.",
             show_default=False,
         ),
     ] = None,
-    arrival: Annotated[
-        str, typer.Option(rich_help_panel=_LOAD, metavar="poisson|constant", help="With --rate: when they are due.")
-    ] = "poisson",
+    arrival: common.Arrival = "poisson",
     think: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_LOAD,
+            rich_help_panel=common.LOAD,
             metavar="TIME",
             help="Pause of a session after each operation: 20ms, 500us, 1.5s.",
             show_default=False,
@@ -331,7 +282,7 @@ def run(
     budget: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_MEASURING,
+            rich_help_panel=common.MEASURING,
             metavar="SECONDS",
             help="Time to measure at most, set-up apart: 90, 90s or 2m. "
             "It ends earlier when every cell is decided. Default: 60.",
@@ -341,7 +292,7 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            rich_help_panel=_MEASURING,
+            rich_help_panel=common.MEASURING,
             metavar="SHARE",
             help="Measure until every ratio is known so well, like 2%: for 15 minutes at most, or --budget.",
             show_default=False,
@@ -350,48 +301,37 @@ def run(
     blocks: Annotated[
         int | None,
         typer.Option(
-            rich_help_panel=_MEASURING,
+            rich_help_panel=common.MEASURING,
             min=1,
             metavar="N",
             help="Exactly so many blocks, instead of a budget.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=_MEASURING,
-            min=0,
-            metavar="N",
-            help="Seed of all random choices. Default: drawn.",
-            show_default=False,
-        ),
-    ] = None,
+    seed: common.Seed = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             "-o",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=common.OUTPUT,
             metavar="FILE",
             help="Result file. Default: results/<UTC time>-<id>.jsonl.",
             show_default=False,
         ),
     ] = None,
     format_: Annotated[
-        TableFormat, typer.Option("--format", rich_help_panel=_OUTPUT, help="What to print on stdout.")
+        TableFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
     ] = TableFormat.TABLE,
     details: Annotated[
         bool,
         typer.Option(
             "--details",
-            rich_help_panel=_OUTPUT,
+            rich_help_panel=common.OUTPUT,
             help="Also where the time goes: waiting for a connection, CPU, event loop, new connections, memory.",
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="No progress and no notes.")
-    ] = False,
+    quiet: common.Quiet = False,
 ) -> None:
     """Measure drivers against each other and print how they compare.
 
@@ -481,6 +421,161 @@ def _console() -> Any:
             raise BrokenPipeError  # Rich would end with 1, which means a regression
 
     return Out()
+
+
+# --- capacity --------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    'dbbench capacity --slo "p99<10ms"\n\n'
+    'dbbench capacity concurrent_sessions --slo "p99<50ms" --driver psycopg,asyncpg --trial 10\n\n'
+    'dbbench capacity point_reads --slo "p95<=2ms" --layer core --sessions 5 --precision 10%'
+)
+@_ends_well
+def capacity(
+    slo: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=common.WHAT,
+            metavar="OBJECTIVE",
+            help="How late responses may be, like p99<10ms: p50, p90, p95, p99, p99.9, max or mean; us, ms or s.",
+            show_default=False,
+        ),
+    ],
+    scenario: Annotated[
+        str,
+        typer.Argument(metavar="SCENARIO|FILE", help="A built-in scenario or your own file."),
+    ] = "point_reads",
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--driver",
+            "-d",
+            rich_help_panel=common.WHAT,
+            metavar="D",
+            help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, psycopg-sync. Default: the first three.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=common.WHAT, metavar="L", help="orm, core or raw. Default: orm.", show_default=False
+        ),
+    ] = None,
+    sessions: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=common.WHAT,
+            min=1,
+            metavar="N",
+            help="Concurrent sessions: so many operations run or wait for a connection at once. "
+            "Default: as many as the pool has connections.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: common.Set = None,
+    url: common.Url = None,
+    env_url: common.EnvUrl = False,
+    allow_production: common.AllowProduction = False,
+    tx_end: common.TxEnd = "rollback",
+    pool_size: common.PoolSize = 5,
+    max_overflow: common.MaxOverflow = 10,
+    pool_timeout: common.PoolTimeout = 30.0,
+    loop: common.Loop = "asyncio",
+    arrival: common.Arrival = "poisson",
+    min_rate: Annotated[
+        float,
+        typer.Option(
+            rich_help_panel=common.LOAD,
+            min=0.1,
+            metavar="R",
+            help="Lowest rate to try, operations per second; "
+            "none is so low that a minute has too few of them for the percentile.",
+        ),
+    ] = 1.0,
+    max_rate: Annotated[
+        float, typer.Option(rich_help_panel=common.LOAD, min=0.1, metavar="R", help="Highest rate to try.")
+    ] = 100_000.0,
+    trial: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=common.MEASURING,
+            metavar="SECONDS",
+            help="Time for each rate, longer where it takes longer to tell: 5, 5s or 2m.",
+        ),
+    ] = "5s",
+    precision: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=common.MEASURING,
+            metavar="SHARE",
+            help="Search until a rate failed that is within so much of one that held, like 5%.",
+        ),
+    ] = "5%",
+    placement: common.Placement = None,
+    seed: common.Seed = None,
+    format_: Annotated[
+        CapacityFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
+    ] = CapacityFormat.TABLE,
+    quiet: common.Quiet = False,
+) -> None:
+    """Find the highest rate at which each driver still holds an objective.
+
+    Operations are due at random, so many per second, whether a driver keeps up or not (open loop). The rates are
+    doubled, halved and bisected; that takes a minute for each driver, or a few.
+    """
+    from dbbench import arguments, catalog, plan
+    from dbbench import capacity as searching
+    from dbbench import slo as objectives
+    from dbbench.process import libpq_variables
+    from dbbench.progress import watcher
+    from dbbench.run import Options
+
+    for name in libpq_variables():
+        del os.environ[name]
+    wanted = searching.wanted(
+        objectives.parse(slo),
+        min_rate,
+        max_rate,
+        arguments.share("--precision", precision),
+        arguments.seconds("--trial", trial),
+        arguments.choice("--arrival", arrival, plan.Arrival),
+    )
+    paths = catalog.find([scenario])
+    if len(paths) > 1:
+        raise UsageError(f"{scenario}: {len(paths)} scenarios; capacity takes one of them")
+    drivers, first = arguments.drivers(driver, (driver or ["psycopg"])[0].partition(",")[0])
+    pool = plan.Pool(pool_size, max_overflow, pool_timeout)
+    options = Options(
+        scenarios=paths,
+        drivers=drivers,
+        baseline=first,
+        layers=None if layer is None else [arguments.choice("--layer", layer, plan.Layer)],
+        sessions=[sessions or pool.capacity],
+        address=arguments.address(url, env_url=env_url),
+        allow_production=allow_production,
+        tx_end=arguments.choice("--tx-end", tx_end, plan.TxEnd),
+        pool=pool,
+        loop=arguments.loop(loop),
+        placement=None if placement is None else arguments.choice("--placement", placement, plan.PlacementMode),
+        params=arguments.params(set_ or []),
+        blocks=1,  # nothing of a run's budget applies
+        seed=seed,
+    )
+    with _signals(), watcher(quiet=quiet) as watch:
+        if "DATABASE_URL" in os.environ and options.address is None:
+            watch.note("DATABASE_URL is set but not used; --env-url uses it")
+        answer, exit_code = searching.execute(options, wanted, watch)
+    from dbbench.reports import capacity as reports
+
+    if format_ is CapacityFormat.TABLE:
+        reports.render(answer, _console())
+    else:
+        report = reports.csv_report if format_ is CapacityFormat.CSV else reports.json_report
+        sys.stdout.write(report(answer))
+    raise typer.Exit(exit_code)
 
 
 # --- stored runs -----------------------------------------------------------------------------------------------------
@@ -664,11 +759,8 @@ def _shown(value: object) -> str:
 )
 @_ends_well
 def doctor(
-    url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Look at your own server, instead of the embedded one.", show_default=False),
-    ] = None,
-    env_url: Annotated[bool, typer.Option("--env-url", help="Look at your own server, from DATABASE_URL.")] = False,
+    url: common.Url = None,
+    env_url: common.EnvUrl = False,
     format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
 ) -> None:
     """Say what is installed, which server there is, and what is missing.

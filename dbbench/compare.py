@@ -159,7 +159,10 @@ def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Ju
         operations=operations,
         errors=sum(part.errors for part in slices),
         ops_per_second=operations * NS_PER_S / elapsed_ns if operations and elapsed_ns else None,
-        cpu_us_per_op=sum(part.cpu_ns for part in slices) / operations / NS_PER_US if operations else None,
+        # In an open loop the client also spends CPU on beginning in time.
+        cpu_us_per_op=(
+            sum(part.cpu_ns for part in slices) / operations / NS_PER_US if operations and plan.rate is None else None
+        ),
         ratio=ratio,
         ratio_low=low,
         ratio_high=high,

@@ -30,9 +30,7 @@ Url = Annotated[
         show_default=False,
     ),
 ]
-EnvUrl = Annotated[
-    bool, typer.Option("--env-url", rich_help_panel=SERVER, help="Your own server, from DATABASE_URL.")
-]
+EnvUrl = Annotated[bool, typer.Option("--env-url", rich_help_panel=SERVER, help="Your own server, from DATABASE_URL.")]
 AllowProduction = Annotated[
     bool,
     typer.Option(
@@ -82,6 +80,4 @@ Seed = Annotated[
         show_default=False,
     ),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress and no notes.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress and no notes.")]

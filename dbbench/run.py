@@ -203,7 +203,7 @@ def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
         watch.note(f"{'precise enough' if plan.precision else 'every cell is decided'} after {bench.measured_s:.0f} s")
     elif plan.precision is not None:
         watch.note(
-            f"not every ratio is known to {plan.precision:.2g} after {bench.measured_s:.0f} s; --budget gives more"
+            f"not every ratio is known to {100 * plan.precision:g}% after {bench.measured_s:.0f} s; --budget gives more"
         )
     if warning := trust.warning(bench.log_ratios.values(), plan.placement.mode):
         watch.note(warning)

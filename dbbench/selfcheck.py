@@ -47,7 +47,7 @@ OVERHEAD_BLOCKS: Final = 8
 OVERHEAD_ROUNDS: Final = 6
 FLOOR_ROUNDS: Final = 6
 FLOOR_S: Final = 30.0
-INJECTED: Final = 0.05  # of an operation's time, as a busy-wait
+INJECTED: Final = 0.05  # of an operation's time, roughly, as a busy-wait; how much it was is known afterwards
 RUN_S: Final = 60.0  # of a run whose sensitivity is asked for
 POWER: Final = 0.95
 TABLES: Final = 400  # resampled
@@ -71,6 +71,11 @@ class _Stage:
     @property
     def plan(self) -> Plan:
         return self.crew.plan
+
+    def time_per_operation_ns(self, arm: str) -> float:
+        """Of all slices of the arm."""
+        slices = [part for one in self.measurements if one.arm == arm for part in one.slices]
+        return sum(part.elapsed_ns for part in slices) / sum(part.operations for part in slices)
 
     def logs(self, arm: str, against: str, cell: int = 0) -> list[float]:
         """The ln of how many times the time of the other arm this arm took, by block."""
@@ -149,7 +154,7 @@ def _floor(
 
     def slowed(crew: Crew, per_operation_ns: Mapping[tuple[int, str], float]) -> None:
         nonlocal busy_ns
-        busy_ns = round(INJECTED * per_operation_ns[0, FLOOR_DRIVER])
+        busy_ns = round(INJECTED * min(per_operation_ns.values()))
         crew.plan = arms(crew.plan)
 
     stage = _measure(options, watch, arms, slowed)
@@ -167,7 +172,7 @@ def _floor(
         seconds=stage.seconds,
         blocks=len(same),
         block_sd=_spread(same),
-        injected=INJECTED,
+        injected=busy_ns / stage.time_per_operation_ns(FLOOR_DRIVER),
         measured=found - 1,
         measured_low=None if found_low is None else found_low - 1,
         measured_high=None if found_high is None else found_high - 1,

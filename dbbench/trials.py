@@ -1,7 +1,7 @@
 """What a search for the capacity has found: plain data, and how it follows from the trials. Pure."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -11,6 +11,8 @@ from dbbench.records import Run
 from dbbench.search import Tried
 from dbbench.slo import Objective
 
+_MS: Final = 1_000  # microseconds
+_S: Final = 1_000_000
 Result = Literal["found", "not saturated", "never met", "unfinished", "failed", "not comparable"]
 
 
@@ -80,9 +82,13 @@ def rate_text(rate: float) -> str:
     return f"{float(f'{rate:.4g}'):,.10g}"
 
 
+def time_text(us: float) -> str:
+    """Write a time with three digits, in a unit that suits it: 940 µs, 7.1 ms, 1.25 s."""
+    unit, size = ("µs", 1) if us < _MS else ("ms", _MS) if us < _S else ("s", _S)
+    return f"{float(f'{us / size:.3g}'):,.10g} {unit}"
+
+
 def _values(trials: Sequence[Trial], rate: float | None, *, held: bool) -> list[float]:
     return [
-        trial.value_us
-        for trial in trials
-        if trial.rate == rate and trial.held is held and trial.value_us is not None
+        trial.value_us for trial in trials if trial.rate == rate and trial.held is held and trial.value_us is not None
     ]

@@ -18,7 +18,20 @@ from hypothesis import strategies as st
 from dbbench import records
 from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.histogram import MAX_BUCKET
-from dbbench.records import MAX_BLOCKS, End, Header, Measurement, Problem, Record, Run, Slice, Writer, clean, default_path, new_id
+from dbbench.records import (
+    MAX_BLOCKS,
+    End,
+    Header,
+    Measurement,
+    Problem,
+    Record,
+    Run,
+    Slice,
+    Writer,
+    clean,
+    default_path,
+    new_id,
+)
 
 HEADER = builders.header()
 MEASURED = builders.measurement("asyncpg", 212.0)

@@ -43,7 +43,8 @@ def columns(cell: Cell, rows: Sequence[Row], baseline: str) -> list[Column]:
     laid_out += _times(
         p50=[row.p50_us for row in rows], p95=[row.p95_us for row in rows], p99=[row.p99_us for row in rows]
     )
-    laid_out += _times(**{"CPU/op": [row.cpu_us_per_op for row in rows]})
+    if any(row.cpu_us_per_op is not None for row in rows) or not any(row.operations for row in rows):
+        laid_out += _times(**{"CPU/op": [row.cpu_us_per_op for row in rows]})
     if any(row.errors for row in rows):
         laid_out.append(Column("errors", "", [f"{row.errors:,}" for row in rows]))
     return [*laid_out, Column(f"time vs {baseline}", "", [ratio(row) for row in rows])]

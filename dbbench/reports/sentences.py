@@ -46,7 +46,7 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
     clauses: list[str] = []
     for row in rows:
         if row.verdict in _DIFFERENT:
-            clauses.append(_difference(row, baseline, brief=bool(clauses)))
+            clauses.append(_difference(row, run, brief=bool(clauses)))
     if ties := [row for row in rows if row.verdict is Verdict.TIE]:
         verb = "ties" if len(ties) == 1 else "tie"
         clauses.append(f"{_names(ties)} {verb} with {'it' if clauses else baseline} within {TIE_BAND:.0%}")
@@ -65,21 +65,23 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
     return clauses
 
 
-def _difference(row: Row, baseline: str, *, brief: bool) -> str:
+def _difference(row: Row, run: Run, *, brief: bool) -> str:
     """Say how much faster or slower, with the interval where there are enough blocks for one."""
     assert row.ratio is not None
+    baseline = run.header.plan.baseline
+    needs, what = ("has", "mean latency") if run.header.plan.paced else ("needs", "time per operation")
     if row.ratio >= _TWICE:
-        much = "times as much" if brief else f"times as much time per operation as {baseline}"
+        much = "times as much" if brief else f"times as much {what} as {baseline}"
         wide = row.ratio_low is None or row.ratio_high is None or row.ratio_high - row.ratio_low >= _TENTH
         digits = 1 if wide else 2
         interval = _interval(row.ratio_low, row.ratio_high, f".{digits}f")
-        return f"{row.driver} needs {row.ratio:.{digits}f} {much}{interval}"
+        return f"{row.driver} {needs} {row.ratio:.{digits}f} {much}{interval}"
     kind = "less" if row.ratio < 1 else "more"
-    much = kind if brief else f"{kind} time per operation than {baseline}"
+    much = kind if brief else f"{kind} {what} than {baseline}"
     low, high = (None if end is None else abs(end - 1) for end in (row.ratio_low, row.ratio_high))
     wide = low is None or high is None or abs(high - low) >= _HUNDREDTH
     digits = 0 if abs(row.ratio - 1) >= _TENTH and wide else 1
-    return f"{row.driver} needs {abs(row.ratio - 1):.{digits}%} {much}{_interval(low, high, f'.{digits}%')}"
+    return f"{row.driver} {needs} {abs(row.ratio - 1):.{digits}%} {much}{_interval(low, high, f'.{digits}%')}"
 
 
 def _interval(one: float | None, other: float | None, format_: str) -> str:

@@ -1,0 +1,82 @@
+"""How far two identical arms seem to differ, by how finely they take turns and by where their processes run.
+
+    python benchmarks/interleaving.py            about four minutes; a table of docs/measurement.md
+
+The same driver twice, point reads through Core, one session. Each line spends the same time. The difference is that of
+the two totals, as somebody would see it who runs one benchmark after the other (one turn each), or in turns; the
+smallest and the largest of several repetitions are given.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from dbbench import catalog, messages, records
+from dbbench.crew import Crew
+from dbbench.messages import Done
+from dbbench.plan import Arm, PlacementMode, Plan, Pool
+from dbbench.process import Worker
+from dbbench.progress import watcher
+from dbbench.run import Options, gathered
+from dbbench.setup import SetUp
+
+SECONDS: Final = 2.5  # of each arm, in one repetition
+REPETITIONS: Final = 5
+TURNS: Final = (1, 10, 100)  # of each arm
+PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("free", "split", "shared")
+
+
+def twice(plan: Plan) -> Plan:
+    """The driver as two arms."""
+    return msgspec.structs.replace(plan, arms=[Arm("psycopg", "psycopg"), Arm("again", "psycopg")])
+
+
+def lines() -> Iterator[list[str]]:
+    """One for each placement and number of turns."""
+    for placement in PLACEMENTS:
+        options = Options(
+            scenarios=[catalog.builtin()["point_reads"]], drivers=["psycopg"], layers=["core"], sessions=[1],
+            pool=Pool(1, 0), placement=placement, seed=1,
+        )  # fmt: skip
+        with (
+            watcher(quiet=True) as watch,
+            gathered(options, records.new_id(), watch, twice) as found,
+            ExitStack() as stack,
+        ):
+            set_up = SetUp(found.crew, watch.say, watch.note)
+            with ExitStack() as first:
+                for problem in set_up.run(found.described, found.crew.start_workers("set-up", first), first):
+                    raise SystemExit(problem.message)
+            workers = found.crew.start_workers(0, stack)
+            cell = found.crew.plan.cells[0]
+            for worker in workers.values():
+                worker.ask(messages.Open(cell, found.crew.schemas[cell.path]), Done, found.crew.patience)
+                found.crew.warm_up(worker, cell, "warm")
+            operations = int(SECONDS * 1e9 / min(set_up.per_operation_ns.values()))
+            for turns in TURNS:
+                found_ratios = [ratio(found.crew, workers, operations // turns, turns) for _ in range(REPETITIONS)]
+                differences = sorted(100 * (each - 1) for each in found_ratios)
+                slice_ms = 1000 * SECONDS / turns
+                yield [placement, f"{slice_ms:,.0f} ms", f"{differences[0]:+.1f}% to {differences[-1]:+.1f}%"]
+
+
+def ratio(crew: Crew, workers: dict[str, Worker], operations: int, turns: int) -> float:
+    """Time of one arm / time of the other, in so many turns each, in random order."""
+    elapsed = dict.fromkeys(workers, 0)
+    for turn in range(turns):
+        for name in random.sample(list(workers), 2):
+            elapsed[name] += crew.slice(workers[name], operations, f"{turn}", lead_in=10).elapsed_ns
+    one, other = elapsed["psycopg"], elapsed["again"]
+    return one / other
+
+
+if __name__ == "__main__":
+    console = Console(width=100)
+    console.print("| placement | turns of | difference of identical arms |")
+    console.print("|---|---|---|")
+    for line in lines():
+        console.print(f"| {' | '.join(line)} |", highlight=False)

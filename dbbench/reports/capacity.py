@@ -1,0 +1,185 @@
+"""What a search for the capacity has found: a table for people, CSV and JSON."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.padding import Padding
+
+from dbbench.compare import params_text
+from dbbench.records import clean
+from dbbench.reports.columns import NOTHING, Column, in_one_unit
+from dbbench.reports.csv import _table as csv_table
+from dbbench.reports.footer import footer
+from dbbench.reports.sentences import title
+from dbbench.reports.table import _print_footer, _print_table, _print_title, _prose, _text
+from dbbench.slo import MAX_ERRORS
+from dbbench.trials import Answer, Capacity, Result, rate_text
+
+SCHEMA: Final = 1
+COLUMNS: Final = (
+    "scenario", "layer", "sessions", "params", "objective", "placement", "driver",
+    "outcome", "rate", "value_us", "failed_rate", "failed_value_us", "trials",
+)  # fmt: skip
+_WORDS: Final[dict[Result, str]] = {
+    "found": "found",
+    "not saturated": "held to the end",
+    "never met": "never held",
+    "unfinished": "unfinished",
+    "failed": "failed",
+    "not comparable": "not comparable",
+}
+_STYLES: Final[dict[Result, str]] = {"failed": "red", "not comparable": "red", "never met": "red"}
+_DIGITS: Final = 3
+
+
+def csv_report(answer: Answer) -> str:
+    """Write one line per driver; `trials` is their number."""
+    shared = {**_where(answer), "objective": answer.objective.text, "placement": answer.run.header.plan.placement.mode}
+    lines = [{**shared, **_rounded(each), "trials": len(each.trials)} for each in answer.drivers]
+    return csv_table(COLUMNS, [{name: line[name] for name in COLUMNS} for line in lines])
+
+
+def json_report(answer: Answer) -> str:
+    """Write one document with every trial."""
+    run = answer.run
+    document = {
+        "schema": SCHEMA,
+        "objective": answer.objective.text,
+        "precision": answer.precision,
+        **_where(answer),
+        "placement": run.header.plan.placement.mode,
+        "seed": run.header.plan.seed,
+        "status": run.status,
+        "problems": [clean(problem.message) for problem in run.problems],
+        "drivers": [
+            {**_rounded(each), "trials": [_rounded(trial) for trial in each.trials]} for each in answer.drivers
+        ],
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def render(answer: Answer, console: Console) -> None:
+    """Print on the console, which decides on colours."""
+    name, rest = title(answer.cell, params_text(answer.cell))
+    _print_title(name, [*rest, answer.objective.text], console)
+    _print_table(columns(answer), console, [_STYLES.get(each.outcome, "") for each in answer.drivers])
+    for line in sentences(answer):
+        console.print(Padding(_text(line, console), (0, 0, 0, 2)), width=_prose(console))
+    console.print()
+    _print_footer(conditions(answer), console)
+
+
+def columns(answer: Answer) -> list[Column]:
+    """Lay out the drivers: what held, what failed, and what was seen there."""
+    drivers, measure = answer.drivers, answer.objective.measure
+    values = [value for each in drivers for value in (each.value_us, each.failed_value_us)]
+    shown, unit = _in_one_unit(values)
+    return [
+        Column("driver", "", [each.driver for each in drivers]),
+        Column("holds", "ops/s", [_rate(each.rate) for each in drivers]),
+        Column(f"{measure}", unit, shown[0::2]),
+        Column("fails", "ops/s", [_rate(each.failed_rate) for each in drivers]),
+        Column(f"its {measure}", unit, shown[1::2]),
+        Column("trials", "", [f"{len(each.trials)}" for each in drivers]),
+        Column("outcome", "", [_WORDS[each.outcome] for each in drivers]),
+    ]
+
+
+def sentences(answer: Answer) -> list[str]:
+    """Say in plain words what was found."""
+    found = [each for each in answer.drivers if each.outcome == "found"]
+    said = [f"{'; '.join(_compared(answer, found))}."] if len(found) > 1 else []
+    said += [line for each in answer.drivers if (line := _alone(answer, each))]
+    return said
+
+
+def conditions(answer: Answer) -> list[tuple[str, str]]:
+    """Say under which conditions this holds: the footer of a run, with what is different here."""
+    bracket = f"{answer.precision:.2%}".rstrip("0").rstrip("%").rstrip("0").rstrip(".") + "%"
+    different = {
+        "run": _run(answer),
+        "note": (
+            "open loop: latency is response time, from when the operation was due. A rate holds when "
+            f"{answer.objective.text}, every operation that was due was begun, and at most {MAX_ERRORS:.1%} failed; "
+            f"brackets are {bracket} wide where one was found, with two trials at each end, "
+            "but what else the machine does can move them by more"
+        ),
+    }
+    return [(label, different.get(label, text)) for label, text in footer(answer.run, [])]
+
+
+def _compared(answer: Answer, found: Sequence[Capacity]) -> Iterator[str]:
+    """Compare the drivers that have a rate with the first of them."""
+    base, *others = found
+    assert base.rate is not None
+    assert base.failed_rate is not None
+    within = f" within {answer.objective.text}"
+    for each in others:
+        assert each.rate is not None
+        assert each.failed_rate is not None
+        if each.rate < base.failed_rate and base.rate < each.failed_rate:  # the brackets overlap
+            yield f"{each.driver} sustains about the same rate as {base.driver}{within}"
+        else:
+            ratio = each.rate / base.rate
+            yield f"{each.driver} sustains {ratio:.{1 if ratio > 1 else 2}f} times {base.driver}'s rate{within}"
+        within = ""
+
+
+def _alone(answer: Answer, each: Capacity) -> str:
+    """Say of one driver what its numbers do not; nothing where they do."""
+    objective = answer.objective.text
+    match each.outcome:
+        case "not saturated":
+            return f"{each.driver} held {objective} even at {_rate(each.rate)}/s: --max-rate allows more."
+        case "never met":
+            return f"{each.driver} did not hold {objective} even at {_rate(each.failed_rate)}/s, the lowest rate tried."
+        case "unfinished" if each.trials:
+            ends = [
+                f"held at {_rate(each.rate)}/s" if each.rate else "",
+                f"failed at {_rate(each.failed_rate)}/s" if each.failed_rate else "",
+            ]
+            return f"{each.driver} had {' and '.join(filter(None, ends))} when the search ended: there is more to find."
+        case "unfinished":
+            return f"{each.driver} was not tried before the search ended."
+        case "failed" | "not comparable":
+            return f"{each.driver} was left out (see below)."
+    return ""
+
+
+def _run(answer: Answer) -> str:
+    header, end = answer.run.header, answer.run.end
+    trials = sum(len(each.trials) for each in answer.drivers)
+    parts = [header.id, f"{datetime.fromisoformat(header.started):%Y-%m-%d %H:%M} UTC"]
+    parts.append(f"{trials} trial{'' if trials == 1 else 's'}")
+    if end:
+        parts.append(f"{end.measured_s:,.0f} s")
+    return ", ".join([*parts, f"seed {header.plan.seed}", answer.run.status])
+
+
+def _where(answer: Answer) -> dict[str, Any]:
+    cell = answer.cell
+    return {
+        "scenario": cell.scenario,
+        "layer": cell.layer,
+        "sessions": cell.sessions,
+        "params": params_text(cell),
+    }
+
+
+def _rounded(record: msgspec.Struct) -> dict[str, Any]:
+    """Give the fields with as many digits as mean something."""
+    fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in fields.items()}
+
+
+def _rate(rate: float | None) -> str:
+    return NOTHING if rate is None else rate_text(rate)
+
+
+def _in_one_unit(values_us: Sequence[float | None]) -> tuple[list[str], str]:
+    shown, unit = in_one_unit([value for value in values_us if value is not None])
+    left = iter(shown)
+    return [NOTHING if value is None else next(left) for value in values_us], unit

@@ -1,0 +1,137 @@
+"""The self-check: what it makes of its measurements, and one whole, short one."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+from builders import measurements, plan, run
+from conftest import Cli
+
+from dbbench import selfcheck, trust
+from dbbench.compare import log_ratios
+from dbbench.progress import watcher
+from dbbench.reports.selfcheck import sentence
+from dbbench.selfcheck import false_alarm_rate, smallest_effect
+from dbbench.trust import NoiseFloor, SelfCheck, Sensitivity
+
+
+def noise(sd: float, blocks: int = 40) -> list[float]:
+    rng = random.Random(7)
+    return [rng.gauss(0, sd) for _ in range(blocks)]
+
+
+def floor(block_sd: float, placement: str = "split") -> NoiseFloor:
+    return NoiseFloor(placement, 0.01, 0.0, 30.0, 20, block_sd, 0.05, 0.05, 0.04, 0.06)
+
+
+def check(*floors: NoiseFloor, effect: float | None = 0.014) -> SelfCheck:
+    sensitivities = [Sensitivity(one.placement, effect, 60.0, 30) for one in floors]
+    return SelfCheck([], list(floors), sensitivities, None, [])
+
+
+def test_the_smallest_effect_grows_with_the_noise_and_shrinks_with_the_blocks() -> None:
+    quiet = smallest_effect(noise(0.01), 30, random.Random(1))
+    loud = smallest_effect(noise(0.03), 30, random.Random(1))
+    longer = smallest_effect(noise(0.03), 120, random.Random(1))
+
+    assert quiet is not None
+    assert loud is not None
+    assert longer is not None
+    assert 0.003 < quiet < 0.02
+    assert quiet < longer < loud
+
+
+def test_an_effect_of_the_smallest_size_is_found_with_the_power_that_is_claimed() -> None:
+    logs, blocks = noise(0.02), 25
+    effect = smallest_effect(logs, blocks, random.Random(1))
+    assert effect is not None
+    rng = random.Random(2)
+    found = 0
+    for _ in range(500):
+        drawn = [rng.choice((-1, 1)) * rng.choice(logs) + math.log(1 + effect) for _ in range(blocks)]
+        interval = selfcheck.median_interval(drawn)
+        found += interval is not None and interval[0] > 0
+    assert found / 500 == pytest.approx(0.95, abs=0.04)
+
+
+@pytest.mark.parametrize("logs", [noise(0.01), noise(2.0)])
+def test_too_few_blocks_or_too_much_noise_find_nothing(logs: list[float]) -> None:
+    assert smallest_effect(logs, 5 if max(logs) < 1 else 30, random.Random(1)) is None
+
+
+def test_identical_arms_seldom_raise_an_alarm() -> None:
+    assert false_alarm_rate(noise(0.05), random.Random(1)) <= 0.05
+
+
+def test_the_sentence_says_what_a_minute_can_tell() -> None:
+    text = sentence(check(floor(0.01), floor(0.005, "shared")))
+    assert "a run of 60 s tells drivers apart that differ by 1.4% or more" in text
+    assert "1.4% with --placement shared" in text
+    assert "do not trust less" in text
+    assert "too noisy" in sentence(check(floor(0.4), effect=None))
+    assert "too noisy" in sentence(check())
+
+
+def ratios(noise: float) -> list[list[float | None]]:
+    made = run(plan(), measurements({"psycopg": 300.0, "asyncpg": 200.0, "psycopg2": 250.0}, noise=noise))
+    return [list(row) for row in log_ratios(made.header.plan, made.measurements).values()]
+
+
+def test_a_run_that_is_much_noisier_than_the_machine_can_be_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert trust.warning(ratios(0.3), "split") == "", "nobody knows"
+
+    assert trust.keep(check(floor(0.01), floor(0.005, "shared")))
+    assert "noisier than this machine can be" in trust.warning(ratios(0.3), "split")
+    assert trust.warning(ratios(0.005), "split") == ""
+    assert trust.warning(ratios(0.3), "free") == "", "of this placement nothing is known"
+    assert trust.warning([[0.1, -0.1]], "split") == "", "too few blocks"
+
+
+def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for content in (b"", b"{}", b"\xff\xfe", b'{"noise_floor": 3}'):
+        trust.path().parent.mkdir(exist_ok=True)
+        trust.path().write_bytes(content)
+        assert trust.kept() is None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(trust.path()))  # a file, not a folder
+    assert trust.keep(check()) is False
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert trust.path().is_absolute()
+
+
+def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    drivers = ["asyncpg", "psycopg2"]
+    quick = {"DRIVERS": drivers, "OVERHEAD_BLOCKS": 1, "OVERHEAD_ROUNDS": 2, "FLOOR_ROUNDS": 2, "PGBENCH_PAIRS": 6}
+    for name, value in quick.items():
+        monkeypatch.setattr(selfcheck, name, value)
+    with watcher(quiet=True) as watch:
+        found = selfcheck.run(watch, 2.0, seed=1)
+    document = json.loads(msgspec.json.encode(found))
+
+    assert found.problems == []
+    assert [(one.layer, one.driver) for one in found.harness_overhead] == [
+        (layer, driver) for layer in ("raw", "core", "orm") for driver in drivers
+    ]
+    assert all(0.5 < one.ratio < 2 for one in found.harness_overhead)
+    assert [one.placement for one in found.noise_floor] == ["shared", "split"]
+    assert all(0.005 < one.injected < 0.2 for one in found.noise_floor)
+    assert [one.placement for one in found.sensitivity] == ["shared", "split"]
+    assert found.pgbench is not None
+    assert found.pgbench.tax > 0.2, "Python costs something"
+    assert found.pgbench.low is not None
+    assert found.pgbench.low <= found.pgbench.tax
+    assert {"driver", "layer", "ratio", "low", "high"} <= set(document["harness_overhead"][0])
+    assert {"placement", "half_width", "false_alarm_rate"} <= set(document["noise_floor"][0])
+    assert {"placement", "smallest_effect"} <= set(document["sensitivity"][0])
+
+
+def test_a_wrong_time_is_refused(dbbench: Cli) -> None:
+    done = dbbench("selfcheck", "--seconds", "soon")
+    assert done.returncode == 2
+    assert "--seconds soon: seconds, like 90, 90s or 2m" in done.stderr
