@@ -19,10 +19,10 @@ from dbbench.bench import Bench
 from dbbench.compare import log_ratios
 from dbbench.drivers import DEFAULT
 from dbbench.environment import describe
+from dbbench.gathering import Options, gathered
 from dbbench.plan import Arm, Plan, Pool
 from dbbench.progress import watcher
 from dbbench.records import Measurement
-from dbbench.run import Options, gathered
 from dbbench.setup import SetUp
 
 ROUNDS: Final = 4

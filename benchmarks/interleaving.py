@@ -17,11 +17,11 @@ from rich.console import Console
 
 from dbbench import catalog, messages, records
 from dbbench.crew import Crew
+from dbbench.gathering import Options, gathered
 from dbbench.messages import Done
 from dbbench.plan import Arm, PlacementMode, Plan, Pool
 from dbbench.process import Worker
 from dbbench.progress import watcher
-from dbbench.run import Options, gathered
 from dbbench.setup import SetUp
 
 SECONDS: Final = 2.5  # of each arm, in one repetition

@@ -14,16 +14,16 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import __version__, environment, messages, records, search, slo
+from dbbench import messages, records, search, slo
+from dbbench.alone import alone
 from dbbench.crew import Crew
-from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
+from dbbench.gathering import Gathered, Options, gathered, header, problem_line
 from dbbench.messages import Done, Failed, Ran
 from dbbench.plan import Arm, Arrival, Cell, Pace
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.progress import Watcher
 from dbbench.records import End, Header, Problem, Run
-from dbbench.run import Gathered, Options, gathered, problem_line, public
 from dbbench.search import Bounds
 from dbbench.server.target import redacted
 from dbbench.setup import SetUp, Shape
@@ -76,8 +76,8 @@ def execute(options: Options, target: Wanted, watch: Watcher) -> tuple[Answer, i
     searches: _Searches | None = None
     status: Literal["complete", "degraded", "interrupted", "failed"]
     try:
-        with gathered(options, run_id, watch) as found:
-            searches = _Searches(found, target, watch, _header(found, run_id, began))
+        with alone(watch) as is_alone, gathered(options, run_id, watch) as found:
+            searches = _Searches(found, target, watch, header(found, run_id, began, other_runs=not is_alone))
             searches.run()
     except Interrupted as signal:
         if searches is None or not searches.measured:
@@ -96,22 +96,6 @@ def execute(options: Options, target: Wanted, watch: Watcher) -> tuple[Answer, i
     return searches.answer(
         End(status, now.isoformat(timespec="seconds"), (now - began).total_seconds(), reason)
     ), exit_code
-
-
-def _header(found: Gathered, run_id: str, began: datetime) -> Header:
-    """Under which conditions it is searched, as a run keeps it."""
-    crew, plan = found.crew, found.crew.plan
-    distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
-    return Header(
-        schema=records.SCHEMA,
-        id=run_id,
-        started=began.isoformat(timespec="seconds"),
-        dbbench=__version__,
-        plan=public(plan),
-        environment=environment.describe(dict.fromkeys(distributions)),
-        server={"embedded": crew.site.embedded, **found.target.describe()},
-        drivers=crew.facts,
-    )
 
 
 @dataclass

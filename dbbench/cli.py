@@ -199,6 +199,7 @@ def _main(
 )
 @_ends_well
 def run(
+    context: typer.Context,
     scenarios: Annotated[
         list[str] | None,
         typer.Argument(
@@ -337,15 +338,21 @@ def run(
 
     Without --url it starts a PostgreSQL of its own, which is gone afterwards.
     """
-    from dbbench import arguments, catalog, plan
+    from dbbench import arguments, catalog, gathering, plan
     from dbbench import run as running
     from dbbench.process import libpq_variables
     from dbbench.progress import watcher
 
     for name in libpq_variables():
         del os.environ[name]
+    # Each of the three says when to stop: one that is written here goes before another in pyproject.toml.
+    asked = {name for name in ("budget", "blocks", "precision") if _written(context, name)}
+    if asked and not _written(context, "blocks"):
+        blocks = None
+    if asked and not _written(context, "precision"):
+        precision = None
     drivers, base = arguments.drivers(driver, baseline)
-    options = running.Options(
+    options = gathering.Options(
         scenarios=catalog.find(scenarios or []),
         drivers=drivers,
         baseline=base,
@@ -385,6 +392,12 @@ def run(
         outcome = running.execute(options, watch)
     _show(outcome.path, format_, details=details)
     raise typer.Exit(outcome.exit_code)
+
+
+def _written(context: typer.Context, name: str) -> bool:
+    """Whether the option was given on the command line itself."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _show(path: Path, format_: TableFormat, *, details: bool) -> None:
@@ -529,9 +542,9 @@ def capacity(
     from dbbench import arguments, catalog, plan
     from dbbench import capacity as searching
     from dbbench import slo as objectives
+    from dbbench.gathering import Options
     from dbbench.process import libpq_variables
     from dbbench.progress import watcher
-    from dbbench.run import Options
 
     for name in libpq_variables():
         del os.environ[name]
@@ -791,14 +804,18 @@ def doctor(
 @_ends_well
 def selfcheck(
     seconds: Annotated[
-        str, typer.Option(metavar="SECONDS", help="Time for each noise floor, of which there are two; 60, 60s or 2m.")
+        str,
+        typer.Option(
+            rich_help_panel=common.MEASURING,
+            metavar="SECONDS",
+            help="Time for each noise floor, of which there are two; 60, 60s or 2m.",
+        ),
     ] = "30",
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Seed of all random choices. Default: drawn.", show_default=False),
-    ] = None,
-    format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False,
+    seed: common.Seed = None,
+    format_: Annotated[
+        ListFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
+    ] = ListFormat.TABLE,
+    quiet: common.Quiet = False,
 ) -> None:
     """Measure how far this machine can be trusted: harness overhead, noise floor, sensitivity. Takes three minutes.
 

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from dbbench import __version__, arguments, placement
+from dbbench import __version__, arguments, placement, trust
 from dbbench.address import Address
+from dbbench.alone import MARK
 from dbbench.drivers import DEFAULT, DRIVERS, Driver
 from dbbench.environment import installed
 from dbbench.errors import CannotStartError, RefusedError
@@ -38,7 +39,7 @@ SETTINGS: Final = ("shared_buffers", "synchronous_commit", "fsync", "jit", "auto
 _NOISY: Final = ("jit", "autovacuum")  # settings that make times jump while they are on
 _PACKAGES: Final = ("sqlalchemy", "greenlet", "pyperf")
 _FACTS: Final = ("implementation", "libpq")  # of what a driver says of itself
-_RUN_MARK: Final = "@dbbench.run"  # how the kernel lists the socket that run.py marks a run with
+_RUN_MARK: Final = f"@{MARK}"  # how the kernel lists it
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def examine(url: str | None = None, *, env_url: bool = False) -> list[Check]:
         *_safely("CPUs", partial(_cpus, place)),
         *_safely("load", _load),
         *_safely("other runs", _other_runs),
+        *_safely("selfcheck", _selfcheck),
         *_safely("results", _results),
         *_safely("PostgreSQL", partial(_embedded, place, start=not own)),
         *unreadable,
@@ -219,6 +221,19 @@ def _other_runs() -> Iterator[Check]:
         return
     if any(line.endswith(_RUN_MARK) for line in sockets.splitlines()):
         yield Check("other runs", "note", "another dbbench run is measuring on this machine", "wait until it has ended")
+
+
+def _selfcheck() -> Iterator[Check]:
+    """What is known of how far this machine can be trusted."""
+    found = trust.kept()
+    effects = [] if found is None else [one for one in found.sensitivity if one.smallest_effect is not None]
+    if found is None or not effects:
+        yield Check("selfcheck", "note", "how far this machine can be trusted is not known", "dbbench selfcheck tells")
+    else:
+        told = ", ".join(f"{one.placement} {one.smallest_effect:.1%}" for one in effects)
+        yield Check(
+            "selfcheck", "ok", f"smallest difference that a run of a minute finds: {told} ({found.measured[:10]})"
+        )
 
 
 def _results() -> Iterator[Check]:

@@ -3,77 +3,23 @@
 import contextlib
 import itertools
 import os
-import secrets
-import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
-from dbbench import __version__, catalog, environment, placement, records, trust
-from dbbench.address import Address
+from dbbench import records, trust
+from dbbench.alone import alone
 from dbbench.bench import BUDGET_SLACK, Bench
-from dbbench.crew import Crew, Site, describe, start_steward
-from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
-from dbbench.drivers import DRIVERS
-from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
-from dbbench.messages import Start
-from dbbench.naming import nearest
-from dbbench.plan import (
-    MAX_BUDGET_S,
-    NOMINAL_BUDGET_S,
-    Arm,
-    Arrival,
-    Cell,
-    Checkout,
-    Layer,
-    Loop,
-    Placement,
-    PlacementMode,
-    Plan,
-    Pool,
-    TxEnd,
-    open_slice_s,
-    rounds_for,
-)
+from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError
+from dbbench.gathering import Options, gathered, header, problem_line
 from dbbench.progress import Watcher
-from dbbench.records import End, Header, Measurement, Problem, Writer
-from dbbench.scenario import Description
-from dbbench.server.target import Target, application, connected, redacted
+from dbbench.records import End, Measurement, Problem, Writer
+from dbbench.server.target import redacted
 from dbbench.setup import SetUp
-
-_SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `dbbench run` was asked to do, checked as far as that needs neither scenarios nor a server."""
-
-    scenarios: list[Path]
-    drivers: list[str] = field(default_factory=lambda: list(DEFAULT_DRIVERS))
-    baseline: str = DEFAULT_DRIVERS[0]
-    layers: list[Layer] | None = None  # None: orm, where the scenario has it
-    sessions: list[int] | None = None  # None: the scenario's own
-    address: Address | None = None  # None: the embedded server
-    allow_production: bool = False
-    tx_end: TxEnd = "rollback"
-    checkout: Checkout = "request"
-    pool: Pool = field(default_factory=Pool)
-    loop: Loop = "asyncio"
-    placement: PlacementMode | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    budget_s: float | None = None  # None: NOMINAL_BUDGET_S, or MAX_BUDGET_S with a precision
-    blocks: int | None = None  # instead of a budget
-    precision: float | None = None  # half-width of the intervals that is enough, as a share
-    think_s: float = 0.0
-    rate: float | None = None  # open loop: operations per second
-    arrival: Arrival = "poisson"
-    seed: int | None = None
-    output: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +37,8 @@ def execute(options: Options, watch: Watcher) -> Outcome:
     """
     started = datetime.now(UTC)
     run_id = records.new_id()
-    with _output(options, started, run_id) as writer, _alone(watch) as alone:
-        journal = _Journal(writer, other_runs=not alone)
+    with _output(options, started, run_id) as writer, alone(watch) as is_alone:
+        journal = _Journal(writer, other_runs=not is_alone)
         status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
             _measure(options, run_id, started, journal, watch)
@@ -139,54 +85,10 @@ def _measure(options: Options, run_id: str, started: datetime, journal: _Journal
         set_up = SetUp(crew, watch.say, watch.note)
         with contextlib.ExitStack() as stack:
             workers = crew.start_workers("set-up", stack)
-            journal.write(_header(run_id, started, found, other_runs=journal.other_runs))
+            journal.write(header(found, run_id, started, other_runs=journal.other_runs))
             for problem in itertools.chain(found.problems, set_up.run(found.described, workers, stack)):
                 _report(problem, crew.site.start.address.password, journal, watch)
         _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What a run works with: the crew on a server, and what the scenarios say of themselves."""
-
-    crew: Crew
-    target: Target
-    described: Mapping[Path, Description]
-    problems: list[Problem]  # scenarios that cannot be loaded
-
-
-@contextlib.contextmanager
-def gathered(
-    options: Options, run_id: str, watch: Watcher, arrange: Callable[[Plan], Plan] = lambda plan: plan
-) -> Iterator[Gathered]:
-    """Start the server and the steward, load the scenarios, make the plan; `arrange` has the last word on the plan.
-
-    Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
-    """
-    embedded = options.address is None
-    place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
-    with _server(options, place, watch) as server, connected(server.address, run_id) as target:
-        start = Start(
-            driver="",
-            address=server.address,
-            application=application(run_id),
-            pool=options.pool,
-            checkout=options.checkout,
-            tx_end=options.tx_end,
-            loop=options.loop,
-            cpus=place.client_cpus,
-        )
-        site = Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded)
-        with start_steward(site) as steward:
-            watch.say("loading scenarios")
-            described, problems = describe(steward, options.scenarios, options.params)
-            if not described:
-                for problem in problems:
-                    watch.problem(problem_line(problem))
-                raise DbbenchError("there is no scenario left to measure")
-            plan = arrange(_plan(options, described, place, watch))
-            target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
-            yield Gathered(Crew(plan, site, steward), target, described, problems)
 
 
 def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
@@ -219,144 +121,6 @@ def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) ->
     watch.problem(problem_line(problem))
 
 
-def problem_line(problem: Problem) -> str:
-    """One line about a problem: where, what."""
-    where = " ".join(part for part in (problem.scenario, problem.arm) if part)
-    return f"{where}: {problem.message}" if where else problem.message
-
-
-@dataclass(frozen=True)
-class _Server:
-    address: Address
-    alive: Callable[[], bool]
-
-
-@contextlib.contextmanager
-def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Server]:
-    """The embedded server, or the user's own."""
-    if options.address is not None:
-        yield _Server(options.address, lambda: True)
-        return
-    from dbbench.server.embedded import embedded_server
-
-    watch.say("starting PostgreSQL")
-    most = len(options.drivers) * options.pool.capacity + _SPARE_CONNECTIONS
-    with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
-        yield _Server(server.address, server.alive)
-
-
-def _local(options: Options) -> bool:
-    return options.address is not None and options.address.is_local
-
-
-def _plan(options: Options, described: Mapping[Path, Description], place: Placement, watch: Watcher) -> Plan:
-    """Cells of scenarios, layers and sessions, and everything else that the options say."""
-    _check_params(options.params, described)
-    cells: list[Cell] = []
-    for path, scenario in described.items():
-        layers = _layers(options.layers, scenario, watch)
-        for layer in layers:
-            cells.extend(
-                Cell(scenario.name, layer, sessions, scenario.params, str(path), scenario.rows)
-                for sessions in _sessions(options, scenario, watch)
-            )
-    if described and not cells:
-        raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
-    budget_s, nominal_s = _budget(options)
-    return Plan(
-        arms=[Arm(name, name) for name in options.drivers],
-        baseline=options.baseline,
-        cells=cells,
-        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
-        rounds=[1] * len(cells) if options.rate else rounds_for(cells, len(options.drivers), options.pool, nominal_s),
-        budget_s=budget_s,
-        blocks=options.blocks,
-        pool=options.pool,
-        placement=place,
-        checkout=options.checkout,
-        tx_end=options.tx_end,
-        loop=options.loop,
-        precision=options.precision,
-        think_s=options.think_s,
-        rate=options.rate,
-        arrival=options.arrival,
-        slice_s=open_slice_s(cells, len(options.drivers), nominal_s, options.blocks) if options.rate else None,
-    )
-
-
-def _budget(options: Options) -> tuple[float | None, float]:
-    """Seconds that measuring may take, None where the number of blocks decides; and the seconds to plan for."""
-    if options.blocks is not None:
-        return None, NOMINAL_BUDGET_S
-    if options.precision is not None:
-        return options.budget_s or MAX_BUDGET_S, min(options.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S)
-    budget_s = options.budget_s or NOMINAL_BUDGET_S
-    return budget_s, budget_s
-
-
-def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
-    """The numbers of sessions to measure, without those that cannot hold a connection each."""
-    wanted = options.sessions or scenario.sessions
-    possible = [number for number in wanted if options.checkout == "request" or number <= options.pool.capacity]
-    if left_out := [number for number in wanted if number not in possible]:
-        watch.note(
-            f"{scenario.name}: {', '.join(map(str, left_out))} sessions cannot hold a connection each "
-            f"with a pool of {options.pool.capacity}: left out"
-        )
-    return possible
-
-
-def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -> list[Layer]:
-    """The layers to measure: those asked for, by default the ORM, or the first layer of a scenario without it."""
-    if wanted is None:
-        return ["orm"] if "orm" in scenario.layers else scenario.layers[:1]
-    missing = [layer for layer in wanted if layer not in scenario.layers]
-    if missing:
-        watch.note(f"{scenario.name} has no {' and no '.join(missing)}: left out")
-    return [layer for layer in wanted if layer in scenario.layers]
-
-
-def _check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
-    """Every --set must mean something to some scenario."""
-    names = {scenario.name for scenario in described.values()}
-    known = {name: None for scenario in described.values() for name in scenario.params}
-    known.update({f"{scenario.name}.{name}": None for scenario in described.values() for name in scenario.params})
-    for key in params:
-        scenario, _, _ = key.rpartition(".")
-        if scenario in catalog.builtin() and scenario not in names:
-            continue  # a default in pyproject.toml may be meant for scenarios that are not run today
-        if described and key not in known:
-            plain = [name for name in known if "." not in name]
-            raise UsageError(f"--set {key}: no parameter of these scenarios; {nearest(key, plain)}")
-
-
-def _connections(plan: Plan) -> int:
-    """How many connections are open at once at most: the arms', the steward's one per scenario, the parent's."""
-    scenarios = len({cell.path for cell in plan.cells})
-    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + scenarios + 1
-
-
-def _header(run_id: str, started: datetime, found: Gathered, *, other_runs: bool) -> Header:
-    crew, plan = found.crew, found.crew.plan
-    distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
-    return Header(
-        schema=records.SCHEMA,
-        id=run_id,
-        started=started.isoformat(timespec="seconds"),
-        dbbench=__version__,
-        plan=public(plan),
-        environment={**environment.describe(dict.fromkeys(distributions)), "other_runs": other_runs},
-        server={"embedded": crew.site.embedded, **found.target.describe()},
-        drivers=crew.facts,
-    )
-
-
-def public(plan: Plan) -> Plan:
-    """The plan as the result file keeps it: without the folders of this machine."""
-    cells = [msgspec.structs.replace(cell, path=catalog.shown_path(Path(cell.path))) for cell in plan.cells]
-    return msgspec.structs.replace(plan, cells=cells)
-
-
 @contextlib.contextmanager
 def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer]:
     """The result file, made before anything else starts, and removed again when nothing comes of it."""
@@ -371,22 +135,3 @@ def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer
         if writer is not None:
             path.unlink(missing_ok=True)
         raise
-
-
-@contextlib.contextmanager
-def _alone(watch: Watcher) -> Iterator[bool]:
-    """Say so when another run is measuring on this machine: each makes the other's numbers worse.
-
-    A name in Linux's abstract socket space marks a run; it goes when the process does, however that ends.
-    """
-    if not sys.platform.startswith("linux"):
-        yield True
-        return
-    with socket.socket(socket.AF_UNIX) as mark:
-        try:
-            mark.bind("\0dbbench.run")
-        except OSError:
-            watch.note("another dbbench run is measuring on this machine: both will be noisier")
-            yield False
-        else:
-            yield True

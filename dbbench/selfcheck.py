@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -22,16 +23,17 @@ from typing import Final
 import msgspec
 
 from dbbench import bare, catalog, messages, records
+from dbbench.alone import alone
 from dbbench.bench import Bench
 from dbbench.compare import log_ratios
 from dbbench.crew import Crew
 from dbbench.errors import DbbenchError
+from dbbench.gathering import Options, gathered, problem_line
 from dbbench.messages import Closed, Done
 from dbbench.plan import Arm, Checkout, Layer, PlacementMode, Plan, Pool, TxEnd
 from dbbench.process import worker_environment
 from dbbench.progress import Watcher
 from dbbench.records import Measurement, Problem
-from dbbench.run import Options, gathered, problem_line
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisor import Binaries
 from dbbench.setup import SetUp
@@ -88,6 +90,11 @@ def run(watch: Watcher, floor_s: float = FLOOR_S, *, seed: int | None = None) ->
 
     Raises DbbenchError when it cannot start.
     """
+    with alone(watch):
+        return _run(watch, floor_s, seed)
+
+
+def _run(watch: Watcher, floor_s: float, seed: int | None) -> SelfCheck:
     problems: list[str] = []
     overhead = [*_raw_overhead(watch, problems, seed), *_sqlalchemy_overhead(watch, problems, seed)]
     floors, sensitivities = [], []
@@ -96,7 +103,9 @@ def run(watch: Watcher, floor_s: float = FLOOR_S, *, seed: int | None = None) ->
         floor, sensitivity = _floor(watch, placement, floor_s, problems, seed)
         floors.append(floor)
         sensitivities.append(sensitivity)
-    return SelfCheck(overhead, floors, sensitivities, _pgbench(watch, problems, seed), problems)
+    pgbench = _pgbench(watch, problems, seed)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return SelfCheck(overhead, floors, sensitivities, pgbench, problems, now)
 
 
 # --- harness overhead ------------------------------------------------------------------------------------------------

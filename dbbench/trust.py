@@ -67,6 +67,7 @@ class SelfCheck(msgspec.Struct, frozen=True):
     sensitivity: list[Sensitivity]
     pgbench: Pgbench | None
     problems: list[str]
+    measured: str = ""  # UTC, ISO 8601
 
 
 def path() -> Path:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, Cli, url_of
+from typer.testing import CliRunner
 
+from dbbench import selfcheck
 from dbbench.address import Address
 from dbbench.cli import app
 from dbbench.compare import COLUMNS
+from dbbench.trust import SelfCheck
 
-COMMANDS = ("run", "capacity", "show", "export", "list", "doctor")
+COMMANDS = ("run", "capacity", "show", "export", "list", "doctor", "selfcheck")
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -120,7 +123,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path
     return folder
 
 
-@pytest.mark.parametrize("command", list(documented_commands()))
+@pytest.mark.parametrize("command", [each for each in documented_commands() if "selfcheck" not in each])
 def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, foreign: Address) -> None:
     results = sorted((workplace / "results").glob("*.jsonl"))
     words = shlex.split(re.split(" >>? ", command)[0])[1:]
@@ -131,11 +134,30 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
             words[number] = url_of(foreign)
     if words[0] == "capacity":  # a search takes minutes; the last value of an option counts
         words += ["--trial", "1", "--precision", "50%", "--min-rate", "300", "--max-rate", "600"]
+    if {"--budget", "--precision"} & set(words) and words[0] == "run":
+        words += ["--budget", "2"]
     folder = workplace / "own server" if "--env-url" in words else workplace
     done = dbbench(*words, cwd=folder, DATABASE_URL=url_of(foreign))
 
     assert done.returncode == 0, done.stderr
     assert done.stdout or "-o" in words
+
+
+@pytest.mark.parametrize("command", [each for each in documented_commands() if "selfcheck" in each])
+def test_documented_self_checks_are_understood(command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What they measure is the business of test_selfcheck.py: it takes minutes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    seconds: list[float] = []
+
+    def run(_watch: object, floor_s: float, **_: object) -> SelfCheck:
+        seconds.append(floor_s)
+        return SelfCheck([], [], [], None, [])
+
+    monkeypatch.setattr(selfcheck, "run", run)
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+
+    assert done.exit_code == 0, done.stderr
+    assert seconds == [60.0 if "60" in command else 30.0]
 
 
 def test_nothing_names_a_package_index_or_this_machine() -> None:

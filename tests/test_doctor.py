@@ -16,8 +16,9 @@ import pytest
 from conftest import PASSWORD, Cli, connect, url_of
 from rich.console import Console
 
-from dbbench import doctor, run
+from dbbench import doctor
 from dbbench.address import Address
+from dbbench.alone import alone
 from dbbench.doctor import Check
 from dbbench.plan import Placement
 from dbbench.progress import watcher
@@ -247,7 +248,7 @@ def test_a_check_that_fails_keeps_what_came_before() -> None:
 
 
 def test_another_run_is_seen() -> None:
-    with watcher(quiet=True) as watch, run._alone(watch):
+    with watcher(quiet=True) as watch, alone(watch):
         (check,) = doctor._other_runs()
     assert check.status == "note"
 

@@ -13,9 +13,10 @@ from dbbench.address import Address
 from dbbench.compare import Row, rows
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ExitCode, UsageError
+from dbbench.gathering import Options
 from dbbench.plan import Pool
 from dbbench.records import Run
-from dbbench.run import Options, Outcome, execute
+from dbbench.run import Outcome, execute
 
 FAST = {"rows": "50", "batch": "20"}
 

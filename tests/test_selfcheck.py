@@ -1,5 +1,6 @@
 """The self-check: what it makes of its measurements, and one whole, short one."""
 
+import io
 import json
 import math
 import random
@@ -9,13 +10,17 @@ import msgspec
 import pytest
 from builders import measurements, plan, run
 from conftest import Cli
+from rich.console import Console
+from typer.testing import CliRunner
 
 from dbbench import selfcheck, trust
+from dbbench.cli import app
 from dbbench.compare import log_ratios
-from dbbench.progress import watcher
-from dbbench.reports.selfcheck import sentence
+from dbbench.reports.selfcheck import render, sentence
+from dbbench.scenario import LAYERS
 from dbbench.selfcheck import false_alarm_rate, smallest_effect
-from dbbench.trust import NoiseFloor, SelfCheck, Sensitivity
+from dbbench.statistics import median_interval
+from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
 
 
 def noise(sd: float, blocks: int = 40) -> list[float]:
@@ -52,7 +57,7 @@ def test_an_effect_of_the_smallest_size_is_found_with_the_power_that_is_claimed(
     found = 0
     for _ in range(500):
         drawn = [rng.choice((-1, 1)) * rng.choice(logs) + math.log(1 + effect) for _ in range(blocks)]
-        interval = selfcheck.median_interval(drawn)
+        interval = median_interval(drawn)
         found += interval is not None and interval[0] > 0
     assert found / 500 == pytest.approx(0.95, abs=0.04)
 
@@ -105,17 +110,20 @@ def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.Monke
     assert trust.path().is_absolute()
 
 
-def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     drivers = ["asyncpg", "psycopg2"]
     quick = {"DRIVERS": drivers, "OVERHEAD_BLOCKS": 1, "OVERHEAD_ROUNDS": 2, "FLOOR_ROUNDS": 2, "PGBENCH_PAIRS": 6}
     for name, value in quick.items():
         monkeypatch.setattr(selfcheck, name, value)
-    with watcher(quiet=True) as watch:
-        found = selfcheck.run(watch, 2.0, seed=1)
-    document = json.loads(msgspec.json.encode(found))
+    done = CliRunner().invoke(app, ["selfcheck", "--seconds", "2", "--seed", "1", "--format", "json", "--quiet"])
+    document = json.loads(done.stdout)
+    found = trust.kept()
 
-    assert found.problems == []
-    assert [(one.layer, one.driver) for one in found.harness_overhead] == [
+    assert done.exit_code == 0, done.stderr
+    assert found is not None
+    assert json.loads(msgspec.json.encode(found)) == document
+    assert [(one["layer"], one["driver"]) for one in document["harness_overhead"]] == [
         (layer, driver) for layer in ("raw", "core", "orm") for driver in drivers
     ]
     assert all(0.5 < one.ratio < 2 for one in found.harness_overhead)
@@ -129,6 +137,22 @@ def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"driver", "layer", "ratio", "low", "high"} <= set(document["harness_overhead"][0])
     assert {"placement", "half_width", "false_alarm_rate"} <= set(document["noise_floor"][0])
     assert {"placement", "smallest_effect"} <= set(document["sensitivity"][0])
+
+
+def test_it_is_printed_in_80_columns() -> None:
+    text = io.StringIO()
+    overheads = [
+        Overhead(driver, layer, 1.01, 0.99, 1.03) for layer in LAYERS for driver in ("psycopg", "psycopg-sync")
+    ]
+    pgbench = Pgbench("psycopg-sync", 23.9, 91.0, 2.72, 2.5, 2.9)
+    made = msgspec.structs.replace(
+        check(floor(0.01)), harness_overhead=overheads, pgbench=pgbench, problems=["[red]oh"]
+    )
+    render(made, Console(file=text, width=80, force_terminal=False))
+
+    assert max(map(len, text.getvalue().splitlines())) <= 80
+    for expected in ("psycopg-sync  1.010 (0.990-1.030)", "5.0% (4.0% to 6.0%)", "272% (250% to 290%)", "[red]oh"):
+        assert expected in text.getvalue()
 
 
 def test_a_wrong_time_is_refused(dbbench: Cli) -> None:

@@ -11,10 +11,10 @@ from rich.padding import Padding
 from dbbench.compare import params_text
 from dbbench.records import clean
 from dbbench.reports.columns import NOTHING, Column, in_one_unit
-from dbbench.reports.csv import _table as csv_table
+from dbbench.reports.csv import table as csv_table
 from dbbench.reports.footer import footer
 from dbbench.reports.sentences import title
-from dbbench.reports.table import _print_footer, _print_table, _print_title, _prose, _text
+from dbbench.reports.table import plain, print_footer, print_table, print_title, prose
 from dbbench.slo import MAX_ERRORS
 from dbbench.trials import Answer, Capacity, Result, rate_text
 
@@ -64,12 +64,12 @@ def json_report(answer: Answer) -> str:
 def render(answer: Answer, console: Console) -> None:
     """Print on the console, which decides on colours."""
     name, rest = title(answer.cell, params_text(answer.cell))
-    _print_title(name, [*rest, answer.objective.text], console)
-    _print_table(columns(answer), console, [_STYLES.get(each.outcome, "") for each in answer.drivers])
+    print_title(name, [*rest, answer.objective.text], console)
+    print_table(columns(answer), console, [_STYLES.get(each.outcome, "") for each in answer.drivers])
     for line in sentences(answer):
-        console.print(Padding(_text(line, console), (0, 0, 0, 2)), width=_prose(console))
+        console.print(Padding(plain(line, console), (0, 0, 0, 2)), width=prose(console))
     console.print()
-    _print_footer(conditions(answer), console)
+    print_footer(conditions(answer), console)
 
 
 def columns(answer: Answer) -> list[Column]:

@@ -7,12 +7,10 @@ from typing import Final
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from dbbench.doctor import Check, ready
-from dbbench.records import clean
+from dbbench.reports.table import plain, prose
 
-PROSE: Final = 100  # columns beyond which a sentence is hard to read
 _STYLES: Final = {"ok": "green", "note": "yellow", "missing": "red", "problem": "red"}
 READY: Final = "Everything is there that dbbench run needs."
 NOT_READY: Final = "dbbench run needs what is missing or a problem here."
@@ -31,15 +29,10 @@ def render(checks: Sequence[Check], console: Console) -> None:
     grid.add_column(overflow="fold")
     for check in checks:
         style = _STYLES[check.status]
-        grid.add_row(_text(check.status, console, style), _text(check.name, console), _text(check.detail, console))
+        grid.add_row(plain(check.status, console, style), plain(check.name, console), plain(check.detail, console))
         if check.remedy:
-            grid.add_row("", "", _text(check.remedy, console, style))
-    width = min(console.width, PROSE)
+            grid.add_row("", "", plain(check.remedy, console, style))
+    width = prose(console)
     console.print(grid, width=width)
     console.print()
-    console.print(_text(READY if ready(checks) else NOT_READY, console, "bold"), width=width)
-
-
-def _text(text: str, console: Console, style: str = "") -> Text:
-    """Make text that means itself: no markup, no control characters, nothing that the console cannot encode."""
-    return Text(clean(text).encode(console.encoding, "replace").decode(console.encoding), style)
+    console.print(plain(READY if ready(checks) else NOT_READY, console, "bold"), width=width)

@@ -18,22 +18,22 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def report(_run: Run, rows: Sequence[Row]) -> str:
     """Write the columns of `Row`; lines end in LF, which every reader takes and pipes like."""
-    return _table(COLUMNS, (exported(row) for row in rows))
+    return table(COLUMNS, (exported(row) for row in rows))
 
 
 def breakdown_report(run: Run, _rows: Sequence[Row]) -> str:
     """Write where the time goes: the columns of `Breakdown`, one line per cell and driver."""
-    return _table(Breakdown.__struct_fields__, map(breakdown.exported, breakdown.breakdowns(run)))
+    return table(Breakdown.__struct_fields__, map(breakdown.exported, breakdown.breakdowns(run)))
 
 
 def errors_report(run: Run, _rows: Sequence[Row]) -> str:
     """Write the ledger of errors: the columns of `Failure`, one line per cell, driver and way to fail."""
-    return _table(Failure.__struct_fields__, map(breakdown.exported, breakdown.failures(run)))
+    return table(Failure.__struct_fields__, map(breakdown.exported, breakdown.failures(run)))
 
 
 def layers_report(run: Run, _rows: Sequence[Row]) -> str:
     """Write what the layers add: the columns of `LayerTax`, one line per scenario, driver and higher layer."""
-    return _table(LayerTax.__struct_fields__, map(breakdown.exported, breakdown.layer_tax(run)))
+    return table(LayerTax.__struct_fields__, map(breakdown.exported, breakdown.layer_tax(run)))
 
 
 TABLES: Final[Mapping[str, Callable[[Run, Sequence[Row]], str]]] = {
@@ -44,7 +44,8 @@ TABLES: Final[Mapping[str, Callable[[Run, Sequence[Row]], str]]] = {
 }
 
 
-def _table(header: Iterable[str], records: Iterable[Mapping[str, str | float | None]]) -> str:
+def table(header: Iterable[str], records: Iterable[Mapping[str, str | float | None]]) -> str:
+    """Write a header line and one line for each record, whose values are in the order of the header."""
     return "".join([_line(header), *(_line(map(_field, record.values())) for record in records)])
 
 

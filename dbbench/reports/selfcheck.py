@@ -1,27 +1,35 @@
 """What a self-check found, for people."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from dbbench.reports.columns import NOTHING as _DASH
+from dbbench.reports.columns import Column
+from dbbench.reports.table import plain, print_table, print_title, prose
 from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
 
-_DASH: Final = "\N{EN DASH}"
 _DEFAULT: Final = "split"  # placement of `dbbench run`
 
 
 def render(found: SelfCheck, console: Console) -> None:
     """Print tables and a sentence."""
-    _print(console, "harness overhead", "dbbench's loop against a bare one, shared", _overhead(found.harness_overhead))
-    _print(console, "noise floor", "two identical arms, and one slowed by a known busy-wait", _floor(found.noise_floor))
-    _print(console, "sensitivity", "what a run of a minute finds with 95% power", _sensitivity(found.sensitivity))
+    tables = {
+        ("harness overhead", "dbbench's loop against a bare one, shared"): _overhead(found.harness_overhead),
+        ("noise floor", "two identical arms, and one slowed down"): _floor(found.noise_floor),
+        ("sensitivity", "what a run of a minute finds with 95% power"): _sensitivity(found.sensitivity),
+    }
     if found.pgbench is not None:
-        _print(console, "truth", "PostgreSQL's own C client, same query, in turns", _pgbench(found.pgbench))
+        tables["truth", "PostgreSQL's own C client on the same query, in turns"] = _pgbench(found.pgbench)
+    for (name, explained), lines in tables.items():
+        print_title(name, [explained], console)
+        head, *rows = lines
+        layout = [Column(title[0], title[1], values) for title, *values in zip(head, *rows, strict=True)]
+        print_table(layout, console)
+        console.print()
     for line in (*found.problems, sentence(found)):
-        console.print(Text(line), width=min(console.width, 100))
+        console.print(plain(line, console), width=prose(console))
 
 
 def sentence(found: SelfCheck) -> str:
@@ -43,14 +51,20 @@ def sentence(found: SelfCheck) -> str:
     )
 
 
-def _overhead(found: Sequence[Overhead]) -> Iterator[list[str]]:
-    yield ["driver", "layer", "time vs bare"]
-    for one in found:
-        yield [one.driver, one.layer, _interval(one.ratio, one.low, one.high, 3)]
+_Lines = Iterator[list[Any]]  # headings, each with what is below it, then rows of text
 
 
-def _floor(found: Sequence[NoiseFloor]) -> Iterator[list[str]]:
-    yield ["placement", "95% interval", "blocks", "false alarms", "slowed by", "found"]
+def _overhead(found: Sequence[Overhead]) -> _Lines:
+    layers = list(dict.fromkeys(one.layer for one in found))
+    by_place = {(one.driver, one.layer): one for one in found}
+    yield [("driver", ""), *((layer, "time vs bare") for layer in layers)]
+    for driver in dict.fromkeys(one.driver for one in found):
+        cells = (by_place.get((driver, layer)) for layer in layers)
+        yield [driver, *(_DASH if one is None else _interval(one.ratio, one.low, one.high) for one in cells)]
+
+
+def _floor(found: Sequence[NoiseFloor]) -> _Lines:
+    yield [("placement", ""), ("95%", "interval"), ("blocks", ""), ("false", "alarms"), ("slowed", "by"), ("found", "")]
     for one in found:
         width = _DASH if one.half_width is None else f"\N{PLUS-MINUS SIGN}{one.half_width:.2%}"
         low, high = one.measured_low, one.measured_high
@@ -59,34 +73,20 @@ def _floor(found: Sequence[NoiseFloor]) -> Iterator[list[str]]:
         yield [one.placement, width, blocks, f"{one.false_alarm_rate:.1%}", f"{one.injected:.1%}", measured]
 
 
-def _sensitivity(found: Sequence[Sensitivity]) -> Iterator[list[str]]:
-    yield ["placement", "smallest slow-down", "blocks"]
+def _sensitivity(found: Sequence[Sensitivity]) -> _Lines:
+    yield [("placement", ""), ("smallest", "slow-down"), ("blocks", "")]
     for one in found:
         effect = "none up to 50%" if one.smallest_effect is None else f"{one.smallest_effect:.1%}"
         yield [one.placement, effect, f"{one.blocks} in {one.seconds:.0f} s"]
 
 
-def _pgbench(found: Pgbench) -> Iterator[list[str]]:
-    yield ["client", "time per operation", "tax"]
-    yield ["pgbench -M prepared", f"{found.pgbench_us:.1f} us", ""]
+def _pgbench(found: Pgbench) -> _Lines:
+    yield [("client", ""), ("per operation", "µs"), ("tax", "")]
+    yield ["pgbench -M prepared", f"{found.pgbench_us:.1f}", _DASH]
     low, high = found.low, found.high
     tax = f"{found.tax:.0%}" + ("" if low is None or high is None else f" ({low:.0%} to {high:.0%})")
-    yield [f"{found.driver}, raw", f"{found.driver_us:.1f} us", tax]
+    yield [f"{found.driver}, raw", f"{found.driver_us:.1f}", tax]
 
 
-def _interval(value: float, low: float | None, high: float | None, digits: int) -> str:
-    if low is None or high is None:
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
-
-
-def _print(console: Console, name: str, explained: str, lines: Iterator[list[str]]) -> None:
-    console.print(Text.assemble((name, "bold"), (f" - {explained}", "dim")))
-    head, *rows = lines
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for position, title in enumerate(head):
-        table.add_column(Text(title, "dim"), justify="left" if position == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(each) for each in row))
-    console.print(table)
-    console.print()
+def _interval(ratio: float, low: float | None, high: float | None) -> str:
+    return f"{ratio:.3f}" if low is None or high is None else f"{ratio:.3f} ({low:.3f}-{high:.3f})"

@@ -31,7 +31,7 @@ _MAX_NAME: Final = 12  # columns of a driver's name that never have to wrap
 _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.FAILED: "red", Verdict.NOT_COMPARABLE: "red"}
 _RULED: Final = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # one line, under the headings
 _RULED_ASCII: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-_TO_ASCII: Final = str.maketrans({"µ": "u", "\N{EN DASH}": "-", "·": "-", "…": "..."})
+_TO_ASCII: Final = str.maketrans({"µ": "u", "\N{PLUS-MINUS SIGN}": "+-", "\N{EN DASH}": "-", "·": "-", "…": "..."})
 
 
 def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
@@ -48,38 +48,40 @@ def render(run: Run, rows: Sequence[Row], console: Console, result: str = "", *,
     for (cell, group), more in zip(cells, below(run, cells, detailed=details), strict=True):
         _print_cell(run, cell, group, more, console)
     for table in layer_tables(run):
-        _print_title(table.title, table.rest, console)
-        _print_table(table.columns, console)
+        print_title(table.title, table.rest, console)
+        print_table(table.columns, console)
         console.print()
-    _print_footer(footer(run, rows, result), console)
+    print_footer(footer(run, rows, result), console)
 
 
 def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below, console: Console) -> None:
-    _print_title(*title(cell, rows[0].params), console)
+    print_title(*title(cell, rows[0].params), console)
     if not all(row.verdict is Verdict.NOT_MEASURED for row in rows):
         styles = [_STYLES.get(row.verdict, "") for row in rows]
-        _print_table(columns(cell, rows, run.header.plan.baseline), console, styles)
+        print_table(columns(cell, rows, run.header.plan.baseline), console, styles)
     for line in (sentence(run, rows), *more.remarks):
-        console.print(Padding(_text(line, console), _INDENT), width=_prose(console))
+        console.print(Padding(plain(line, console), _INDENT), width=prose(console))
     for table in more.tables:
         _print_titled(table, console)
     console.print()
 
 
-def _print_title(name: str, rest: Sequence[str], console: Console) -> None:
-    heading = [_text(name, console, "bold"), *(_text(f" · {part}", console, "dim") for part in rest)]
-    console.print(Text.assemble(*heading, overflow="fold"), width=_prose(console))
+def print_title(name: str, rest: Sequence[str], console: Console) -> None:
+    """Print what a table is about."""
+    heading = [plain(name, console, "bold"), *(plain(f" · {part}", console, "dim") for part in rest)]
+    console.print(Text.assemble(*heading, overflow="fold"), width=prose(console))
 
 
 def _print_titled(table: Titled, console: Console) -> None:
     """Print a further table of a cell, its title within the cell."""
-    name = _text(" · ".join([table.title, *table.rest]), console, "dim")
+    name = plain(" · ".join([table.title, *table.rest]), console, "dim")
     console.print()
-    console.print(Padding(name, _INDENT), width=_prose(console))
-    _print_table(table.columns, console)
+    console.print(Padding(name, _INDENT), width=prose(console))
+    print_table(table.columns, console)
 
 
-def _print_table(layout: Sequence[Column], console: Console, styles: Sequence[str] = ()) -> None:
+def print_table(layout: Sequence[Column], console: Console, styles: Sequence[str] = ()) -> None:
+    """Print columns, with a style for each row; no number is ever cut."""
     table = _table(layout, styles, console, gap=2)
     if _width(table, console) > console.width:
         table = _table(layout, styles, console, gap=1)
@@ -107,14 +109,14 @@ def _table(layout: Sequence[Column], styles: Sequence[str], console: Console, ga
     for position, column in enumerate(layout):
         # A group of columns is named once, over its first.
         name, previous = "" if column.heading == previous else column.heading, column.heading
-        heading = Text.assemble(_text(name, console, "bold"), "\n", _text(column.unit, console, "dim"))
+        heading = Text.assemble(plain(name, console, "bold"), "\n", plain(column.unit, console, "dim"))
         widest = max(cell_len(value) for value in (name, column.unit, *column.values))
         if position == 0:
             table.add_column(heading, min_width=min(widest, _MAX_NAME), overflow="fold")
         else:
             table.add_column(heading, min_width=widest, justify="right", no_wrap=True)
     for values, style in zip_longest(zip(*(column.values for column in layout), strict=True), styles, fillvalue=""):
-        table.add_row(*(_text(value, console) for value in values), style=style)
+        table.add_row(*(plain(value, console) for value in values), style=style)
     return table
 
 
@@ -123,17 +125,19 @@ def _width(table: Table, console: Console) -> int:
     return Measurement.get(console, console.options.update(width=_ENDLESS), table).maximum + _INDENT[-1]
 
 
-def _print_footer(facts: Sequence[tuple[str, str]], console: Console) -> None:
+def print_footer(facts: Sequence[tuple[str, str]], console: Console) -> None:
+    """Print pairs of a word and a text."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, text in facts:
         style = "yellow" if label in ("problem", "different", "warning") else "dim"
-        grid.add_row(_text(label, console), _text(text, console, style))
-    console.print(grid, width=_prose(console))
+        grid.add_row(plain(label, console), plain(text, console, style))
+    console.print(grid, width=prose(console))
 
 
-def _prose(console: Console) -> int:
+def prose(console: Console) -> int:
+    """Give the width that a sentence may take."""
     return min(console.width, PROSE)
 
 
@@ -141,7 +145,7 @@ def _ascii(console: Console) -> bool:
     return not console.encoding.lower().startswith("utf")
 
 
-def _text(text: str, console: Console, style: str = "") -> Text:
+def plain(text: str, console: Console, style: str = "") -> Text:
     """Make text that means itself: no markup, no control characters, nothing that the console cannot encode."""
     safe = clean(text)
     if _ascii(console):
