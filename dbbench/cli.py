@@ -12,13 +12,16 @@ from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
 from dbbench import __version__
 from dbbench import options as common
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from dbbench.progress import Watcher
 
 _P = ParamSpec("_P")
 
@@ -132,6 +135,18 @@ def _where(error: Exception) -> str:
     if traceback is None:
         return "?"
     return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}"
+
+
+@contextlib.contextmanager
+def _measuring(*, quiet: bool) -> Iterator["Watcher"]:
+    """What every command that measures works in: its own signals, nothing of libpq's environment, somebody to tell."""
+    from dbbench.process import libpq_variables
+    from dbbench.progress import watcher
+
+    for name in libpq_variables():
+        del os.environ[name]
+    with _signals(), watcher(quiet=quiet) as watch:
+        yield watch
 
 
 @contextlib.contextmanager
@@ -340,11 +355,7 @@ def run(
     """
     from dbbench import arguments, catalog, gathering, plan
     from dbbench import run as running
-    from dbbench.process import libpq_variables
-    from dbbench.progress import watcher
 
-    for name in libpq_variables():
-        del os.environ[name]
     # Each of the three says when to stop: one that is written here goes before another in pyproject.toml.
     asked = {name for name in ("budget", "blocks", "precision") if _written(context, name)}
     if asked and not _written(context, "blocks"):
@@ -384,7 +395,7 @@ def run(
             f"--checkout session holds a connection per session: --sessions can be at most {options.pool.capacity} "
             "with this pool (--pool-size, --max-overflow)"
         )
-    with _signals(), watcher(quiet=quiet) as watch:
+    with _measuring(quiet=quiet) as watch:
         if driver and base not in ",".join(driver).split(","):
             watch.note(f"{base} is measured too, as the baseline (--baseline chooses another)")
         if "DATABASE_URL" in os.environ and options.address is None:
@@ -543,11 +554,7 @@ def capacity(
     from dbbench import capacity as searching
     from dbbench import slo as objectives
     from dbbench.gathering import Options
-    from dbbench.process import libpq_variables
-    from dbbench.progress import watcher
 
-    for name in libpq_variables():
-        del os.environ[name]
     wanted = searching.wanted(
         objectives.parse(slo),
         min_rate,
@@ -577,7 +584,7 @@ def capacity(
         blocks=1,  # nothing of a run's budget applies
         seed=seed,
     )
-    with _signals(), watcher(quiet=quiet) as watch:
+    with _measuring(quiet=quiet) as watch:
         if "DATABASE_URL" in os.environ and options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
         answer, exit_code = searching.execute(options, wanted, watch)
@@ -823,12 +830,8 @@ def selfcheck(
     """
     from dbbench import arguments, trust
     from dbbench import selfcheck as checking
-    from dbbench.process import libpq_variables
-    from dbbench.progress import watcher
 
-    for name in libpq_variables():
-        del os.environ[name]
-    with _signals(), watcher(quiet=quiet) as watch:
+    with _measuring(quiet=quiet) as watch:
         found = checking.run(watch, arguments.seconds("--seconds", seconds), seed=seed)
         if not trust.keep(found):
             watch.note(f"the result could not be kept in {trust.path()}: later runs cannot be compared with it")
