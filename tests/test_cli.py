@@ -318,6 +318,15 @@ def test_options_may_come_from_pyproject(dbbench: Cli, tmp_path: Path) -> None:
     assert '"seed":4' in (tmp_path / "below" / "mine.jsonl").read_text()
 
 
+def test_when_to_stop_is_decided_on_the_command_line_first(dbbench: Cli, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.dbbench]\nblocks = 500\ndriver = ['psycopg2']\nset = {rows = 50}\n")
+    done = dbbench("run", "point_reads", "--layer", "raw", "--precision", "1%", "--budget", "2", "--format", "json")
+    plan = json.loads(done.stdout)["run"]["plan"]
+
+    assert done.returncode == 0, done.stderr
+    assert (plan["blocks"], plan["precision"], plan["budget_s"]) == (None, 0.01, 2.0)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import PASSWORD, connect
 
-from dbbench import catalog, records
+from dbbench import catalog, records, trust
 from dbbench.address import Address
+from dbbench.breakdown import breakdowns, failures, layer_tax
 from dbbench.compare import Row, rows
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ExitCode, UsageError
@@ -397,3 +398,85 @@ def test_a_users_objects_are_untouched(foreign: Address, tmp_path: Path) -> None
     assert left == []
     assert others == (0,)
     assert all(row.operations > 0 for row in found)
+
+
+# --- where the time goes ---------------------------------------------------------------------------------------------
+
+FAILING = """
+from sqlalchemy import text
+
+def prepare(connection, params):
+    connection.execute(text(
+        "CREATE FUNCTION fail(code text) RETURNS int LANGUAGE plpgsql AS "
+        "$$ BEGIN IF code <> '' THEN RAISE EXCEPTION 'told to' USING ERRCODE = code; END IF; RETURN 1; END $$"
+    ))
+
+async def orm(session, params, rng):
+    code = {0: "40001", 1: "23505"}.get(rng.randrange(10), "")
+    return (await session.execute(text("SELECT fail(:code)"), {"code": code})).scalar()
+"""
+
+
+def test_failed_operations_are_in_the_ledger_and_in_no_latency(server: Address, tmp_path: Path) -> None:
+    run, found, outcome, _ = measured(options(server, tmp_path, scenario(tmp_path, "failing", FAILING)))
+    ledger = failures(run)
+
+    assert outcome.exit_code == ExitCode.DEGRADED
+    for row, explained in zip(found, breakdowns(run), strict=True):
+        codes = {each.code: each for each in ledger if each.driver == row.driver}
+        assert set(codes) <= {"40001", "23505"}
+        assert sum(each.operations for each in codes.values()) == row.errors > 0
+        assert explained.attempts == row.operations + row.errors
+        of_arm = [each for each in run.measurements if each.arm == row.driver]
+        assert sum(sum(each.latency.values()) for each in of_arm) == row.operations
+        assert {each.meaning for each in codes.values()} <= {"transaction rollback", "integrity constraint violation"}
+
+
+def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_path: Path) -> None:
+    given = options(server, tmp_path, "point_reads", layers=["raw"], rate=100.0, blocks=None, budget_s=6.0)
+    run, found, outcome, _ = measured(given)
+
+    assert outcome.exit_code == ExitCode.OK
+    assert run.header.plan.slice_s == 2.0
+    for row, explained in zip(found, breakdowns(run), strict=True):
+        blocks = row.blocks
+        assert row.operations + explained.not_started == 200 * blocks
+        assert row.cpu_us_per_op is None
+        assert explained.service_p50_us is not None
+        assert row.p50_us is not None
+        assert explained.lag_p50_us is not None
+        assert explained.service_p50_us <= row.p50_us * 1.01, "response time is service time and lag"
+        assert row.ops_per_second is not None
+        assert 40 < row.ops_per_second < 160
+
+
+def test_a_pause_makes_drivers_comparable_by_latency(server: Address, tmp_path: Path) -> None:
+    given = options(server, tmp_path, "point_reads", layers=["raw"], sessions=[4], think_s=0.02)
+    run, found, *_ = measured(given)
+
+    assert run.header.plan.paced
+    for row in found:
+        assert row.ops_per_second is not None
+        assert row.ops_per_second <= 4 / 0.02
+        assert row.mean_us is not None
+        assert row.mean_us < 20_000
+    assert found[1].ratio == pytest.approx((found[1].mean_us or 0) / (found[0].mean_us or 1), rel=0.5)
+
+
+def test_layers_are_put_side_by_side(server: Address, tmp_path: Path) -> None:
+    run, *_ = measured(options(server, tmp_path, "point_reads", layers=["raw", "orm"], drivers=["psycopg", "psycopg2"]))
+    tax = layer_tax(run)
+
+    assert [(each.driver, each.base, each.layer) for each in tax] == [
+        ("psycopg", "raw", "orm"), ("psycopg2", "raw", "orm")
+    ]  # fmt: skip
+    assert all(each.ratio is not None and each.ratio > 1 for each in tax)
+
+
+def test_a_run_that_is_noisier_than_its_machine_says_so(
+    server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "warning", lambda rows, placement: f"{len(rows)} rows, {placement}: noisy")
+    *_, listener = measured(options(server, tmp_path, "point_reads", placement="free"))
+
+    assert "2 rows, free: noisy" in listener.notes
