@@ -1,48 +1,55 @@
-"""Record blocks of identical arms: the data on which the tests of the statistics rest (tests/data/identical_arms.json).
+"""Record blocks of identical arms: the data on which the tests of the statistics rest (tests/data/).
 
-    python benchmarks/identical_arms.py 200 tests/data/identical_arms.json      about 25 minutes
+    python benchmarks/identical_arms.py 204 tests/data/identical_arms.json                        about 27 minutes
+    python benchmarks/identical_arms.py 204 tests/data/identical_arm.json 30 raw psycopg          about 13 minutes
 
-Each driver is measured against itself, in point reads at three layers with client and server on one CPU. A row of the
-data is one driver at one layer, a block gives each row one value: ln(time per operation / the same arm again).
+Each driver is measured against itself, in point reads with client and server on one CPU: by default three drivers at
+three layers with four rounds in a block, as a run of a minute has. A row of the data is one driver at one layer, a
+block gives each row one value: ln(time per operation / the same arm again).
 """
 
 import json
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from dbbench import catalog, records
+from dbbench.arguments import choices
 from dbbench.bench import Bench
 from dbbench.compare import log_ratios
 from dbbench.drivers import DEFAULT
 from dbbench.environment import describe
 from dbbench.gathering import Options, gathered
-from dbbench.plan import Arm, Plan, Pool
+from dbbench.plan import Arm, Layer, Plan, Pool
 from dbbench.progress import watcher
 from dbbench.records import Measurement
 from dbbench.setup import SetUp
 
-ROUNDS: Final = 4
 AGAIN: Final = " again"
+SEED: Final = 20261123
 
 
-def twice(plan: Plan) -> Plan:
+def twice(plan: Plan, rounds: int) -> Plan:
     """Every driver as two arms."""
     arms = [Arm(f"{arm.name}{again}", arm.driver) for arm in plan.arms for again in ("", AGAIN)]
-    return msgspec.structs.replace(plan, arms=arms, rounds=[ROUNDS] * len(plan.cells))
+    return msgspec.structs.replace(plan, arms=arms, rounds=[rounds] * len(plan.cells))
 
 
-def record(blocks: int, seed: int) -> tuple[Plan, list[Measurement]]:
+def record(blocks: int, rounds: int, layers: list[Layer], drivers: list[str]) -> tuple[Plan, list[Measurement]]:
     """Measure; Ctrl-C keeps what there is."""
     options = Options(
-        scenarios=[catalog.builtin()["point_reads"]], layers=["raw", "core", "orm"], sessions=[1],
-        pool=Pool(1, 0), placement="shared", blocks=blocks, seed=seed,
+        scenarios=[catalog.builtin()["point_reads"]], drivers=drivers, baseline=drivers[0], layers=layers, sessions=[1],
+        pool=Pool(1, 0), placement="shared", blocks=blocks, seed=SEED,
     )  # fmt: skip
     measured: list[Measurement] = []
-    with watcher(quiet=False) as watch, gathered(options, records.new_id(), watch, twice) as found:
+    with (
+        watcher(quiet=False) as watch,
+        gathered(options, records.new_id(), watch, partial(twice, rounds=rounds)) as found,
+    ):
         set_up = SetUp(found.crew, watch.say, watch.note)
         with ExitStack() as stack:
             for problem in set_up.run(found.described, found.crew.start_workers("set-up", stack), stack):
@@ -58,30 +65,29 @@ def record(blocks: int, seed: int) -> tuple[Plan, list[Measurement]]:
     return found.crew.plan, measured
 
 
-def main(blocks: int, path: Path) -> None:
+def main(
+    blocks: str, path: str, rounds: str = "4", layers: str = "raw,core,orm", drivers: str = ",".join(DEFAULT)
+) -> None:
     """Measure and write the file."""
-    plan, measured = record(blocks, seed=20261123)
+    plan, measured = record(int(blocks), int(rounds), choices("layers", [layers], Layer), drivers.split(","))
     rows, columns = [], []
     for index, cell in enumerate(plan.cells):
-        for driver in DEFAULT:
+        for driver in drivers.split(","):
             against = msgspec.structs.replace(plan, baseline=f"{driver}{AGAIN}")
             rows.append(f"{cell.scenario} {cell.layer} {driver}")
             columns.append(log_ratios(against, measured)[index, driver])
     machine = describe([])["machine"]
-    document = {
+    head = {
         "machine": f"{machine.get('cpu_model_name', '?')}, {machine.get('cpu_count', '?')} CPUs, shared with others",
         "placement": plan.placement.mode,
+        "rounds": int(rounds),
         "rows": rows,
-        "blocks": [
-            [round(value, 5) for value in block if value is not None]
-            for block in zip(*columns, strict=True)
-            if None not in block
-        ],
     }
-    lines = ",\n".join(f"  {json.dumps(block)}" for block in document.pop("blocks"))
-    head = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in document.items())
-    path.write_text(f'{{\n{head},\n "blocks": [\n{lines}\n ]\n}}\n')
+    blocks_ = [[round(value, 5) for value in block] for block in zip(*columns, strict=True) if None not in block]
+    above = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())
+    below = ",\n".join(f"  {json.dumps(block)}" for block in blocks_)
+    Path(path).write_text(f'{{\n{above},\n "blocks": [\n{below}\n ]\n}}\n')
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(*sys.argv[1:])

@@ -815,7 +815,7 @@ def selfcheck(
         typer.Option(
             rich_help_panel=common.MEASURING,
             metavar="SECONDS",
-            help="Time for each noise floor, of which there are two; 60, 60s or 2m.",
+            help="Time for each of the two noise floors, and in proportion for the rest; 60, 60s or 2m.",
         ),
     ] = "30",
     seed: common.Seed = None,

@@ -104,9 +104,8 @@ class Tasks:
     async def _slice(self, work: Work) -> Samples:
         watch = _Watch()
         tally = _tally(work, self._connections, _task_until)
-        run = requests.session if tally.due is None else requests.scheduled_session
         tasks = [
-            asyncio.ensure_future(run(request, rng, tally))
+            asyncio.ensure_future(requests.session(request, rng, tally))
             for request, rng in zip(self._requests, work.rngs, strict=True)
         ]
         lags = array("q")
@@ -192,13 +191,13 @@ class Threads:
         return watch.samples(tally, begin, max(self._ends), self._connections)
 
     def _session(self, number: int, request: Callable[[Random], Any]) -> None:
+        session = REQUESTS_TWIN.session
         while True:
             self._start.wait()
             if self._tally is None:
                 return
-            run = REQUESTS_TWIN.session if self._tally.due is None else REQUESTS_TWIN.scheduled_session
             try:
-                self._ends[number] = run(request, self._rngs[number], self._tally)
+                self._ends[number] = session(request, self._rngs[number], self._tally)
             except BaseException as failure:  # SystemExit, say: the others must not wait for this thread for ever
                 self._failure = failure
             self._done.wait()

@@ -133,10 +133,11 @@ class Plan(msgspec.Struct, frozen=True):
 NOMINAL_BUDGET_S: Final = 60.0
 MAX_BUDGET_S: Final = 900.0  # of a run that goes on until it is precise enough
 WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9, and 11 at the first look; what follows is a guess
-MAX_ROUNDS: Final = 6
+MAX_ROUNDS: Final = 30
+MIN_SHORT_ROUNDS: Final = 3  # of slices of one session: they take less time than what goes before them
 # What things take, roughly, where an operation takes 1.5 ms. Guesses on purpose, not measurements: two runs with
 # the same options and seed then visit cells and slices in the same order.
-_WORKER_START_S: Final = 0.2
+_WORKER_START_S: Final = 0.4
 _OPEN_S: Final = 0.15
 _WARM_UP_S_PER_CONNECTION: Final = 0.015
 _SHORT_SLICE_S: Final = 0.05
@@ -152,7 +153,10 @@ def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) ->
     fixed = arms * (_WORKER_START_S + sum(_OPEN_S + _WARM_UP_S_PER_CONNECTION * number for number in connections))
     share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
     slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
-    return [min(MAX_ROUNDS, max(1, int(share / (arms * seconds)))) for seconds in slices]
+    return [
+        min(MAX_ROUNDS, max(MIN_SHORT_ROUNDS if number == 1 else 1, int(share / (arms * seconds))))
+        for number, seconds in zip(connections, slices, strict=True)
+    ]
 
 
 _MIN_OPEN_SLICE_S: Final = 2.0  # shorter, and a queue has no time to build up

@@ -133,38 +133,13 @@ class Tally:
 async def session(request: Request, rng: Random, tally: Tally) -> int:
     """Run operations until there is no more work; gives the time at which the last one was done."""
     work, begins, ends, waits = tally.work, tally.begins, tally.ends, tally.waits
-    limit_ns, pause_s = tally.limit_ns, tally.pause_s
+    limit_ns, pause_s, due, until = tally.limit_ns, tally.pause_s, tally.due, tally.until
     wait = Wait()
     WAIT.set(wait)
     end = perf_counter_ns()
     for operation in work:
-        wait.ns = 0
-        begins[operation] = perf_counter_ns()
-        try:
-            await request(rng)
-        except Exception as error:
-            tally.errors.append(error)
-            end = perf_counter_ns()
-        else:
-            ends[operation] = end = perf_counter_ns()
-            waits[operation] = wait.ns
-        if end > limit_ns:
-            break
-        if pause_s is not None:
-            await asyncio.sleep(pause_s)
-    return end
-
-
-async def scheduled_session(request: Request, rng: Random, tally: Tally) -> int:
-    """Run operations when they are due, or as soon after that as this session is free."""
-    begins, ends, waits, due, until = tally.begins, tally.ends, tally.waits, tally.due, tally.until
-    assert due is not None
-    limit_ns = tally.limit_ns
-    wait = Wait()
-    WAIT.set(wait)
-    end = perf_counter_ns()
-    for operation in tally.work:
-        await until(due[operation])
+        if due is not None:
+            await until(due[operation])
         begin = perf_counter_ns()
         if begin > limit_ns:
             break
@@ -178,4 +153,6 @@ async def scheduled_session(request: Request, rng: Random, tally: Tally) -> int:
         else:
             ends[operation] = end = perf_counter_ns()
             waits[operation] = wait.ns
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
     return end

@@ -45,10 +45,11 @@ DRIVERS: Final = ("psycopg", "asyncpg", "psycopg2", "psycopg-sync")
 FLOOR_DRIVER: Final = "psycopg"
 FLOOR_LAYER: Final[Layer] = "core"
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
-OVERHEAD_BLOCKS: Final = 8
 OVERHEAD_ROUNDS: Final = 6
-FLOOR_ROUNDS: Final = 6
-FLOOR_S: Final = 30.0
+FLOOR_ROUNDS: Final = 12
+STAGE_S: Final = 30.0
+RAW_STAGES: Final = 1.5  # times the seconds of a stage: eight arms at one layer
+SQLALCHEMY_STAGES: Final = 2.0  # eight arms at two layers
 INJECTED: Final = 0.05  # of an operation's time, roughly, as a busy-wait; how much it was is known afterwards
 RUN_S: Final = 60.0  # of a run whose sensitivity is asked for
 POWER: Final = 0.95
@@ -85,22 +86,25 @@ class _Stage:
         return [value for value in log_ratios(plan, self.measurements).get((cell, arm), []) if value is not None]
 
 
-def run(watch: Watcher, floor_s: float = FLOOR_S, *, seed: int | None = None) -> SelfCheck:
-    """Measure everything; takes about two minutes and a half with 30 s for each noise floor.
+def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None) -> SelfCheck:
+    """Measure everything, with `stage_s` seconds for each noise floor and in proportion for the rest.
 
-    Raises DbbenchError when it cannot start.
+    Takes 5.5 times that, and half a minute. Raises DbbenchError when it cannot start.
     """
     with alone(watch):
-        return _run(watch, floor_s, seed)
+        return _run(watch, stage_s, seed)
 
 
-def _run(watch: Watcher, floor_s: float, seed: int | None) -> SelfCheck:
+def _run(watch: Watcher, stage_s: float, seed: int | None) -> SelfCheck:
     problems: list[str] = []
-    overhead = [*_raw_overhead(watch, problems, seed), *_sqlalchemy_overhead(watch, problems, seed)]
+    overhead = [
+        *_raw_overhead(watch, RAW_STAGES * stage_s, problems, seed),
+        *_sqlalchemy_overhead(watch, SQLALCHEMY_STAGES * stage_s, problems, seed),
+    ]
     floors, sensitivities = [], []
     for placement in PLACEMENTS:
         watch.say(f"noise floor, {placement}")
-        floor, sensitivity = _floor(watch, placement, floor_s, problems, seed)
+        floor, sensitivity = _floor(watch, placement, stage_s, problems, seed)
         floors.append(floor)
         sensitivities.append(sensitivity)
     pgbench = _pgbench(watch, problems, seed)
@@ -113,22 +117,22 @@ def _run(watch: Watcher, floor_s: float, seed: int | None) -> SelfCheck:
 
 def _with_bare(plan: Plan) -> Plan:
     arms = [arm for one in plan.arms for arm in (one, Arm(_bare(one.name), one.driver, bare=True))]
-    return msgspec.structs.replace(plan, arms=arms, blocks=OVERHEAD_BLOCKS, rounds=[OVERHEAD_ROUNDS] * len(plan.cells))
+    return msgspec.structs.replace(plan, arms=arms, rounds=[OVERHEAD_ROUNDS] * len(plan.cells), early_end=False)
 
 
 def _bare(driver: str) -> str:
     return f"{driver} bare"
 
 
-def _raw_overhead(watch: Watcher, problems: list[str], seed: int | None) -> Iterator[Overhead]:
+def _raw_overhead(watch: Watcher, seconds: float, problems: list[str], seed: int | None) -> Iterator[Overhead]:
     watch.say("harness overhead, raw")
-    options = _options(["raw"], DRIVERS, "shared", seed, checkout="session", tx_end="autocommit")
+    options = _options(["raw"], DRIVERS, "shared", seed, checkout="session", tx_end="autocommit", budget_s=seconds)
     yield from _overheads(_measure(options, watch, _with_bare), problems)
 
 
-def _sqlalchemy_overhead(watch: Watcher, problems: list[str], seed: int | None) -> Iterator[Overhead]:
+def _sqlalchemy_overhead(watch: Watcher, seconds: float, problems: list[str], seed: int | None) -> Iterator[Overhead]:
     watch.say("harness overhead, Core and ORM")
-    options = _options(["core", "orm"], DRIVERS, "shared", seed)
+    options = _options(["core", "orm"], DRIVERS, "shared", seed, budget_s=seconds)
     yield from _overheads(_measure(options, watch, _with_bare), problems)
 
 

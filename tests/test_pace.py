@@ -124,8 +124,9 @@ def test_overflow_connections_are_opened_again_and_again(
     assert connects[15] == 0
 
 
-@pytest.mark.parametrize("checkout", ["request", "session"])
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    ("layer", "checkout"), [*((layer, "request") for layer in LAYERS), ("core", "session"), ("raw", "session")]
+)
 @pytest.mark.parametrize("driver", THREE)
 def test_failures_are_counted_exactly_by_sqlstate(
     start: Start, schema: str, written: Any, driver: str, layer: Layer, checkout: str

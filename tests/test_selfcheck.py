@@ -113,10 +113,10 @@ def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     drivers = ["asyncpg", "psycopg2"]
-    quick = {"DRIVERS": drivers, "OVERHEAD_BLOCKS": 1, "OVERHEAD_ROUNDS": 2, "FLOOR_ROUNDS": 2, "PGBENCH_PAIRS": 6}
+    quick = {"DRIVERS": drivers, "OVERHEAD_ROUNDS": 2, "FLOOR_ROUNDS": 2, "PGBENCH_PAIRS": 6}
     for name, value in quick.items():
         monkeypatch.setattr(selfcheck, name, value)
-    done = CliRunner().invoke(app, ["selfcheck", "--seconds", "2", "--seed", "1", "--format", "json", "--quiet"])
+    done = CliRunner().invoke(app, ["selfcheck", "--seconds", "1", "--seed", "1", "--format", "json", "--quiet"])
     document = json.loads(done.stdout)
     found = trust.kept()
 
