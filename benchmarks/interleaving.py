@@ -1,6 +1,6 @@
 """How far two identical arms seem to differ, by how finely they take turns and by where their processes run.
 
-    python benchmarks/interleaving.py            about four minutes; a table of docs/measurement.md
+    python benchmarks/interleaving.py            about three minutes; a table of docs/measurement.md
 
 The same driver twice, point reads through Core, one session. Each line spends the same time. The difference is that of
 the two totals, as somebody would see it who runs one benchmark after the other (one turn each), or in turns; the
@@ -24,9 +24,9 @@ from dbbench.process import Worker
 from dbbench.progress import watcher
 from dbbench.setup import SetUp
 
-SECONDS: Final = 2.5  # of each arm, in one repetition
+SECONDS: Final = 1.5  # of each arm, in one repetition
 REPETITIONS: Final = 5
-TURNS: Final = (1, 10, 100)  # of each arm
+TURNS: Final = (1, 10, 60)  # of each arm
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("free", "split", "shared")
 
 

@@ -164,12 +164,11 @@ class Client:
             lambda: adapter.open_pool(start.address, self._settings, start.pool, keep, start.tx_end, self._opened)
         )
         self._closers.append(pool.close)
-        arguments = (self._operation, self._cell.params)
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
                 self._set_bare(self._loops.RAW[self._start.driver], db.connection)
-                yield self._requests.held_raw_request(db, *arguments)
+                yield self._requests.held_raw_request(db, self._operation, self._cell.params, start.tx_end)
         else:
-            yield from [self._requests.raw_request(pool, *arguments)] * self._cell.sessions
+            yield from [self._requests.raw_request(pool, self._operation, self._cell.params)] * self._cell.sessions

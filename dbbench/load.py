@@ -110,9 +110,9 @@ class Tasks:
         ]
         lags = array("q")
         heartbeat = asyncio.ensure_future(_heartbeat(lags)) if work.heartbeat else None
-        begin = _release(tally, work)  # tasks start with the next turn of the loop
-        ends = await asyncio.gather(*tasks)
-        samples = watch.samples(tally, begin, max(ends), self._connections, lags)
+        _release(tally, work)  # tasks start with the next turn of the loop
+        times = await asyncio.gather(*tasks)
+        samples = watch.samples(tally, times, self._connections, lags)
         if heartbeat is not None:
             heartbeat.cancel()
             await asyncio.gather(heartbeat, return_exceptions=True)
@@ -169,7 +169,7 @@ class Threads:
         self._done = threading.Barrier(len(sessions) + 1)
         self._rngs: Sequence[Random] = ()
         self._tally: Tally | None = None
-        self._ends = [0] * len(sessions)
+        self._times = [(0, 0)] * len(sessions)
         self._failure: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._session, args=(number, request), daemon=True)
@@ -183,12 +183,12 @@ class Threads:
         watch = _Watch()
         self._rngs = work.rngs
         tally = self._tally = _tally(work, self._connections, _thread_until)
-        begin = _release(tally, work)
+        _release(tally, work)
         self._start.wait()
         self._done.wait()
         if self._failure is not None:
             raise self._failure
-        return watch.samples(tally, begin, max(self._ends), self._connections)
+        return watch.samples(tally, self._times, self._connections)
 
     def _session(self, number: int, request: Callable[[Random], Any]) -> None:
         session = REQUESTS_TWIN.session
@@ -197,7 +197,7 @@ class Threads:
             if self._tally is None:
                 return
             try:
-                self._ends[number] = session(request, self._rngs[number], self._tally)
+                self._times[number] = session(request, self._rngs[number], self._tally)
             except BaseException as failure:  # SystemExit, say: the others must not wait for this thread for ever
                 self._failure = failure
             self._done.wait()
@@ -252,13 +252,12 @@ def _tally(work: Work, connections: int, until: Callable[[int], Any]) -> Tally:
     return tally
 
 
-def _release(tally: Tally, work: Work) -> int:
-    """Start the clock: give the time at which the slice begins."""
+def _release(tally: Tally, work: Work) -> None:
+    """Say when the slice begins: now."""
     begin = perf_counter_ns()
     tally.limit_ns = begin + work.limit_ns
     if tally.due is not None:
         tally.due = array("q", [begin + due for due in tally.due])
-    return begin
 
 
 class _Watch:
@@ -269,10 +268,18 @@ class _Watch:
         self.system_ns = _system_ns()
 
     def samples(
-        self, tally: Tally, begin: int, end: int, connections: int, loop_lags: "array[int] | None" = None
+        self,
+        tally: Tally,
+        times: Sequence[tuple[int, int]],
+        connections: int,
+        loop_lags: "array[int] | None" = None,
     ) -> Samples:
-        """Make samples of what the sessions have noted; everything costly here comes after the clocks are read."""
+        """Make samples of what the sessions have noted; everything costly here comes after the clocks are read.
+
+        The slice lasts from when its first session began: how long it took to wake it up is nobody's time.
+        """
         cpu_ns, system_ns = time.process_time_ns() - self.cpu_ns, _system_ns() - self.system_ns
+        begin, end = min(began for began, _ in times), max(ended for _, ended in times)
         not_started = sum(not each for each in tally.begins) if tally.due is not None else 0
         begins, ends, waits, due = tally.begins, tally.ends, tally.waits, tally.due
         if not all(ends):

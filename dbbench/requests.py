@@ -8,6 +8,7 @@ import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from random import Random
 from time import perf_counter_ns
 from typing import Any
@@ -85,8 +86,10 @@ def held_core_request(connection: Any, operation: Operation, params: Params, tx_
     return request
 
 
-def held_raw_request(db: Any, operation: Operation, params: Params) -> Request:
-    """The session's own connection, held; only the transaction ends."""
+def held_raw_request(db: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
+    """The session's own connection, held; only the transaction ends, where there is one."""
+    if tx_end == "autocommit":
+        return partial(operation, db, params)
 
     async def request(rng: Random) -> Any:
         try:
@@ -130,17 +133,17 @@ class Tally:
         self.until: Any = None  # open loop: waits for a time
 
 
-async def session(request: Request, rng: Random, tally: Tally) -> int:
-    """Run operations until there is no more work; gives the time at which the last one was done."""
+async def session(request: Request, rng: Random, tally: Tally) -> tuple[int, int]:
+    """Run operations until there is no more work; gives when the session began and when its last operation was done."""
     work, begins, ends, waits = tally.work, tally.begins, tally.ends, tally.waits
     limit_ns, pause_s, due, until = tally.limit_ns, tally.pause_s, tally.due, tally.until
     wait = Wait()
     WAIT.set(wait)
-    end = perf_counter_ns()
+    began = begin = end = perf_counter_ns()
     for operation in work:
         if due is not None:
             await until(due[operation])
-        begin = perf_counter_ns()
+            begin = perf_counter_ns()
         if begin > limit_ns:
             break
         wait.ns = 0
@@ -149,10 +152,11 @@ async def session(request: Request, rng: Random, tally: Tally) -> int:
             await request(rng)
         except Exception as error:
             tally.errors.append(error)
-            end = perf_counter_ns()
+            begin = end = perf_counter_ns()
         else:
-            ends[operation] = end = perf_counter_ns()
+            ends[operation] = begin = end = perf_counter_ns()  # which is when the next one begins
             waits[operation] = wait.ns
         if pause_s is not None:
             await asyncio.sleep(pause_s)
-    return end
+            begin = perf_counter_ns()
+    return began, end

@@ -13,9 +13,12 @@ _TOKEN: Final = re.compile(
 
 
 class Statement:
-    """A statement with %s placeholders and, where the numbers do not simply count up, the order of its arguments."""
+    """A statement with %s placeholders and, where the numbers do not simply count up, the order of its arguments.
 
-    __slots__ = ("order", "sql")
+    `plain`: they do, and there are some, so that arguments can be passed as they are.
+    """
+
+    __slots__ = ("order", "plain", "sql")
 
     def __init__(self, sql: str) -> None:
         order: list[int] = []
@@ -30,6 +33,7 @@ class Statement:
         # Without arguments the drivers do not look for placeholders, so a % stays as it was written.
         self.sql = text if order else sql
         self.order = None if order == list(range(len(order))) else order
+        self.plain = bool(order) and self.order is None
 
     def arguments(self, args: Sequence[Any]) -> Sequence[Any] | None:
         """The arguments as the driver takes them: in the order of the placeholders, None if there are none."""

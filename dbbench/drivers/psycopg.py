@@ -90,17 +90,21 @@ class Db:
     async def fetch_one(self, sql: str, *args: object) -> Any:
         """See scenario.Db."""
         statement = _STATEMENTS[sql]
-        return await (await self.connection.execute(statement.sql, statement.arguments(args))).fetchone()
+        return await (
+            await self.connection.execute(statement.sql, args if statement.plain else statement.arguments(args))
+        ).fetchone()
 
     async def fetch_all(self, sql: str, *args: object) -> Any:
         """See scenario.Db."""
         statement = _STATEMENTS[sql]
-        return await (await self.connection.execute(statement.sql, statement.arguments(args))).fetchall()
+        return await (
+            await self.connection.execute(statement.sql, args if statement.plain else statement.arguments(args))
+        ).fetchall()
 
     async def execute(self, sql: str, *args: object) -> None:
         """See scenario.Db."""
         statement = _STATEMENTS[sql]
-        await self.connection.execute(statement.sql, statement.arguments(args))
+        await self.connection.execute(statement.sql, args if statement.plain else statement.arguments(args))
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """executemany(), which psycopg sends in pipeline mode."""

@@ -106,21 +106,21 @@ class Db:
         """See scenario.Db."""
         statement = _STATEMENTS[sql]
         with self.connection.cursor() as cursor:
-            cursor.execute(statement.sql, statement.arguments(args))
+            cursor.execute(statement.sql, args if statement.plain else statement.arguments(args))
             return cursor.fetchone()
 
     def fetch_all(self, sql: str, *args: object) -> Any:
         """See scenario.Db."""
         statement = _STATEMENTS[sql]
         with self.connection.cursor() as cursor:
-            cursor.execute(statement.sql, statement.arguments(args))
+            cursor.execute(statement.sql, args if statement.plain else statement.arguments(args))
             return cursor.fetchall()
 
     def execute(self, sql: str, *args: object) -> None:
         """See scenario.Db."""
         statement = _STATEMENTS[sql]
         with self.connection.cursor() as cursor:
-            cursor.execute(statement.sql, statement.arguments(args))
+            cursor.execute(statement.sql, args if statement.plain else statement.arguments(args))
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """execute_batch(), since executemany() of psycopg2 waits for the server after every row."""
