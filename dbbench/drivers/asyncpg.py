@@ -97,41 +97,47 @@ class Pool:
 class Db:
     """One connection. It begins a transaction before the first statement, as the DB-API drivers do by themselves."""
 
-    __slots__ = ("_transaction", "_tx_end", "connection")
+    __slots__ = ("_begins", "_transaction", "_tx_end", "connection")
 
     def __init__(self, connection: Any, tx_end: TxEnd) -> None:
         self.connection = connection
         self._tx_end = tx_end
+        self._begins = tx_end != "autocommit"
         self._transaction: Any = None
 
     async def _begin(self) -> None:
-        if self._transaction is None and self._tx_end != "autocommit" and not self.connection.is_in_transaction():
+        if self._transaction is None and not self.connection.is_in_transaction():
             self._transaction = self.connection.transaction()
             await self._transaction.start()
 
     async def fetch_one(self, sql: str, *args: object) -> Any:
         """See scenario.Db."""
-        await self._begin()
+        if self._begins:
+            await self._begin()
         return await self.connection.fetchrow(sql, *args)
 
     async def fetch_all(self, sql: str, *args: object) -> Any:
         """See scenario.Db."""
-        await self._begin()
+        if self._begins:
+            await self._begin()
         return await self.connection.fetch(sql, *args)
 
     async def execute(self, sql: str, *args: object) -> None:
         """See scenario.Db."""
-        await self._begin()
+        if self._begins:
+            await self._begin()
         await self.connection.execute(sql, *args)
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """executemany(), which asyncpg sends in batches."""
-        await self._begin()
+        if self._begins:
+            await self._begin()
         await self.connection.executemany(sql, rows)
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """COPY in binary format."""
-        await self._begin()
+        if self._begins:
+            await self._begin()
         await self.connection.copy_records_to_table(table, columns=columns, records=rows)
 
     def transaction(self) -> Any:
