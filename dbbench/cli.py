@@ -824,7 +824,7 @@ def selfcheck(
     ] = ListFormat.TABLE,
     quiet: common.Quiet = False,
 ) -> None:
-    """Measure how far this machine can be trusted: harness overhead, noise floor, sensitivity. Takes three minutes.
+    """Measure how far this machine can be trusted: harness overhead, noise floor, sensitivity. Takes four minutes.
 
     Later runs warn when they are much noisier than this.
     """

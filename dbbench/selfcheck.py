@@ -13,9 +13,10 @@ import random
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -37,19 +38,20 @@ from dbbench.records import Measurement, Problem
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisor import Binaries
 from dbbench.setup import SetUp
-from dbbench.statistics import ERROR, Verdict, judge, median_interval
+from dbbench.statistics import ERROR, Verdict, half_width, judge, median_interval
 from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
 
 SCENARIO: Final = "point_reads"
 DRIVERS: Final = ("psycopg", "asyncpg", "psycopg2", "psycopg-sync")
 FLOOR_DRIVER: Final = "psycopg"
-FLOOR_LAYER: Final[Layer] = "core"
+FLOOR_LAYER: Final[Layer] = "raw"  # the least noisy: how an SQLAlchemy process lies in memory differs by more
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
 OVERHEAD_ROUNDS: Final = 6
-FLOOR_ROUNDS: Final = 12
+FLOOR_ROUNDS: Final = 30
 STAGE_S: Final = 30.0
 RAW_STAGES: Final = 1.5  # times the seconds of a stage: eight arms at one layer
 SQLALCHEMY_STAGES: Final = 2.0  # eight arms at two layers
+INJECTED_STAGES: Final = 0.5
 INJECTED: Final = 0.05  # of an operation's time, roughly, as a busy-wait; how much it was is known afterwards
 RUN_S: Final = 60.0  # of a run whose sensitivity is asked for
 POWER: Final = 0.95
@@ -89,7 +91,7 @@ class _Stage:
 def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None) -> SelfCheck:
     """Measure everything, with `stage_s` seconds for each noise floor and in proportion for the rest.
 
-    Takes 5.5 times that, and half a minute. Raises DbbenchError when it cannot start.
+    Takes 6.5 times that, and half a minute. Raises DbbenchError when it cannot start.
     """
     with alone(watch):
         return _run(watch, stage_s, seed)
@@ -155,43 +157,39 @@ _SLOWED: Final = "slowed"
 def _floor(
     watch: Watcher, placement: PlacementMode, seconds: float, problems: list[str], seed: int | None
 ) -> tuple[NoiseFloor, Sensitivity]:
-    """Two identical arms and one that is slowed down, for so many seconds."""
+    """Two identical arms for so many seconds, then one that is slowed down for half as many."""
     options = _options([FLOOR_LAYER], [FLOOR_DRIVER], placement, seed, budget_s=seconds)
-    busy_ns = 0
-
-    def arms(plan: Plan) -> Plan:
-        three = [
-            Arm(FLOOR_DRIVER, FLOOR_DRIVER), Arm(_SAME, FLOOR_DRIVER), Arm(_SLOWED, FLOOR_DRIVER, busy_ns=busy_ns)
-        ]  # fmt: skip
-        return msgspec.structs.replace(plan, arms=three, rounds=[FLOOR_ROUNDS], early_end=False)
-
-    def slowed(crew: Crew, per_operation_ns: Mapping[tuple[int, str], float]) -> None:
-        nonlocal busy_ns
-        busy_ns = round(INJECTED * min(per_operation_ns.values()))
-        crew.plan = arms(crew.plan)
-
-    stage = _measure(options, watch, arms, slowed)
-    problems += stage.problems
-    same, slow = stage.logs(_SAME, FLOOR_DRIVER), stage.logs(_SLOWED, FLOOR_DRIVER)
+    stage = _measure(options, watch, partial(_two_arms, Arm(_SAME, FLOOR_DRIVER)))
+    same = stage.logs(_SAME, FLOOR_DRIVER)
+    busy_ns = round(INJECTED * stage.time_per_operation_ns(FLOOR_DRIVER))
+    slowed_options = replace(options, budget_s=seconds * INJECTED_STAGES)
+    slowed = _measure(slowed_options, watch, partial(_two_arms, Arm(_SLOWED, FLOOR_DRIVER, busy_ns=busy_ns)))
+    slow = slowed.logs(_SLOWED, FLOOR_DRIVER)
+    problems += [*stage.problems, *slowed.problems]
     if not same or not slow:
         raise DbbenchError("the noise floor could not be measured")
     ratio, (low, high) = math.exp(median(same)), _interval(same)
-    found, (found_low, found_high) = math.exp(median(slow)), _interval(slow)
+    found_low, found_high = _interval(slow)
     rng = random.Random(f"{stage.plan.seed}/resample")
     floor = NoiseFloor(
         placement=stage.plan.placement.mode,
-        half_width=None if low is None or high is None else max(high / ratio - 1, 1 - low / ratio),
+        half_width=None if low is None or high is None else half_width(ratio, (low, high)),
         false_alarm_rate=false_alarm_rate(same, rng),
         seconds=stage.seconds,
         blocks=len(same),
         block_sd=_spread(same),
-        injected=busy_ns / stage.time_per_operation_ns(FLOOR_DRIVER),
-        measured=found - 1,
+        injected=busy_ns / slowed.time_per_operation_ns(FLOOR_DRIVER),
+        measured=math.exp(median(slow)) - 1,
         measured_low=None if found_low is None else found_low - 1,
         measured_high=None if found_high is None else found_high - 1,
     )
     blocks = max(1, int(RUN_S * len(same) / stage.seconds))
     return floor, Sensitivity(floor.placement, smallest_effect(same, blocks, rng), RUN_S, blocks)
+
+
+def _two_arms(other: Arm, plan: Plan) -> Plan:
+    arms = [Arm(FLOOR_DRIVER, FLOOR_DRIVER), other]
+    return msgspec.structs.replace(plan, arms=arms, rounds=[FLOOR_ROUNDS], early_end=False)
 
 
 def false_alarm_rate(logs: Sequence[float], rng: random.Random) -> float:
@@ -346,9 +344,6 @@ def _options(
     )
 
 
-_Adjust = Callable[[Crew, Mapping[tuple[int, str], float]], None]
-
-
 @contextlib.contextmanager
 def _set_up(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], problems: list[str]) -> Iterator[SetUp]:
     """A server, the table and the size of slices."""
@@ -361,15 +356,11 @@ def _set_up(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], p
         yield set_up
 
 
-def _measure(
-    options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], adjust: _Adjust | None = None
-) -> _Stage:
-    """Measure one stage; `adjust` may change the plan when it is known how long operations take."""
+def _measure(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan]) -> _Stage:
+    """Measure one stage."""
     problems: list[str] = []
     measurements: list[Measurement] = []
     with _set_up(options, watch, arrange, problems) as set_up:
-        if adjust is not None:
-            adjust(set_up.crew, set_up.per_operation_ns)
         bench = Bench(set_up.crew, set_up.shapes, lambda _: None)
         for record in bench.blocks():
             watch.advance(*bench.progress())

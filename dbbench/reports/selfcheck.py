@@ -17,7 +17,7 @@ def render(found: SelfCheck, console: Console) -> None:
     """Print tables and a sentence."""
     tables = {
         ("harness overhead", "dbbench's loop against a bare one, shared"): _overhead(found.harness_overhead),
-        ("noise floor", "two identical arms, and one slowed down"): _floor(found.noise_floor),
+        ("noise floor", "two identical arms, raw; then one that is slowed down"): _floor(found.noise_floor),
         ("sensitivity", "what a run of a minute finds with 95% power"): _sensitivity(found.sensitivity),
     }
     if found.pgbench is not None:
@@ -47,7 +47,7 @@ def sentence(found: SelfCheck) -> str:
     more = f" ({', '.join(others)})" if others else ""
     return (
         f"On this machine a run of {one.seconds:.0f} s tells drivers apart that differ by {one.smallest_effect:.1%} "
-        f"or more{more}, where a cell has the time to itself; do not trust less."
+        f"or more{more}, at the raw layer and where a cell has the time to itself; do not trust less."
     )
 
 
