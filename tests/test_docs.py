@@ -134,7 +134,7 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
             words[number] = url_of(foreign)
     if words[0] == "capacity":  # a search takes minutes; the last value of an option counts
         words += ["--trial", "1", "--precision", "50%", "--min-rate", "300", "--max-rate", "600"]
-    if {"--budget", "--precision"} & set(words) and words[0] == "run":
+    if {"--budget", "--precision", "--rate"} & set(words) and words[0] == "run":
         words += ["--budget", "2"]
     folder = workplace / "own server" if "--env-url" in words else workplace
     done = dbbench(*words, cwd=folder, DATABASE_URL=url_of(foreign))

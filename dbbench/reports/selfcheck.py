@@ -23,8 +23,10 @@ def render(found: SelfCheck, console: Console) -> None:
     if found.pgbench is not None:
         tables["truth", "PostgreSQL's own C client on the same query, in turns"] = _pgbench(found.pgbench)
     for (name, explained), lines in tables.items():
-        print_title(name, [explained], console)
         head, *rows = lines
+        if not rows:
+            continue
+        print_title(name, [explained], console)
         layout = [Column(title[0], title[1], values) for title, *values in zip(head, *rows, strict=True)]
         print_table(layout, console)
         console.print()
