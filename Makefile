@@ -14,9 +14,9 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .PHONY: bench test lint docs wheel clean
 
-# 90 s, so that a slow machine, too, gets the six blocks that an interval needs.
+# 120 s, so that a slow machine, too, gets the nine blocks that the intervals of ten rows need.
 bench: .venv/installed
-	$(BIN)/dbbench run $(or $(ARGS),--budget 90)
+	$(BIN)/dbbench run $(or $(ARGS),--budget 120)
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest $(ARGS)
