@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from operator import sub
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,9 @@ from dbbench.records import Measurement, Problem, Slice
 from dbbench.sequential import Table, closed
 from dbbench.setup import Shape
 
+_NO_DISTRIBUTIONS: Final[dict[str, Any]] = {
+    name: {} for name in ("latency", "wait", "query", "service", "lag", "loop_lag")
+}
 BUDGET_SLACK: Final = 0.1  # of the budget, to finish one more block
 
 
@@ -115,9 +118,7 @@ class Bench:
                 for record in self._visit(block, index, workers):
                     self.measured_s = time.monotonic() - began
                     if isinstance(record, Measurement):
-                        self._measured.append(
-                            msgspec.structs.replace(record, latency={}, wait={}, query={}, service={})
-                        )
+                        self._measured.append(msgspec.structs.replace(record, **_NO_DISTRIBUTIONS))
                     yield record
                 if not self.crew.site.alive():
                     raise ServerLostError("the server went away")

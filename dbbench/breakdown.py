@@ -22,10 +22,7 @@ NS_PER_MS: Final = 1_000_000
 BYTES_PER_MB: Final = 1_000_000
 LAYERS: Final[tuple[Layer, ...]] = ("raw", "core", "orm")  # from the lowest to the highest
 NOT_RECORDED: Final = "not recorded"  # by the dbbench that wrote the file
-_RATIO_DIGITS: Final = 4  # the same as those of compare.exported
-_DIGITS: Final = 3
 
-Value = str | int | float | None
 Identity = tuple[str, str, int, str, str]
 
 
@@ -93,17 +90,6 @@ class LayerTax(msgspec.Struct, frozen=True):
     ratio: float | None  # layer / base: the median over blocks, so it need not be the quotient of the totals
     ratio_low: float | None  # 95% interval, of this ratio alone
     ratio_high: float | None
-
-
-def exported(record: Breakdown | Failure | LayerTax) -> dict[str, Value]:
-    """Give the columns by name, with as many digits as mean something."""
-    return {name: _rounded(name, getattr(record, name)) for name in record.__struct_fields__}
-
-
-def _rounded(name: str, value: Value) -> Value:
-    if not isinstance(value, float):
-        return value
-    return round(value, _RATIO_DIGITS if name.startswith("ratio") else _DIGITS)
 
 
 # --- where the time goes ---------------------------------------------------------------------------------------------

@@ -51,17 +51,18 @@ class Row(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
+Value = str | int | float | None
 COLUMNS: Final = Row.__struct_fields__
 _RATIO_DIGITS: Final = 4
 _DIGITS: Final = 3
 
 
-def exported(row: Row) -> dict[str, str | int | float | None]:
-    """Give the columns by name, with as many digits as mean something."""
-    return {name: _rounded(name, getattr(row, name)) for name in COLUMNS}
+def exported(record: msgspec.Struct) -> dict[str, Value]:
+    """Give the fields of a row, or of a record like one, by name, with as many digits as mean something."""
+    return {name: _rounded(name, getattr(record, name)) for name in record.__struct_fields__}
 
 
-def _rounded(name: str, value: str | float | None) -> str | int | float | None:
+def _rounded(name: str, value: Value) -> Value:
     if not isinstance(value, float):
         return value
     return round(value, _RATIO_DIGITS if name.startswith("ratio") else _DIGITS)

@@ -10,7 +10,7 @@ where the two trials differ a third decides; an end that turns out wrong moves, 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -88,14 +88,6 @@ def so_far(trials: Sequence[Tried]) -> Unfinished:
     failed = min((rate for rate in rates if _votes(trials, rate) <= 0), default=None)
     held = (rate for rate in rates if _votes(trials, rate) > 0 and (failed is None or rate < failed))
     return Unfinished(max(held, default=None), failed)
-
-
-def find(trial: Callable[[float], bool], bounds: Bounds, guess: float) -> Outcome:
-    """Search with a function that tells whether a rate holds."""
-    trials: list[Tried] = []
-    while isinstance(rate := step(trials, bounds, guess), float):
-        trials.append(Tried(rate, trial(rate)))
-    return rate
 
 
 def usual_trials(precision: float) -> int:

@@ -208,7 +208,7 @@ def false_alarm_rate(logs: Sequence[float], rng: random.Random) -> float:
 def smallest_effect(logs: Sequence[float], blocks: int, rng: random.Random) -> float | None:
     """The smallest slow-down, as a share, whose interval excludes 1 in 95% of runs resampled from identical arms.
 
-    `logs` are ln ratios of their blocks, `blocks` how many a run has. By bisection to a twentieth; None above 50%.
+    `logs` are ln ratios of their blocks, `blocks` how many a run has; None above 50%, and where those are too few.
     """
     runs = [_resampled(logs, blocks, rng) for _ in range(TABLES)]
     lows = [interval[0] for one in runs if (interval := median_interval(one)) is not None]

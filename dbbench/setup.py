@@ -17,9 +17,7 @@ from dbbench.scenario import Description
 
 SLICE_NS: Final = 25_000_000  # for the fastest arm: at least 20 ms, and a margin for a slow moment while it was timed
 SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice: 8 of them in its middle, which counts
-QUEUED_OPERATIONS: Final = (
-    2  # more, per session beyond the connections: the first finds a queue that has yet to build up
-)
+QUEUED_OPERATIONS: Final = 2  # more, per session beyond the connections: the first finds no queue yet
 LEAD_IN_NS: Final = 10_000_000  # before a slice, untimed: its worker was parked, and others have used the CPU's caches
 LEAD_IN_OPERATIONS: Final = 10  # at most: by then an operation takes its usual time (docs/measurement.md)
 CHECKED_OPERATIONS: Final = 3

@@ -18,8 +18,8 @@ from builders import (
     run,
 )
 
-from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, exported, failures, identity, layer_tax
-from dbbench.compare import rows
+from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, identity, layer_tax
+from dbbench.compare import exported, rows
 from dbbench.plan import Cell, Plan
 from dbbench.records import Measurement, Run, Slice
 

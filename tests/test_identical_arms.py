@@ -5,6 +5,8 @@ there is the machine's doing, since every arm was the same driver twice:
 
 identical_arms.json   nine rows (three drivers, three layers) with the four rounds in a block that a short run has
 identical_arm.json    one row with the 30 rounds in a block that a run of one cell has; tables are made of nine draws
+
+`python tests/test_identical_arms.py` prints the figures of docs/measurement.md.
 """
 
 import math
@@ -14,12 +16,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dbbench.statistics import ERROR, Judgement, Verdict, judge
+from dbbench.statistics import ERROR, Judgement, Verdict, half_width, judge
 
 DATA = Path(__file__).parent / "data"
 ROWS = 9  # of a table
 DRAWN = 12  # blocks of a table
-SHIFT = math.log(1.05)
 SEED = 20261123
 
 
@@ -61,29 +62,32 @@ def test_enough_was_recorded(recording: Recorded, rows: int) -> None:
     assert len({value for block in recording.blocks for value in block}) > 150
 
 
+def alarms(recording: Recorded) -> float:
+    """Share of 1,000 tables of identical arms in which one is called faster or slower."""
+    rng = random.Random(SEED)
+    tables = (judged(drawn(recording, rng)) for _ in range(1000))
+    return sum(any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in table) for table in tables) / 1000
+
+
+def found(recording: Recorded, effect: float) -> float:
+    """Share of 500 tables in which a row that takes so much longer is called slower."""
+    rng = random.Random(SEED)
+    hits = 0
+    for _ in range(500):
+        table = drawn(recording, rng)
+        slower = rng.randrange(len(table))
+        table[slower] = [value + math.log(1 + effect) for value in table[slower]]
+        hits += judged(table)[slower].verdict is Verdict.SLOWER
+    return hits / 500
+
+
 @pytest.mark.parametrize("recording", [MANY, ONE])
 def test_identical_arms_raise_an_alarm_in_one_table_of_a_hundred_at_most(recording: Recorded) -> None:
-    rng = random.Random(SEED)
-    tables = 1000
-    alarms = sum(
-        any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in judged(drawn(recording, rng)))
-        for _ in range(tables)
-    )
-
-    assert alarms <= 0.01 * tables
+    assert alarms(recording) <= 0.01
 
 
 def test_five_per_cent_more_time_are_found_in_nineteen_tables_of_twenty() -> None:
-    rng = random.Random(SEED)
-    tables = 500
-    found = 0
-    for _ in range(tables):
-        table = drawn(ONE, rng)
-        slower = rng.randrange(len(table))
-        table[slower] = [value + SHIFT for value in table[slower]]
-        found += judged(table)[slower].verdict is Verdict.SLOWER
-
-    assert found >= 0.95 * tables
+    assert found(ONE, 0.05) >= 0.95
 
 
 def test_a_difference_that_is_not_there_is_not_found_where_another_is() -> None:
@@ -92,7 +96,31 @@ def test_a_difference_that_is_not_there_is_not_found_where_another_is() -> None:
     dragged = 0
     for _ in range(500):
         table = drawn(ONE, rng)
-        table[0] = [value + SHIFT for value in table[0]]
+        table[0] = [value + math.log(1.05) for value in table[0]]
         dragged += any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in judged(table)[1:])
 
     assert dragged <= 0.01 * 500
+
+
+def half_widths(recording: Recorded, blocks: int) -> list[float]:
+    """How wide the 95% interval of identical arms is after so many blocks: 2,000 draws, ascending."""
+    rng = random.Random(SEED)
+    widths = []
+    for _ in range(2000):
+        (judgement,) = judge([[block[0] for block in rng.choices(recording.blocks, k=blocks)]], ERROR, family=1)
+        assert judgement.interval is not None
+        widths.append(half_width(judgement.ratio, judgement.interval))
+    return sorted(widths)
+
+
+def main() -> None:
+    """Print the figures of docs/measurement.md."""
+    for name, recording in (("nine rows, 4 rounds", MANY), ("one row, 30 rounds", ONE)):
+        powers = ", ".join(f"{effect:.1%} found in {found(recording, effect):.1%}" for effect in (0.05, 0.025))
+        print(f"{name}: alarms in {alarms(recording):.1%} of tables; {powers}")
+    widths = half_widths(ONE, blocks=21)
+    print(f"one row, 21 blocks: interval of +-{widths[1000]:.2%}, below +-{widths[1800]:.2%} nine times in ten")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, exported, failures, layer_tax
-from dbbench.compare import COLUMNS, groups, rows
+from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, layer_tax
+from dbbench.compare import COLUMNS, exported, groups, rows
 from dbbench.errors import UsageError
 from dbbench.plan import Placement
 from dbbench.records import Problem, Run

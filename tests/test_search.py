@@ -1,6 +1,7 @@
 """The search for the highest rate that holds, against thresholds that are known."""
 
 import math
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -13,9 +14,9 @@ from dbbench.search import (
     Found,
     NeverMet,
     NotSaturated,
+    Outcome,
     Tried,
     Unfinished,
-    find,
     so_far,
     step,
     usual_trials,
@@ -24,6 +25,14 @@ from dbbench.search import (
 BOUNDS = Bounds(1.0, 100_000.0, 0.05)
 rates = st.floats(0, 5).map(lambda exponent: 10**exponent)  # from 1 to 100,000
 precisions = st.sampled_from([0.01, 0.05, 0.5])
+
+
+def find(trial: Callable[[float], bool], bounds: Bounds, guess: float) -> Outcome:
+    """Search with a function that tells whether a rate holds."""
+    trials: list[Tried] = []
+    while isinstance(rate := step(trials, bounds, guess), float):
+        trials.append(Tried(rate, trial(rate)))
+    return rate
 
 
 def trials(*written: str) -> list[Tried]:

@@ -23,17 +23,17 @@ def report(_run: Run, rows: Sequence[Row]) -> str:
 
 def breakdown_report(run: Run, _rows: Sequence[Row]) -> str:
     """Write where the time goes: the columns of `Breakdown`, one line per cell and driver."""
-    return table(Breakdown.__struct_fields__, map(breakdown.exported, breakdown.breakdowns(run)))
+    return table(Breakdown.__struct_fields__, map(exported, breakdown.breakdowns(run)))
 
 
 def errors_report(run: Run, _rows: Sequence[Row]) -> str:
     """Write the ledger of errors: the columns of `Failure`, one line per cell, driver and way to fail."""
-    return table(Failure.__struct_fields__, map(breakdown.exported, breakdown.failures(run)))
+    return table(Failure.__struct_fields__, map(exported, breakdown.failures(run)))
 
 
 def layers_report(run: Run, _rows: Sequence[Row]) -> str:
     """Write what the layers add: the columns of `LayerTax`, one line per scenario, driver and higher layer."""
-    return table(LayerTax.__struct_fields__, map(breakdown.exported, breakdown.layer_tax(run)))
+    return table(LayerTax.__struct_fields__, map(exported, breakdown.layer_tax(run)))
 
 
 TABLES: Final[Mapping[str, Callable[[Run, Sequence[Row]], str]]] = {

@@ -18,9 +18,9 @@ def report(run: Run, rows: Sequence[Row]) -> str:
         "schema": SCHEMA,
         "run": _run(run),
         "cells": [exported(row) for row in rows],
-        "breakdown": [breakdown.exported(one) for one in breakdown.breakdowns(run)],
-        "errors": [breakdown.exported(one) for one in breakdown.failures(run)],
-        "layer_tax": [breakdown.exported(one) for one in breakdown.layer_tax(run)],
+        "breakdown": [exported(one) for one in breakdown.breakdowns(run)],
+        "errors": [exported(one) for one in breakdown.failures(run)],
+        "layer_tax": [exported(one) for one in breakdown.layer_tax(run)],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
 

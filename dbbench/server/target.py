@@ -9,7 +9,6 @@ from urllib.parse import unquote
 from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
 
-CONNECT_TIMEOUT_S: Final = 10
 SETTINGS: Final = (
     "server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "jit", "autovacuum",
     "shared_buffers", "max_connections", "wal_level", "max_wal_size", "checkpoint_timeout", "TimeZone",
