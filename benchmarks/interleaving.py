@@ -54,7 +54,7 @@ def lines() -> Iterator[list[str]]:
             workers = found.crew.start_workers(0, stack)
             cell = found.crew.plan.cells[0]
             for worker in workers.values():
-                worker.ask(messages.Open(cell, found.crew.schemas[cell.path]), Done, found.crew.patience)
+                found.crew.open(worker, cell, worker.name)
                 found.crew.warm_up(worker, cell, "warm")
             operations = int(SECONDS * 1e9 / min(set_up.per_operation_ns.values()))
             for turns in TURNS:

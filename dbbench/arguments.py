@@ -3,12 +3,15 @@
 import importlib.util
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
+from dbbench import catalog
 from dbbench.address import Address
 from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.errors import UsageError
+from dbbench.gate.result import Metric
 from dbbench.naming import nearest
 from dbbench.plan import Loop
 from dbbench.server.target import parse_url
@@ -74,6 +77,42 @@ def params(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write it as NAME=VALUE")
         params[name] = value
     return params
+
+
+def tolerances(settings: Sequence[str], scenarios: Collection[str]) -> dict[str, float]:
+    """Tolerances of a gate by METRIC or SCENARIO.METRIC: 5%, cpu=8%, bulk_inserts=10% or bulk_inserts.cpu=12%.
+
+    `scenarios` are those that are measured; the built-in ones may be named as well, as pyproject.toml does.
+    """
+    made = {}
+    names = [*scenarios, *(name for name in catalog.builtin() if name not in scenarios)]
+    for setting in settings:
+        name, equals, value = setting.rpartition("=")
+        scenario, dot, metric = name.rpartition(".")
+        if not equals:
+            key = "time"
+        elif not dot:
+            key = name if name in get_args(Metric) else f"{name}.time"
+            scenario = "" if name in get_args(Metric) else name
+        else:
+            key = f"{scenario}.{choice('--tolerance', metric, Metric)}"
+        if scenario and scenario not in names:
+            raise UsageError(f"--tolerance {setting}: no scenario {scenario!r}; {nearest(scenario, names)}")
+        made[key] = share("--tolerance", value)
+    return made
+
+
+def reports(settings: Sequence[str], formats: Collection[str]) -> list[tuple[str, Path]]:
+    """FORMAT=FILE pairs."""
+    made = []
+    for setting in settings:
+        format_, equals, name = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--report {setting}: write it as FORMAT=FILE, like junit=gate.xml")
+        if format_ not in formats:
+            raise UsageError(f"--report {setting}: {nearest(format_, formats)}")
+        made.append((format_, Path(name)))
+    return made
 
 
 def seconds(option: str, text: str) -> float:

@@ -7,7 +7,7 @@ cell        every arm opens its pool and warms up; rounds of one slice per arm i
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from operator import sub
@@ -20,8 +20,8 @@ from dbbench.compare import family, log_ratios
 from dbbench.crew import Crew
 from dbbench.errors import ServerLostError
 from dbbench.histogram import Histogram
-from dbbench.messages import Closed, Done, Ran
-from dbbench.plan import Arm
+from dbbench.messages import Closed, Ran
+from dbbench.plan import Arm, Plan
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Measurement, Problem, Slice
 from dbbench.sequential import Table, closed
@@ -33,6 +33,13 @@ _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {
 BUDGET_SLACK: Final = 0.1  # of the budget, to finish one more block
 
 
+def decided_cells(plan: Plan, measured: Sequence[Measurement]) -> set[int]:
+    """The cells that need no more blocks: those that are decided at one of the looks that were planned."""
+    if not plan.adaptive or len(plan.arms) == 1:
+        return set()
+    return closed(log_ratios(plan, measured), family(plan), precision=plan.precision)
+
+
 @dataclass
 class Bench:
     """The blocks of one run."""
@@ -40,6 +47,7 @@ class Bench:
     crew: Crew
     shapes: Mapping[int, Shape]  # cell -> of its slices
     say: Callable[[str], None]  # what is going on, for people
+    look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: which need no more
     measured_s: float = 0.0  # since the first block began
     closed: set[int] = field(default_factory=set)  # cells that need no more blocks
     _last_block_s: float = 0.0
@@ -57,13 +65,7 @@ class Bench:
             block += 1
             self.measured_s = time.monotonic() - began
             self._last_block_s = self.measured_s - before
-            self._look()
-
-    def _look(self) -> None:
-        """See which cells need no more blocks: those that are decided at one of the looks that were planned."""
-        plan = self.crew.plan
-        if plan.adaptive and len(plan.arms) > 1:
-            self.closed = closed(self.log_ratios, family(plan), precision=plan.precision)
+            self.closed = self.look(self.crew.plan, self._measured)
 
     @property
     def log_ratios(self) -> Table:
@@ -118,7 +120,8 @@ class Bench:
                 for record in self._visit(block, index, workers):
                     self.measured_s = time.monotonic() - began
                     if isinstance(record, Measurement):
-                        self._measured.append(msgspec.structs.replace(record, **_NO_DISTRIBUTIONS))
+                        kept = {"latency": record.latency} if self.crew.plan.gate else {}
+                        self._measured.append(msgspec.structs.replace(record, **{**_NO_DISTRIBUTIONS, **kept}))
                     yield record
                 if not self.crew.site.alive():
                     raise ServerLostError("the server went away")
@@ -149,7 +152,7 @@ class Bench:
         for arm in self.crew.arms(index, workers):
             worker = workers[arm.name]
             try:
-                worker.ask(messages.Open(cell, self.crew.schemas[cell.path]), Done, self.crew.patience)
+                self.crew.open(worker, cell, arm.name)
                 lags = self.crew.warm_up(worker, cell, f"{self.crew.plan.seed}/{block}/{index}")
             except (WorkerFailedError, WorkerLostError) as error:
                 yield self.crew.excuse(index, arm, error, workers)
@@ -162,7 +165,7 @@ class Bench:
         """Have one arm run one slice; `path` is block/cell/round."""
         plan, shape = self.crew.plan, self.shapes[index]
         try:
-            self.crew.reset(plan.cells[index])
+            self.crew.reset(plan.cells[index], arm.name)
             seed = f"{plan.seed}/{path}"
             ran = self.crew.slice(workers[arm.name], shape.operations, seed, lead_in=shape.lead_in, pace=plan.pace)
         except (WorkerFailedError, WorkerLostError) as error:

@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import messages, records, search, slo
+from dbbench import records, search, slo
 from dbbench.alone import alone
 from dbbench.crew import Crew
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
 from dbbench.gathering import Gathered, Options, gathered, header, problem_line
-from dbbench.messages import Done, Failed, Ran
+from dbbench.messages import Failed, Ran
 from dbbench.plan import Arm, Arrival, Cell, Pace
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.progress import Watcher
@@ -180,10 +180,10 @@ class _Searches:
         self.watch.say(f"warming {arm.name} up")
         seed = f"{crew.plan.seed}/capacity"
         try:
-            worker.ask(messages.Open(self._cell, crew.schemas[self._cell.path]), Done, crew.patience)
-            crew.reset(self._cell)
+            crew.open(worker, self._cell, arm.name)
+            crew.reset(self._cell, arm.name)
             crew.warm_up(worker, self._cell, seed)
-            crew.reset(self._cell)
+            crew.reset(self._cell, arm.name)
             ran = crew.slice(worker, shape.operations, f"{seed}/guess", lead_in=shape.lead_in)
             guess = _guessed(ran)
         except (WorkerFailedError, WorkerLostError) as error:
@@ -207,7 +207,7 @@ class _Searches:
         name = f"trial {len(self.trials[arm.name]) + 1}, {arm.name}: {rate_text(rate)}/s"
         self.watch.say(f"{name} for {operations / rate:.0f} s")
         try:
-            crew.reset(self._cell)
+            crew.reset(self._cell, arm.name)
             ran = crew.slice(
                 workers[arm.name],
                 operations,

@@ -64,6 +64,26 @@ class CsvTable(StrEnum):
     LAYERS = "layers"
 
 
+class GateFormat(StrEnum):
+    """What `gate` prints, and writes as a report."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+    ANNOTATIONS = "annotations"
+    BMF = "bmf"
+    CUSTOM_SMALLER_IS_BETTER = "customSmallerIsBetter"
+
+
+class Inconclusive(StrEnum):
+    """How an inconclusive gate ends."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    FAIL = "fail"
+
+
 class CapacityFormat(StrEnum):
     """What `capacity` prints."""
 
@@ -189,14 +209,18 @@ def _main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand != "run":
+    name = context.invoked_subcommand or ""
+    table = {"run": "dbbench", "gate": "dbbench.gate"}.get(name)
+    if table is None:
         return
     from dbbench import pyproject
 
     command: Any = typer.main.get_command(app)
-    names = [name for parameter in command.commands["run"].params for name in parameter.opts]
-    options = [name.removeprefix("--") for name in names if name.startswith("--")]
-    context.default_map = {"run": pyproject.defaults(Path.cwd(), options, ("driver", "layer", "set"))}
+    parameters = command.commands[name].params
+    names = {name.removeprefix("--"): each for each in parameters for name in each.opts if name.startswith("--")}
+    repeatable = [name for name, each in names.items() if each.multiple]
+    found = pyproject.defaults(Path.cwd(), list(names), repeatable, table)
+    context.default_map = {name: found}
 
 
 # --- run -------------------------------------------------------------------------------------------------------------
@@ -598,6 +622,265 @@ def capacity(
     raise typer.Exit(exit_code)
 
 
+# --- gate ------------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    'dbbench gate --base "asyncpg==0.30.0" --head "asyncpg==0.31.0"\n\n'
+    "dbbench gate --base-python .venv-main/bin/python --head-python .venv/bin/python\n\n"
+    "dbbench gate my_scenario.py --project . --base main --head HEAD\n\n"
+    "dbbench gate my_scenario.py --project . --base origin/main --tolerance 3% --tolerance cpu=5% "
+    "--report junit=gate.xml"
+)
+@_ends_well
+def gate(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SCENARIO|FILE|DIR",
+            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
+            show_default=False,
+        ),
+    ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=common.SIDES,
+            metavar="REQUIREMENT|REVISION",
+            help='What is compared with: a requirement, like "asyncpg==0.30.0" (repeatable), '
+            "or with --project a git revision, like main.",
+            show_default=False,
+        ),
+    ] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=common.SIDES,
+            metavar="REQUIREMENT|REVISION",
+            help="What is judged, likewise. Default with --project: HEAD.",
+            show_default=False,
+        ),
+    ] = None,
+    base_python: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=common.SIDES,
+            metavar="PYTHON",
+            help="Interpreter of base, with its packages: .venv-main/bin/python.",
+            show_default=False,
+        ),
+    ] = None,
+    head_python: Annotated[
+        Path | None,
+        typer.Option(rich_help_panel=common.SIDES, metavar="PYTHON", help="Interpreter of head.", show_default=False),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=common.SIDES,
+            metavar="DIR",
+            help="Your project: --base and --head are git revisions of it, checked out elsewhere, "
+            "and scenarios in it are measured as each revision has them.",
+            show_default=False,
+        ),
+    ] = None,
+    from_source: Annotated[
+        bool,
+        typer.Option(
+            "--from-source", rich_help_panel=common.SIDES, help="Build the required packages on both sides: no wheels."
+        ),
+    ] = False,
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--driver",
+            "-d",
+            rich_help_panel=common.WHAT,
+            metavar="D",
+            help="Driver to measure, repeatable. Default: those that are required by name, "
+            "or else psycopg, asyncpg and psycopg2.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=common.WHAT,
+            metavar="L",
+            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
+            show_default=False,
+        ),
+    ] = None,
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=common.WHAT,
+            metavar="N,...",
+            help="Concurrent sessions, like 1,15. Default: the fewest of the scenario's own, which repeat best.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: common.Set = None,
+    tolerance: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=common.VERDICT,
+            metavar="[NAME=]SHARE",
+            help="Loss that is still fine, repeatable: 5%, cpu=8%, p95=10%, bulk_inserts=10% or "
+            "bulk_inserts.cpu=12%. Time per operation is always looked at; others are when they have a tolerance. "
+            "Default: 5%.",
+            show_default=False,
+        ),
+    ] = None,
+    inconclusive: Annotated[
+        Inconclusive | None,
+        typer.Option(
+            rich_help_panel=common.VERDICT,
+            metavar="pass|fail",
+            help="End with 0 or 1 when the noise allows no verdict. Default: end with 6.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=common.MEASURING,
+            metavar="SECONDS",
+            help="Time to measure at most, set-up apart: 180, 180s or 3m. It ends earlier when all is decided.",
+        ),
+    ] = "5m",
+    placement: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=common.MEASURING,
+            metavar="split|shared|free",
+            help="CPUs: client and server apart, on one (repeats best), or left to the scheduler.",
+        ),
+    ] = "shared",
+    seed: common.Seed = None,
+    url: common.Url = None,
+    env_url: common.EnvUrl = False,
+    allow_production: common.AllowProduction = False,
+    tx_end: common.TxEnd = "rollback",
+    pool_size: common.PoolSize = 5,
+    max_overflow: common.MaxOverflow = 10,
+    pool_timeout: common.PoolTimeout = 30.0,
+    loop: common.Loop = "asyncio",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            rich_help_panel=common.OUTPUT,
+            metavar="FILE",
+            help="Result file. Default: results/<UTC time>-<id>.jsonl.",
+            show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[
+        GateFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
+    ] = GateFormat.TABLE,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=common.OUTPUT,
+            metavar="FORMAT=FILE",
+            help="Also write a report, repeatable: junit=gate.xml, json=, csv=, markdown=, bmf= (Bencher), "
+            "customSmallerIsBetter= (github-action-benchmark), annotations=, table=.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: common.Quiet = False,
+) -> None:
+    """Fail when head is slower than base: both measured in one job, in turns, and judged as a whole.
+
+    Ends with 0 (pass), 1 (something got slower) or 6 (inconclusive). In a GitHub workflow it also writes the job's
+    summary and annotations.
+    """
+    from dbbench import arguments, catalog, gathering, plan
+    from dbbench import run as running
+    from dbbench.gate import run as gating
+    from dbbench.gate.environments import Wanted
+
+    paths = catalog.find(scenarios or [])
+    reports = arguments.reports(report or [], list(GateFormat))
+    request = gating.Request(
+        wanted=Wanted(
+            base=base or [],
+            head=head or (["HEAD"] if project is not None else []),
+            base_python=base_python,
+            head_python=head_python,
+            project=project,
+            from_source=from_source,
+            extra=["uvloop"] if loop == "uvloop" else [],
+        ),
+        options=gathering.Options(
+            scenarios=paths,
+            drivers=arguments.drivers(driver, driver[0].partition(",")[0])[0] if driver else [],
+            layers=None if layer is None else arguments.choices("--layer", layer, plan.Layer),
+            sessions=None if sessions is None else arguments.numbers("--sessions", sessions),
+            address=arguments.address(url, env_url=env_url),
+            allow_production=allow_production,
+            tx_end=arguments.choice("--tx-end", tx_end, plan.TxEnd),
+            pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+            loop=arguments.loop(loop),
+            placement=arguments.choice("--placement", placement, plan.PlacementMode),
+            params=arguments.params(set_ or []),
+            budget_s=arguments.seconds("--budget", budget),
+            seed=seed,
+            output=output,
+        ),
+        tolerances=arguments.tolerances(tolerance or [], [path.stem for path in paths]),
+    )
+    with _measuring(quiet=quiet) as watch:
+        if "DATABASE_URL" in os.environ and request.options.address is None:
+            watch.note("DATABASE_URL is set but not used; --env-url uses it")
+        outcome: running.Outcome = gating.execute_gate(request, watch)
+    _end_gate(outcome, format_, reports, inconclusive)
+
+
+def _end_gate(
+    outcome: Any, format_: GateFormat, reports: Sequence[tuple[str, Path]], inconclusive: Inconclusive | None
+) -> None:
+    """Print the verdict, write what was asked for, and end as the verdict says."""
+    from dbbench import records
+    from dbbench.gate.findings import exit_code
+    from dbbench.reports.gate import REPORTS
+
+    result = _gate_result(records.read(outcome.path))
+    _print_gate(result, format_, outcome.path)
+    for name, path in reports:
+        _write(path, REPORTS[name](result))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        sys.stderr.write(REPORTS["annotations"](result))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        from dbbench.reports.gate.markdown import SUMMARY_BYTES
+        from dbbench.reports.gate.markdown import report as markdown
+
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown(result, SUMMARY_BYTES))
+    raise typer.Exit(exit_code(result, outcome.exit_code, inconclusive))
+
+
+def _gate_result(run: Any) -> Any:
+    from dbbench.gate.findings import result
+    from dbbench.reports.footer import conditions
+
+    return result(run, conditions(run))
+
+
+def _print_gate(result: Any, format_: GateFormat, path: Path) -> None:
+    if format_ is GateFormat.TABLE:
+        from dbbench.reports.gate.table import render
+
+        render(result, _console(), str(path))
+    else:
+        from dbbench.reports.gate import REPORTS
+
+        sys.stdout.write(REPORTS[format_](result))
+
+
 # --- stored runs -----------------------------------------------------------------------------------------------------
 
 
@@ -622,7 +905,10 @@ def show(
     run = records.read(path)
     if format_ is not TableFormat.TABLE:  # the table says them itself
         _warn(run.warnings)
-    _print(run, format_, path, details=details)
+    if run.header.plan.gate is not None:
+        _print_gate(_gate_result(run), GateFormat(format_), path)
+    else:
+        _print(run, format_, path, details=details)
 
 
 def _warn(warnings: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ Here nanoseconds become microseconds, and only here.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -89,16 +90,22 @@ def family(plan: Plan) -> int:
     return len(plan.cells) * (len(plan.arms) - 1)
 
 
-def log_ratios(plan: Plan, measurements: Iterable[Measurement]) -> Table:
+Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
+
+
+def log_ratios(plan: Plan, measurements: Iterable[Measurement], quantity: Quantity | None = None) -> Table:
     """Give, for every arm but the baseline in every cell measured so far, the ln of its ratio by block.
+
+    Of the time per operation, or of another `quantity`.
 
     From slices alone, so that a run may keep its measurements without their histograms. Problems are not looked at: a
     table of the first blocks of a run is the beginning of the table of the whole, whatever happened later.
     """
-    times: dict[tuple[int, int, str], dict[int, float]] = {}
+    times: dict[tuple[int, int, str], Mapping[int, float]] = {}
     last: dict[int, int] = {}  # cell -> the last block in which it was measured
+    quantity = quantity or partial(time_per_operation, paced=plan.paced)
     for one in measurements:
-        times[one.block, one.cell, one.arm] = time_per_operation(one, paced=plan.paced)
+        times[one.block, one.cell, one.arm] = quantity(one)
         last[one.cell] = max(last.get(one.cell, 0), one.block)
     blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
     return {

@@ -4,11 +4,12 @@ Which of them can still be asked for what, and how: the set-up and the blocks ar
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from random import Random
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -16,17 +17,63 @@ from dbbench import messages
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.messages import Described, Done, Ran, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Pace, Plan
-from dbbench.process import Worker, WorkerFailedError, WorkerLostError
+from dbbench.process import Home, Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
 from dbbench.scenario import Description
 
 WARM_UP_OPERATIONS: Final = 7  # per connection: psycopg prepares a statement at its 6th execution
 MORE_WARM_UP_OPERATIONS: Final = 3
+LONG_WARM_UP_NS: Final = 400_000_000  # of the first part: operations so long have had time enough to settle
 WARM_UP_NS: Final = 50_000_000  # of the second part, in which the event loop's lag is seen: 50 samples of it
 LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation after this
 PATIENCE_S: Final = 60.0  # on top of what the settings allow a request to take
 STEWARD: Final = "psycopg-sync"
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
+
+
+class Homes(Protocol):
+    """Where the workers of each arm live, and which files they work with. `AtHome` is the rule, a gate differs."""
+
+    @property
+    def stewards(self) -> Sequence[str]:
+        """Arms that have a steward each; the first one is everybody's who has none."""
+        ...
+
+    @property
+    def same_tables(self) -> bool:
+        """Whether all arms work on the same tables."""
+        ...
+
+    def home(self, arm: str) -> Home:
+        """The environment of the arm, for as long as the run lasts."""
+        ...
+
+    def seats(self, rng: Random) -> Mapping[str, Home]:
+        """The environments of the arms for one block, where they differ from `home`."""
+        ...
+
+    def path(self, arm: str, path: str) -> str:
+        """The scenario's file as the arm has it."""
+        ...
+
+
+class AtHome:
+    """All arms live where this process does, and work with the same files and tables."""
+
+    stewards: Sequence[str] = ("",)
+    same_tables = True
+
+    def home(self, _arm: str) -> Home:
+        """See Homes."""
+        return Home()
+
+    def seats(self, _rng: Random) -> Mapping[str, Home]:
+        """See Homes."""
+        return {}
+
+    def path(self, _arm: str, path: str) -> str:
+        """See Homes."""
+        return path
 
 
 @dataclass(frozen=True)
@@ -38,25 +85,30 @@ class Site:
     alive: Callable[[], bool]
     run_id: str
     embedded: bool  # then it may be told to checkpoint, and keeps nothing after the run
+    homes: Homes = field(default_factory=AtHome)
 
 
-def start_steward(site: Site) -> Worker:
-    """Start the worker that loads scenarios, makes their tables and keeps them tidy."""
+def start_steward(site: Site, arm: str) -> Worker:
+    """Start the worker that loads scenarios, makes their tables and keeps them tidy, at the home of the arm."""
     run_id = "" if site.embedded else site.run_id
-    worker = Worker("the steward", msgspec.structs.replace(site.start, driver=STEWARD, cpus=None, run_id=run_id))
+    start = msgspec.structs.replace(site.start, driver=STEWARD, cpus=None, run_id=run_id)
+    worker = Worker("the steward", start, home=site.homes.home(arm))
     worker.reply(Started, PATIENCE_S)
     return worker
 
 
 def describe(
-    steward: Worker, paths: list[Path], overrides: Mapping[str, str]
+    steward: Worker, paths: Mapping[Path, str], overrides: Mapping[str, str]
 ) -> tuple[dict[Path, Description], list[Problem]]:
-    """What the scenario files say of themselves, and a problem for each that cannot be loaded."""
+    """What scenario files say of themselves, and a problem for each that cannot be loaded.
+
+    `paths` has for each scenario the file that this steward has of it.
+    """
     described: dict[Path, Description] = {}
     problems = []
-    for path in paths:
+    for path, own in paths.items():
         try:
-            described[path] = steward.ask(messages.Describe(str(path), dict(overrides)), Described, PATIENCE_S).scenario
+            described[path] = steward.ask(messages.Describe(own, dict(overrides)), Described, PATIENCE_S).scenario
         except WorkerFailedError as error:
             if not error.scenario:
                 raise UsageError(str(error)) from None  # a value that a parameter cannot take
@@ -70,8 +122,8 @@ class Crew:
 
     plan: Plan
     site: Site
-    steward: Worker
-    schemas: dict[str, str] = field(default_factory=dict)  # scenario file -> schema
+    stewards: Mapping[str, Worker]  # arm -> who prepares its tables; one and the same where all have the same files
+    schemas: dict[tuple[str, str], str] = field(default_factory=dict)  # (scenario file, arm) -> schema
     resets: set[str] = field(default_factory=set)  # scenario files that have a reset()
     excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm) that could not be measured
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> what its driver says of itself
@@ -80,10 +132,12 @@ class Crew:
         """One fresh worker per arm, started in random order, all with the same hash seed; `stack` ends them."""
         rng = self.plan.rng(block, "start")
         environment = {"PYTHONHASHSEED": str(rng.randrange(2**32))}
+        seats = self.site.homes.seats(self.plan.rng(block, "seats"))
         workers = {}
         for arm in rng.sample(self.plan.arms, len(self.plan.arms)):
             start = msgspec.structs.replace(self.site.start, driver=arm.driver, bare=arm.bare, busy_ns=arm.busy_ns)
-            workers[arm.name] = stack.enter_context(Worker(arm.name, start, environment))
+            home = seats.get(arm.name) or self.site.homes.home(arm.name)
+            workers[arm.name] = stack.enter_context(Worker(arm.name, start, environment, home))
         for name, worker in workers.items():
             self.facts[name] = worker.reply(Started, PATIENCE_S).facts
         return workers
@@ -106,17 +160,21 @@ class Crew:
             "worker lost" if lost else "operation", str(error), self.plan.cells[index].scenario, index, arm.name
         )
 
+    def open(self, worker: Worker, cell: Cell, arm: str) -> None:
+        """Have the arm's worker open pool and sessions for the cell."""
+        own = msgspec.structs.replace(cell, path=self.site.homes.path(arm, cell.path))
+        worker.ask(messages.Open(own, self.schemas[cell.path, arm]), Done, self.patience)
+
     def warm_up(self, worker: Worker, cell: Cell, seed: str) -> bytes:
         """By operations per connection first, then by time; gives how late the event loop was in the second part."""
         connections = self.plan.connections(cell)
         operations = WARM_UP_OPERATIONS * connections
         ran = self.slice(worker, operations, f"{seed}/warm-up")
         spent_ns, loop_lags = 0, b""
+        more = 1 if ran.elapsed_ns > LONG_WARM_UP_NS else MORE_WARM_UP_OPERATIONS
         while spent_ns < WARM_UP_NS:
             per_operation_ns = max(1.0, ran.elapsed_ns / operations)
-            operations = max(
-                MORE_WARM_UP_OPERATIONS * connections, math.ceil((WARM_UP_NS - spent_ns) / per_operation_ns)
-            )
+            operations = max(more * connections, math.ceil((WARM_UP_NS - spent_ns) / per_operation_ns))
             ran = self.slice(worker, operations, f"{seed}/warm-up/{spent_ns > 0}", freeze=True, heartbeat=True)
             spent_ns += max(1, ran.elapsed_ns)
             loop_lags += ran.loop_lags
@@ -144,19 +202,21 @@ class Crew:
         request = RunSlice(operations, seed, limit_ns, lead_in, freeze, pace, heartbeat)
         return worker.ask(request, Ran, self.patience + limit_ns / 1e9)
 
-    def reset(self, cell: Cell) -> None:
-        """Have the steward empty or restore the tables, where the scenario says how."""
+    def reset(self, cell: Cell, arm: str) -> None:
+        """Have the steward empty or restore the arm's tables, where the scenario says how."""
         if cell.path in self.resets:
-            self.ask_steward(messages.Reset(cell.path, self.schemas[cell.path], cell.params), Done)
+            path = self.site.homes.path(arm, cell.path)
+            self.ask_steward(arm, messages.Reset(path, self.schemas[cell.path, arm], cell.params), Done)
 
     def tidy(self) -> None:
         """Bring the tables and the server to a settled state."""
-        self.ask_steward(messages.Tidy(list(self.schemas.values()), self.site.embedded), Done)
+        schemas = list(dict.fromkeys(self.schemas.values()))
+        self.ask_steward(self.plan.arms[0].name, messages.Tidy(schemas, self.site.embedded), Done)
 
-    def ask_steward(self, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
-        """Ask the steward, who may take any time. Without it, or without a server, the run cannot go on."""
+    def ask_steward(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
+        """Ask the arm's steward, who may take any time. Without it, or without a server, the run cannot go on."""
         try:
-            return self.steward.ask(request, kind, None)
+            return self.stewards[arm].ask(request, kind, None)
         except WorkerLostError as error:
             raise DbbenchError(str(error)) from error
         except WorkerFailedError as error:

@@ -2,7 +2,7 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +12,10 @@ import msgspec
 
 from dbbench import __version__, catalog, environment, placement, records
 from dbbench.address import Address
-from dbbench.crew import Crew, Site, describe, start_steward
+from dbbench.crew import AtHome, Crew, Homes, Site, describe, start_steward
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.drivers import DRIVERS
-from dbbench.errors import DbbenchError, UsageError
+from dbbench.errors import DbbenchError, ScenarioError, UsageError
 from dbbench.messages import Start
 from dbbench.naming import nearest
 from dbbench.plan import (
@@ -35,6 +35,7 @@ from dbbench.plan import (
     open_slice_s,
     rounds_for,
 )
+from dbbench.process import Worker
 from dbbench.progress import Watcher
 from dbbench.records import Header, Problem
 from dbbench.scenario import Description
@@ -82,9 +83,13 @@ class Gathered:
 
 @contextlib.contextmanager
 def gathered(
-    options: Options, run_id: str, watch: Watcher, arrange: Callable[[Plan], Plan] = lambda plan: plan
+    options: Options,
+    run_id: str,
+    watch: Watcher,
+    arrange: Callable[[Plan], Plan] = lambda plan: plan,
+    homes: Homes = AtHome(),  # noqa: B008 - it is empty
 ) -> Iterator[Gathered]:
-    """Start the server and the steward, load the scenarios, make the plan; `arrange` has the last word on the plan.
+    """Start the server and the stewards, load the scenarios, make the plan; `arrange` has the last word on the plan.
 
     Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
     """
@@ -101,23 +106,60 @@ def gathered(
             loop=options.loop,
             cpus=place.client_cpus,
         )
-        site = Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded)
-        with start_steward(site) as steward:
+        site = Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded, homes)
+        with contextlib.ExitStack() as stack:
             watch.say("loading scenarios")
-            described, problems = describe(steward, options.scenarios, options.params)
+            stewards = {arm: stack.enter_context(start_steward(site, arm)) for arm in homes.stewards}
+            described, problems = _described(stewards, options, homes)
             if not described:
                 for problem in problems:
                     watch.problem(problem_line(problem))
                 raise DbbenchError("there is no scenario left to measure")
             plan = arrange(_plan(options, described, place, watch))
             target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
-            yield Gathered(Crew(plan, site, steward), target, described, problems)
+            everyones = {arm.name: stewards.get(arm.name, stewards[homes.stewards[0]]) for arm in plan.arms}
+            yield Gathered(Crew(plan, site, everyones), target, described, problems)
+
+
+def _described(
+    stewards: Mapping[str, Worker], options: Options, homes: Homes
+) -> tuple[dict[Path, Description], list[Problem]]:
+    """What the scenarios say of themselves, at every steward's home."""
+    by_arm = {
+        arm: describe(steward, {path: homes.path(arm, str(path)) for path in options.scenarios}, options.params)
+        for arm, steward in stewards.items()
+    }
+    (first, (described, problems)), *others = by_arm.items()
+    if not others:
+        return described, problems
+    for arm, (_, found) in by_arm.items():
+        for problem in found:
+            raise ScenarioError(f"{arm}: {problem.message}")
+    return {path: _agreed([(arm, by_arm[arm][0][path]) for arm in by_arm]) for path in by_arm[first][0]}, []
+
+
+def _agreed(sides: Sequence[tuple[str, Description]]) -> Description:
+    """What two states of a scenario have in common: the last one's parameters and sessions, the layers of both.
+
+    Raises ScenarioError where they were not the same work: a parameter with another value, no layer in common.
+    """
+    (first, one), (last, other) = sides[0], sides[-1]
+    for name, value in one.params.items():
+        if other.params.get(name) != value:
+            raise ScenarioError(
+                f"{one.name}: {name} is {value!r} in {first} and {other.params.get(name)!r} in {last}: "
+                f"not the same work; --set {name}=VALUE sets it on both sides"
+            )
+    layers = [layer for layer in other.layers if layer in one.layers]
+    if not layers:
+        raise ScenarioError(f"{one.name}: {first} and {last} have no layer in common")
+    return msgspec.structs.replace(other, layers=layers, has_reset=one.has_reset or other.has_reset)
 
 
 def header(found: Gathered, run_id: str, started: datetime, *, other_runs: bool) -> Header:
     """Under which conditions it is measured, as the result file keeps it; once the workers have started."""
     crew, plan = found.crew, found.crew.plan
-    distributions = [name for arm in plan.arms for name in DRIVERS[arm.driver].distributions]
+    distributions = [name for driver in plan.drivers for name in DRIVERS[driver].distributions]
     return Header(
         schema=records.SCHEMA,
         id=run_id,
@@ -157,7 +199,7 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
     from dbbench.server.embedded import embedded_server
 
     watch.say("starting PostgreSQL")
-    most = len(options.drivers) * options.pool.capacity + _SPARE_CONNECTIONS
+    most = max(2, len(options.drivers)) * options.pool.capacity + _SPARE_CONNECTIONS
     with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
         yield _Server(server.address, server.alive)
 
@@ -248,6 +290,6 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
 
 
 def _connections(plan: Plan) -> int:
-    """How many connections are open at once at most: the arms', the steward's one per scenario, the parent's."""
-    scenarios = len({cell.path for cell in plan.cells})
-    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + scenarios + 1
+    """How many connections are open at once at most: the arms', the stewards' one per schema, the parent's."""
+    schemas = len({cell.path for cell in plan.cells}) * (len(plan.arms) if plan.gate else 1)
+    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + 1

@@ -24,7 +24,7 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 class Start(Message, frozen=True):
     """The first: who the worker is. Replied to by Started."""
 
-    driver: str
+    driver: str  # empty: told with each cell
     address: Address
     application: str  # application_name: by it the sessions of a run are found on the server
     pool: Pool
@@ -34,6 +34,7 @@ class Start(Message, frozen=True):
     cpus: list[int] | None
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
+    off_limits: str = ""  # a folder that no scenario may import from: another state of the code that is measured
     run_id: str = ""  # whose schemas the worker drops if the parent dies: told to the steward of a user's server only
 
 
@@ -68,9 +69,10 @@ class Tidy(Message, frozen=True):
 
 
 class Fingerprint(Message, frozen=True):
-    """Say what the tables of the schema hold. Replied to by Checked."""
+    """Say what the tables of the schema hold, and how they are made if asked to. Replied to by Checked."""
 
     schema: str
+    structure: bool = False
 
 
 class Open(Message, frozen=True):

@@ -4,7 +4,9 @@ from typing import Annotated, Final
 
 import typer
 
+SIDES: Final = "Base and head"
 WHAT: Final = "What is measured"
+VERDICT: Final = "Verdict"
 SERVER: Final = "Server"
 CONNECTIONS: Final = "Connections and transactions, the same for all drivers"
 LOAD: Final = "Load"

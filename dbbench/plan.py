@@ -15,10 +15,10 @@ Arrival = Literal["poisson", "constant"]
 
 
 class Arm(msgspec.Struct, frozen=True):
-    """One thing under comparison: a driver with its settings."""
+    """One thing under comparison: a driver with its settings, or, in a gate, an environment."""
 
     name: str
-    driver: str
+    driver: str  # empty: the cell's
     bare: bool = False  # a hand-written loop instead of dbbench's own, for selfcheck
     busy_ns: int = 0  # busy-wait added to every operation, for selfcheck
 
@@ -32,11 +32,13 @@ class Cell(msgspec.Struct, frozen=True):
     params: dict[str, Any]
     path: str  # the scenario's file: built-in ones are relative to the catalog, so that results name no home directory
     rows: int | None = None  # rows that one operation moves, where the scenario says so
+    driver: str = ""  # of all arms, in a gate: what differs between them is the environment
 
     @property
     def label(self) -> str:
         """How messages name the cell."""
-        return f"{self.scenario}, {self.layer}, {self.sessions} session{'' if self.sessions == 1 else 's'}"
+        label = f"{self.scenario}, {self.layer}, {self.sessions} session{'' if self.sessions == 1 else 's'}"
+        return f"{label}, {self.driver}" if self.driver else label
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -69,6 +71,13 @@ class Placement(msgspec.Struct, frozen=True):
     note: str = ""  # why it is not what was asked for, or not the whole of it
 
 
+class Gate(msgspec.Struct, frozen=True):
+    """What a gate asks of every cell."""
+
+    tolerances: dict[str, float]  # "SCENARIO.METRIC" -> loss that is still fine, as a share
+    same_work: bool = True  # both sides must return the same; a revision may rightly return something else
+
+
 class Plan(msgspec.Struct, frozen=True):
     """Everything that decides what a run does; with the seed, everything that decides its order."""
 
@@ -90,6 +99,7 @@ class Plan(msgspec.Struct, frozen=True):
     arrival: Arrival = "poisson"
     slice_s: float | None = None  # open loop: how long operations are due in a slice
     early_end: bool = True  # a run with a budget ends as soon as every cell is decided
+    gate: Gate | None = None  # the arms are two environments, and judged as gate/judging.py says
 
     @property
     def paced(self) -> bool:
@@ -108,6 +118,12 @@ class Plan(msgspec.Struct, frozen=True):
     def adaptive(self) -> bool:
         """Whether the run may stop early, at its looks; a given number of blocks is looked at once, at the end."""
         return self.blocks is None and self.early_end
+
+    @property
+    def drivers(self) -> list[str]:
+        """The drivers that are measured, each once."""
+        named = [arm.driver for arm in self.arms] + [cell.driver for cell in self.cells]
+        return list(dict.fromkeys(filter(None, named)))
 
     def connections(self, cell: Cell) -> int:
         """How many connections one arm has in use in the cell."""

@@ -7,9 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeVar
+
+import msgspec
 
 from dbbench import messages
 from dbbench.errors import DbbenchError
@@ -30,19 +33,39 @@ class WorkerFailedError(DbbenchError):
         self.scenario = failed.scenario
 
 
+@dataclass(frozen=True)
+class Home:
+    """The Python environment in which workers live."""
+
+    python: str = sys.executable
+    paths: Sequence[str] = ()  # searched for modules first, instead of PYTHONPATH; dbbench is in one of them
+    off_limits: str = ""  # see messages.Start
+    padding: int = 0  # bytes by which the environment is longer
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make it so."""
+        if not self.paths:
+            return {}
+        return {"PYTHONPATH": os.pathsep.join(self.paths), "DBBENCH_PADDING": "." * self.padding}
+
+
 class Worker:
     """One worker process. Use it as a context manager: it does not outlive the block."""
 
-    def __init__(self, name: str, start: messages.Start, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, start: messages.Start, environment: Mapping[str, str] | None = None, home: Home | None = None
+    ) -> None:
         self.name = name
+        home = home or Home()
+        start = msgspec.structs.replace(start, off_limits=home.off_limits)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         self._process = subprocess.Popen(
             # -P: the working directory is not searched for modules.
-            [sys.executable, "-P", "-m", "dbbench.worker"],
+            [home.python, "-P", "-m", "dbbench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=worker_environment(environment or {}),
+            env=worker_environment({**home.environment(), **(environment or {})}),
             process_group=0,  # a Ctrl-C at the terminal goes to the parent alone
         )
         self._start = start

@@ -39,6 +39,14 @@ class Record(msgspec.Struct, frozen=True, tag_field="type"):
     """A line of the result file."""
 
 
+class Side(msgspec.Struct, frozen=True):
+    """One of the two environments of a gate."""
+
+    label: str  # as people name it: "asyncpg==0.31.0", "main (3f9c2a1)"
+    python: str  # "CPython 3.11.7"
+    packages: dict[str, str] = {}  # distribution -> version
+
+
 class Header(Record, frozen=True, tag="run"):
     """The first line: what was going to be measured, on what."""
 
@@ -50,6 +58,7 @@ class Header(Record, frozen=True, tag="run"):
     environment: dict[str, Any]  # this machine and its packages
     server: dict[str, Any]  # version, where, settings
     drivers: dict[str, dict[str, str]]  # arm -> what distinguishes it: versions, libpq, what its pool does on release
+    sides: dict[str, Side] = {}  # of a gate: arm -> its environment
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -93,7 +102,7 @@ class Measurement(Record, frozen=True, tag="measurement"):
 class Problem(Record, frozen=True, tag="problem"):
     """Something that could not be measured, or not trusted, and why."""
 
-    kind: Literal["scenario", "operation", "not comparable", "worker lost", "server lost", "errors"]
+    kind: Literal["scenario", "operation", "not comparable", "different", "worker lost", "server lost", "errors"]
     message: str  # one line, naming file and line where there is one
     scenario: str = ""
     cell: Count | None = None  # index into plan.cells

@@ -1,9 +1,8 @@
 """The `run` command as a list of steps, from options to a finished result file."""
 
 import contextlib
-import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +13,14 @@ import msgspec
 from dbbench import records, trust
 from dbbench.alone import alone
 from dbbench.bench import BUDGET_SLACK, Bench
+from dbbench.crew import Homes
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError
 from dbbench.gathering import Options, gathered, header, problem_line
+from dbbench.plan import Plan
 from dbbench.progress import Watcher
-from dbbench.records import End, Measurement, Problem, Writer
+from dbbench.records import End, Measurement, Problem, Side, Writer
 from dbbench.server.target import redacted
-from dbbench.setup import SetUp
+from dbbench.setup import Cost, SetUp
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,18 @@ class Outcome:
     exit_code: int
 
 
-def execute(options: Options, watch: Watcher) -> Outcome:
+@dataclass(frozen=True)
+class Purpose:
+    """What a run is for, when it is not to compare drivers."""
+
+    arrange: Callable[[Plan], Plan]
+    homes: Homes
+    sides: dict[str, Side]
+    settle: Callable[[Plan, Sequence[Cost]], Plan]  # the plan once it is known what its cells cost
+    look: Callable[[Plan, Sequence[Measurement]], set[int]]  # see Bench.look
+
+
+def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) -> Outcome:
     """Measure, and write the result file as it goes.
 
     Raises DbbenchError, and leaves no file, when nothing could be measured at all.
@@ -41,7 +53,7 @@ def execute(options: Options, watch: Watcher) -> Outcome:
         journal = _Journal(writer, other_runs=not is_alone)
         status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
-            _measure(options, run_id, started, journal, watch)
+            _measure(options, run_id, started, journal, watch, purpose)
             exit_code: int = journal.exit_code
             status, reason = ("degraded" if exit_code == ExitCode.DEGRADED else "complete"), ""
         except Interrupted as signal:
@@ -75,23 +87,40 @@ class _Journal:
             self.measured = True
         if isinstance(record, Problem):
             not_comparable = record.kind == "not comparable" and self.exit_code is not ExitCode.DEGRADED
-            self.exit_code = ExitCode.INCONCLUSIVE if not_comparable else ExitCode.DEGRADED
+            if record.kind != "different":
+                self.exit_code = ExitCode.INCONCLUSIVE if not_comparable else ExitCode.DEGRADED
 
 
-def _measure(options: Options, run_id: str, started: datetime, journal: _Journal, watch: Watcher) -> None:
+def _measure(
+    options: Options, run_id: str, started: datetime, journal: _Journal, watch: Watcher, purpose: Purpose | None
+) -> None:
     """Start everybody who works on the run, make what they need, measure."""
-    with gathered(options, run_id, watch) as found:
+    with (
+        gathered(options, run_id, watch)
+        if purpose is None
+        else gathered(options, run_id, watch, purpose.arrange, purpose.homes)
+    ) as found:
         crew = found.crew
         set_up = SetUp(crew, watch.say, watch.note)
         with contextlib.ExitStack() as stack:
             workers = crew.start_workers("set-up", stack)
-            journal.write(header(found, run_id, started, other_runs=journal.other_runs))
-            for problem in itertools.chain(found.problems, set_up.run(found.described, workers, stack)):
+            problems = [*found.problems, *set_up.run(found.described, workers, stack)]
+            if purpose is not None:
+                crew.plan = purpose.settle(crew.plan, set_up.costs())
+            top = header(found, run_id, started, other_runs=journal.other_runs)
+            journal.write(top if purpose is None else msgspec.structs.replace(top, sides=purpose.sides))
+            for problem in problems:
                 _report(problem, crew.site.start.address.password, journal, watch)
-        _blocks(Bench(crew, set_up.shapes, watch.say), journal, watch)
+        bench = Bench(crew, set_up.shapes, watch.say)
+        if purpose is not None:
+            bench.look = purpose.look
+        _blocks(bench, journal, watch)
+        if purpose is None:
+            _remark(bench, watch)
 
 
 def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
+    """Measure, and keep everything as it comes."""
     watch.advance(*bench.progress())
     for record in bench.blocks():
         if isinstance(record, Problem):
@@ -100,6 +129,10 @@ def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
             journal.write(record)
         journal.measured_s = bench.measured_s
         watch.advance(*bench.progress())
+
+
+def _remark(bench: Bench, watch: Watcher) -> None:
+    """Say why the run ended, and what is to be thought of it."""
     plan = bench.crew.plan
     if bench.decided:
         watch.note(f"{'precise enough' if plan.precision else 'every cell is decided'} after {bench.measured_s:.0f} s")

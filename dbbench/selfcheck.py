@@ -30,7 +30,7 @@ from dbbench.compare import log_ratios
 from dbbench.crew import Crew
 from dbbench.errors import DbbenchError
 from dbbench.gathering import Options, gathered, problem_line
-from dbbench.messages import Closed, Done
+from dbbench.messages import Closed
 from dbbench.plan import Arm, Checkout, Layer, PlacementMode, Plan, Pool, TxEnd
 from dbbench.process import worker_environment
 from dbbench.progress import Watcher
@@ -248,9 +248,9 @@ def _pgbench(watch: Watcher, problems: list[str], seed: int | None) -> Pgbench |
         return None
     with _set_up(options, watch, lambda plan: plan, problems) as set_up, contextlib.ExitStack() as stack:
         crew, cell = set_up.crew, set_up.crew.plan.cells[0]
-        pgbench = _Pgbench(program, crew, crew.schemas[cell.path], cell.params["rows"])
+        pgbench = _Pgbench(program, crew, crew.schemas[cell.path, PGBENCH_DRIVER], cell.params["rows"])
         (worker,) = crew.start_workers("pgbench", stack).values()
-        worker.ask(messages.Open(cell, crew.schemas[cell.path]), Done, crew.patience)
+        crew.open(worker, cell, PGBENCH_DRIVER)
         crew.warm_up(worker, cell, "pgbench")
         for turn in range(PGBENCH_PAIRS):
             ran = crew.slice(worker, PGBENCH_OPERATIONS, f"{turn}", lead_in=10)

@@ -1,14 +1,14 @@
 """What comes before anything is measured: tables, equal results, and how many operations make a slice."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from dbbench import messages
-from dbbench.crew import Crew
+from dbbench.crew import WARM_UP_NS, WARM_UP_OPERATIONS, Crew
 from dbbench.messages import Checked, Closed, Done
 from dbbench.plan import Cell, Plan
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
@@ -44,6 +44,14 @@ class Shape:
         return cls(operations, lead_in=min(LEAD_IN_OPERATIONS, round(LEAD_IN_NS / ns_per_operation)))
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What an arm's turn in a cell costs, seconds, roughly."""
+
+    slice_s: float
+    warm_up_s: float
+
+
 @dataclass
 class SetUp:
     """The set-up of one run; afterwards `shapes` has what the blocks need."""
@@ -64,21 +72,68 @@ class SetUp:
         yield from self._prepare(described)
         yield from self._check_and_time(workers, stack)
 
+    def costs(self) -> list[Cost]:
+        """What the cells cost in a block, by cell; nothing of those that cannot be measured."""
+        return [self._cost(index, cell) for index, cell in enumerate(self.crew.plan.cells)]
+
+    def _cost(self, index: int, cell: Cell) -> Cost:
+        times = [self.per_operation_ns[key] for key in self.per_operation_ns if key[0] == index]
+        if not times or index not in self.shapes:
+            return Cost(0.0, 0.0)
+        operation_s = sum(times) / len(times) / 1e9
+        shape, connections = self.shapes[index], self.crew.plan.connections(cell)
+        warm_up_s = WARM_UP_OPERATIONS * connections * operation_s + max(WARM_UP_NS / 1e9, connections * operation_s)
+        return Cost((shape.operations + shape.lead_in) * operation_s, warm_up_s)
+
     def _prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
         """Make a schema for every scenario and run its prepare()."""
-        for number, (path, scenario) in enumerate(described.items()):
+        arms = [arm.name for arm in self.crew.plan.arms]
+        groups = [arms] if self.crew.site.homes.same_tables else [[name] for name in arms]
+        for path, scenario in described.items():
             self.say(f"preparing {scenario.name}")
-            schema = self.crew.schemas[str(path)] = self.crew.site.create_schema(number)
             if scenario.has_reset:
                 self.crew.resets.add(str(path))
-            try:
-                self.crew.ask_steward(messages.Prepare(str(path), schema, scenario.params), Done)
-            except WorkerFailedError as error:
-                yield Problem("scenario", f"prepare failed: {error}", scenario=scenario.name)
-                for index, cell in enumerate(self.crew.plan.cells):
-                    if cell.path == str(path):
-                        self.crew.excluded.update((index, arm.name) for arm in self.crew.plan.arms)
+            failed = False
+            for group in groups:
+                for problem in self._fill(str(path), scenario, group):
+                    failed = True
+                    yield problem
+            if len(groups) > 1 and not failed:
+                self._share(str(path), scenario)
         self.crew.tidy()
+
+    def _fill(self, path: str, scenario: Description, arms: Sequence[str]) -> Iterator[Problem]:
+        """Make a schema with the scenario's tables for some arms, of which the first prepares them."""
+        schema = self.crew.site.create_schema(len(set(self.crew.schemas.values())))
+        self.crew.schemas.update(dict.fromkeys(((path, arm) for arm in arms), schema))
+        try:
+            own = self.crew.site.homes.path(arms[0], path)
+            self.crew.ask_steward(arms[0], messages.Prepare(own, schema, scenario.params), Done)
+        except WorkerFailedError as error:
+            blamed = arms[0] if len(arms) < len(self.crew.plan.arms) else None
+            yield Problem("scenario", f"prepare failed: {error}", scenario=scenario.name, arm=blamed)
+            for index, cell in enumerate(self.crew.plan.cells):
+                if cell.path == path:
+                    self.crew.excluded.update((index, arm) for arm in arms)
+
+    def _share(self, path: str, scenario: Description) -> None:
+        """Give all arms the tables of the first where all have made the same.
+
+        Two copies of a table are never quite alike on the disk and in the cache: it would be one arm's advantage.
+        """
+        found = {
+            arm.name: self.crew.ask_steward(
+                arm.name, messages.Fingerprint(self.crew.schemas[path, arm.name], structure=True), Checked
+            )
+            for arm in self.crew.plan.arms
+        }
+        first, *others = found
+        if all(found[name].digest == found[first].digest for name in others):
+            self.crew.schemas.update(dict.fromkeys(((path, name) for name in others), self.crew.schemas[path, first]))
+            return
+        for name in others:
+            got, wanted = _first_difference(found[name].lines, found[first].lines)
+            self.note(f"{scenario.name}: {name} and {first} have tables of their own ({got}; {wanted})")
 
     def _hopeless(self, index: int) -> bool:
         """Whether prepare() failed for the cell."""
@@ -96,7 +151,7 @@ class SetUp:
             for arm in self.crew.arms(index, workers):
                 try:
                     checked, self.per_operation_ns[index, arm.name] = self._try_out(
-                        index, workers[arm.name], first=not results
+                        index, arm.name, workers[arm.name], first=not results
                     )
                 except (WorkerFailedError, WorkerLostError) as error:
                     yield self.crew.excuse(index, arm, error, workers)
@@ -109,20 +164,20 @@ class SetUp:
                 fastest = min(self.per_operation_ns[index, name] for name in results)
                 self.shapes[index] = Shape.of(fastest, cell, self.crew.plan)
 
-    def _try_out(self, index: int, worker: Worker, *, first: bool) -> tuple[Checked, float]:
+    def _try_out(self, index: int, arm: str, worker: Worker, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""
         cell = self.crew.plan.cells[index]
         seeds = [f"{self.crew.plan.seed}/check/{index}/{number}" for number in range(CHECKED_OPERATIONS)]
-        worker.ask(messages.Open(cell, self.crew.schemas[cell.path]), Done, self.crew.patience)
-        self.crew.reset(cell)
+        self.crew.open(worker, cell, arm)
+        self.crew.reset(cell, arm)
         if first and cell.path not in self.crew.resets:
             # What the first arm finds is what prepare() left, the next ones find what it left: once for nothing.
             worker.ask(messages.Check(seeds), Checked, self.crew.patience)
         checked = worker.ask(messages.Check(seeds), Checked, self.crew.patience)
         if cell.path in self.crew.resets:
-            found = self.crew.ask_steward(messages.Fingerprint(self.crew.schemas[cell.path]), Checked)
+            found = self.crew.ask_steward(arm, messages.Fingerprint(self.crew.schemas[cell.path, arm]), Checked)
             checked = Checked([*checked.lines, *found.lines], checked.digest + found.digest)
-        self.crew.reset(cell)
+        self.crew.reset(cell, arm)
         self.crew.warm_up(worker, cell, f"{self.crew.plan.seed}/check/{index}")
         ran = self.crew.slice(worker, 5 * self.crew.plan.connections(cell), f"{self.crew.plan.seed}/time/{index}")
         worker.ask(messages.Close(), Closed, self.crew.patience)
@@ -132,13 +187,15 @@ class SetUp:
 
     def _differences(self, index: int, results: Mapping[str, Checked]) -> Iterator[Problem]:
         """A problem for every arm whose results differ from those of the baseline."""
+        gate = self.crew.plan.gate
+        kind: Literal["not comparable", "different"] = "different" if gate and not gate.same_work else "not comparable"
         reference = self.crew.plan.baseline if self.crew.plan.baseline in results else next(iter(results))
         expected = results[reference]
         for name, result in results.items():
             if result.digest != expected.digest:
                 got, wanted = _first_difference(result.lines, expected.lines)
                 message = f"{name} gave {got}, {reference} gave {wanted}"
-                yield Problem("not comparable", message, self.crew.plan.cells[index].scenario, index, name)
+                yield Problem(kind, message, self.crew.plan.cells[index].scenario, index, name)
 
 
 def _nothing(checked: Checked) -> bool:

@@ -1,11 +1,24 @@
 """The untimed side of a run, in a worker of its own: tables are made, emptied and kept tidy through one sync driver."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dbbench.client import server_settings
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Start
+
+_STRUCTURE: Final = """
+    SELECT format('column %s.%s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull)
+      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+     WHERE relnamespace = current_schema()::regnamespace AND attnum > 0 AND NOT attisdropped AND relkind <> 'i'
+    UNION ALL
+    SELECT pg_get_indexdef(indexrelid)
+      FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relnamespace = current_schema()::regnamespace
+    UNION ALL
+    SELECT format('%s %s', conrelid::regclass, pg_get_constraintdef(oid))
+      FROM pg_constraint WHERE connamespace = current_schema()::regnamespace
+     ORDER BY 1
+"""
 
 
 class Steward:
@@ -21,8 +34,11 @@ class Steward:
             with self._engine(schema).begin() as connection:
                 function(connection, params)
 
-    def fingerprint(self, schema: str) -> list[str]:
-        """What the tables hold: rows and a digest of them, a line for each table, in the order of their names."""
+    def fingerprint(self, schema: str, *, structure: bool) -> list[str]:
+        """What the tables hold: rows and a digest of them, a line for each table, in the order of their names.
+
+        With `structure`, also their columns, constraints and indexes.
+        """
         from sqlalchemy import text
 
         found = []
@@ -32,6 +48,8 @@ class Steward:
                     text(f"SELECT count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM {table} t")  # noqa: S608
                 ).one()
                 found.append(f"table {table}: {row[0]} rows, digest {row[1]}")
+            if structure:
+                found += [line.replace(f"{schema}.", "") for line in connection.scalars(text(_STRUCTURE))]
         return found
 
     def tidy(self, schemas: Sequence[str], *, checkpoint: bool) -> None:

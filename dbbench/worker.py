@@ -12,6 +12,7 @@ import inspect
 import os
 import queue
 import signal
+import sys
 import threading
 import warnings
 from collections import Counter
@@ -19,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import BinaryIO, Final, NoReturn
+
+import msgspec
 
 from dbbench import memory, messages
 from dbbench.canonical import lines
@@ -72,7 +75,7 @@ class Worker:
 
     def __init__(self, start: messages.Start) -> None:
         self._start = start
-        self._driver = DRIVERS[start.driver]
+        self._driver = DRIVERS.get(start.driver)
         self._runner = asyncio.Runner(loop_factory=_loop_factory(start.loop))
         self._scenarios: dict[tuple[str, bool], Scenario] = {}
         self._client: Client | None = None
@@ -90,7 +93,7 @@ class Worker:
 
     def started(self) -> messages.Started:
         """Import the driver and say what it is."""
-        return messages.Started(self._driver.adapter().facts())
+        return messages.Started({} if self._driver is None else self._driver.adapter().facts())
 
     def handle(self, request: messages.Request) -> messages.Reply:  # noqa: C901, PLR0911 - one case for each request
         """Do what a request says."""
@@ -113,7 +116,7 @@ class Worker:
                 self._steward.tidy(request.schemas, checkpoint=request.checkpoint)
                 return messages.Done()
             case messages.Fingerprint():
-                return _checked(self._steward.fingerprint(request.schema))
+                return _checked(self._steward.fingerprint(request.schema, structure=request.structure))
             case messages.Describe():
                 return messages.Described(self._scenario(request.path).describe(request.overrides))
             case messages.Start():
@@ -124,16 +127,34 @@ class Worker:
         self._shown = shown_path(Path(path))
         if (path, sync) not in self._scenarios:
             self._scenarios[path, sync] = load(Path(path), sync=sync)
+            self._check_imports()
         return self._scenarios[path, sync]
+
+    def _check_imports(self) -> None:
+        """Refuse a scenario that took a module from another state of the code than the one that is measured."""
+        if not self._start.off_limits:
+            return
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if name.partition(".")[0] in ("dbbench", "__main__") or not file or _is_installed(file):
+                continue
+            if Path(file).resolve().is_relative_to(self._start.off_limits):
+                raise ScenarioError(
+                    f"{self._shown}: {name} was imported from {file}, not from the revision that is measured; "
+                    "is an absolute path in sys.path, or does an editable install of the project go first?"
+                )
 
     def _open(self, request: messages.Open) -> messages.Done:
         self._close()  # one that failed may still be open
+        name = request.cell.driver or self._start.driver
+        self._driver = DRIVERS[name]
         scenario = self._scenario(request.cell.path, sync=not self._driver.is_async)
         if self._start.cpus is not None:  # only now: imports may use all CPUs
             _pin_threads(self._start.cpus)
         memory.reset_peak()
+        start = msgspec.structs.replace(self._start, driver=name)
         self._client = Client(
-            self._start, request.cell, request.schema, scenario.operations[request.cell.layer], self._runner
+            start, request.cell, request.schema, scenario.operations[request.cell.layer], self._runner
         )
         return messages.Done()
 
@@ -174,7 +195,7 @@ class Worker:
 
     def _not_awaited(self, what: str) -> NoReturn:
         """Say what is wrong with an operation that did not do all of its work."""
-        if self._driver.is_async:
+        if self._driver is not None and self._driver.is_async:
             raise ScenarioError(f"{self._shown}: {what} was not awaited; an `await` is missing")
         raise ScenarioError(
             f"{self._shown}: {what} was not awaited: sync drivers run this file without `await`, "
@@ -214,6 +235,11 @@ class Worker:
             failures=dict(Counter(map(code_of, samples.errors))),
             errors=[message for message, _ in errors.most_common(_MAX_MESSAGES)],
         )
+
+
+def _is_installed(file: str) -> bool:
+    """Whether the file is in a virtual environment, which may lie in the checkout itself."""
+    return Path(file).is_relative_to(sys.prefix) or "site-packages" in Path(file).parts
 
 
 def _generators(client: Client, seed: str) -> list[Random]:

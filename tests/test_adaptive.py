@@ -1,26 +1,55 @@
 """Runs that end when they know enough."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import Cli
+from typer.testing import CliRunner
 
+from dbbench import plan
+from dbbench.address import Address
+from dbbench.cli import app
 from dbbench.statistics import looks
+
+ROUNDS = 3  # in a block: what these tests are about are blocks, and thirty rounds take most of the time of one
 
 QUICK = "async def raw(db, params, rng): return (await db.fetch_one('SELECT 1'))[0]\n"
 SLOW = "async def raw(db, params, rng): return (await db.fetch_one('SELECT 1, pg_sleep(0.02)::text'))[0]\n"
 COMMON = ("--driver", "psycopg2", "--baseline", "asyncpg", "--seed", "3", "--format", "json")
+InProcess = Callable[..., tuple[int, str, str]]
 
 
-def test_a_run_ends_when_every_cell_is_decided_and_shows_the_same_again(dbbench: Cli, tmp_path: Path) -> None:
+@pytest.fixture
+def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Address) -> InProcess:
+    """Run the program in this process, with short blocks and on a server that runs already: exit code, stdout, stderr.
+
+    A small budget makes short blocks, too, but a slow machine then comes to its end before the first look.
+    """
+    monkeypatch.setattr(plan, "MAX_ROUNDS", ROUNDS)
+    monkeypatch.chdir(tmp_path)
+    url = f"postgresql://{server.user}@/{server.database}?host={server.host}&port={server.port}"
+
+    def run(scenario: str, *arguments: str) -> tuple[int, str, str]:
+        given = ["run", scenario, *COMMON, "--url", url, "--allow-production", "-o", "r.jsonl", *arguments]
+        done = CliRunner().invoke(app, given)
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+def test_a_run_ends_when_every_cell_is_decided_and_shows_the_same_again(
+    measure: InProcess, dbbench: Cli, tmp_path: Path
+) -> None:
     # Both wait 20 ms in the server: a tie, whatever the machine does meanwhile, or else decided otherwise.
     (tmp_path / "slow.py").write_text(SLOW)
-    done = dbbench("run", "slow.py", *COMMON, "--budget", "120", "-o", "r.jsonl")
-    document = json.loads(done.stdout)
+    exit_code, stdout, stderr = measure("slow.py", "--budget", "120")
+    document = json.loads(stdout)
     row = document["cells"][1]
 
-    assert done.returncode == 0, done.stderr
-    assert "every cell is decided after" in done.stderr
+    assert exit_code == 0, stderr
+    assert "every cell is decided after" in stderr
     assert document["run"]["measured_s"] < 100
     assert row["verdict"] in {"tie", "faster", "slower"}
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
@@ -28,32 +57,32 @@ def test_a_run_ends_when_every_cell_is_decided_and_shows_the_same_again(dbbench:
     assert json.loads(dbbench("show", "r.jsonl", "--format", "json").stdout)["cells"] == document["cells"]
 
 
-def test_a_precision_decides_when_it_is_reached(dbbench: Cli, tmp_path: Path) -> None:
+def test_a_precision_decides_when_it_is_reached(measure: InProcess, tmp_path: Path) -> None:
     (tmp_path / "quick.py").write_text(QUICK)
-    done = dbbench("run", "quick.py", *COMMON, "--precision", "90%", "-o", "r.jsonl")
-    document = json.loads(done.stdout)
+    exit_code, stdout, stderr = measure("quick.py", "--precision", "90%")
+    document = json.loads(stdout)
     row = document["cells"][1]
 
-    assert done.returncode == 0, done.stderr
-    assert "precise enough after" in done.stderr
+    assert exit_code == 0, stderr
+    assert "precise enough after" in stderr
     assert max(row["ratio_high"] / row["ratio"] - 1, 1 - row["ratio_low"] / row["ratio"]) <= 0.9
     assert document["run"]["plan"]["precision"] == 0.9
 
 
-def test_a_precision_out_of_reach_says_so(dbbench: Cli, tmp_path: Path) -> None:
+def test_a_precision_out_of_reach_says_so(measure: InProcess, tmp_path: Path) -> None:
     (tmp_path / "quick.py").write_text(QUICK)
-    done = dbbench("run", "quick.py", *COMMON, "--precision", "0.01%", "--budget", "4", "-o", "r.jsonl")
+    exit_code, _, stderr = measure("quick.py", "--precision", "0.01%", "--budget", "4")
 
-    assert done.returncode == 0, done.stderr
-    assert "not every ratio is known to 0.01%" in done.stderr
+    assert exit_code == 0, stderr
+    assert "not every ratio is known to 0.01%" in stderr
 
 
-def test_a_number_of_blocks_is_kept(dbbench: Cli, tmp_path: Path) -> None:
+def test_a_number_of_blocks_is_kept(measure: InProcess, tmp_path: Path) -> None:
     (tmp_path / "quick.py").write_text(QUICK)
-    done = dbbench("run", "quick.py", *COMMON, "--blocks", "9", "-o", "r.jsonl")
+    _, stdout, stderr = measure("quick.py", "--blocks", "9")
 
-    assert json.loads(done.stdout)["cells"][0]["blocks"] == 9
-    assert "decided" not in done.stderr
+    assert json.loads(stdout)["cells"][0]["blocks"] == 9, stderr
+    assert "decided" not in stderr
 
 
 def test_what_excludes_each_other_is_said(dbbench: Cli) -> None:

@@ -21,7 +21,8 @@ from dbbench.address import Address
 from dbbench.compare import COLUMNS
 from dbbench.errors import ExitCode
 
-QUICK = ("--blocks", "1", "--set", "rows=50", "--seed", "1")
+# A budget that one block exceeds, and not `--blocks 1`: it gives that block as few rounds as can be.
+QUICK = ("--budget", "0.5", "--set", "rows=50", "--seed", "1")
 PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli")
 RUN = ("run", "point_reads", "--driver", "psycopg2", *QUICK)
 
@@ -81,7 +82,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stored")
     done = subprocess.run(
         [*PROGRAM, "run", "point_reads", "--driver", "psycopg", "--driver", "asyncpg", "--layer", "raw",
-         "--layer", "core", "--layer", "orm", "--format", "csv", "--blocks", "7", "--set", "rows=50"],
+         "--layer", "core", "--layer", "orm", "--format", "csv", "--blocks", "7", "--set", "rows=50",
+         "--sessions", "5"],  # with several sessions a block has fewer rounds; the intervals of three rows need seven
         cwd=folder, capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -508,9 +510,12 @@ def test_a_second_run_at_once_is_told_of_the_first(tmp_path: Path, dbbench: Cli)
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A long run, in a process group of its own."""
+    """A run that is long enough, in a process group of its own.
+
+    It goes on for seconds when something has been measured; a larger budget makes its first block longer, and the wait.
+    """
     with subprocess.Popen(
-        [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--budget", "100", "-o", "run.jsonl"],
+        [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--budget", "20", "-o", "run.jsonl"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     ) as process:  # fmt: skip
         yield process

@@ -82,15 +82,21 @@ def test_documents_link_to_what_is_there() -> None:
             assert (document.parent / target).exists(), (document.name, target)
 
 
-def test_documented_python_is_a_scenario_that_runs(dbbench: Cli, tmp_path: Path) -> None:
+def local(server: Address) -> str:
+    """A server that runs already."""
+    return f"postgresql://{server.user}@/{server.database}?host={server.host}&port={server.port}"
+
+
+def test_documented_python_is_a_scenario_that_runs(dbbench: Cli, server: Address, tmp_path: Path) -> None:
     sources = [source for _, source in blocks("python")]
     assert len(sources) >= 2
     for number, source in enumerate(sources):
         path = tmp_path / f"documented_{number}.py"
         path.write_text(source)
         done = dbbench(
-            "run", path.name, "--layer", "orm,core,raw", "--blocks", "1", "--sessions", "1", "--format", "json"
-        )
+            "run", path.name, "--layer", "orm,core,raw", "--budget", "0.5", "--sessions", "1", "--format", "json",
+            "--url", local(server), "--allow-production",
+        )  # fmt: skip
         cells = json.loads(done.stdout)["cells"]
 
         assert done.returncode == 0, done.stderr
@@ -102,17 +108,17 @@ def test_documented_python_is_a_scenario_that_runs(dbbench: Cli, tmp_path: Path)
 def workplace(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path:
     """A folder in which the documents' commands can run, quickly."""
     folder = tmp_path_factory.mktemp("workplace")
+    # A budget that one block exceeds, and not `blocks = 1`: it gives that block as few rounds as can be.
     (folder / "pyproject.toml").write_text(
-        "[tool.dbbench]\nblocks = 1\nsessions = 1\ndriver = 'psycopg2'\n"
+        "[tool.dbbench]\nbudget = 0.5\nsessions = 1\ndriver = 'psycopg2'\n"
         'set = {"bulk_inserts.batch" = 20, "point_reads.rows" = 100, "concurrent_sessions.rows" = 100}\n'
     )
     # A server that runs already, for the commands that name none: the embedded one is started often enough elsewhere.
-    url = f"postgresql://{server.user}@/{server.database}?host={server.host}&port={server.port}"
     elsewhere = folder / "own server"
     elsewhere.mkdir()
     (elsewhere / "pyproject.toml").write_text((folder / "pyproject.toml").read_text())
     with (folder / "pyproject.toml").open("a") as config:
-        config.write(f'url = "{url}"\n')
+        config.write(f'url = "{local(server)}"\n')
     orders = next(source for _, source in blocks("python") if "orders" in source)
     (folder / "orders.py").write_text(orders)
     (folder / "my_scenario.py").write_text("async def orm(session, params, rng): return 1\n")
@@ -133,9 +139,10 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
         elif word.startswith("postgresql://"):
             words[number] = url_of(foreign)
     if words[0] == "capacity":  # a search takes minutes; the last value of an option counts
-        words += ["--trial", "1", "--precision", "50%", "--min-rate", "300", "--max-rate", "600"]
-    if {"--budget", "--precision", "--rate"} & set(words) and words[0] == "run":
-        words += ["--budget", "2"]
+        # One rate, so that two trials that agree are a search; brackets are what test_capacity.py is about.
+        words += ["--trial", "1", "--precision", "50%", "--min-rate", "500", "--max-rate", "500"]
+    if "--budget" in words:
+        words += ["--budget", "0.5"]
     folder = workplace / "own server" if "--env-url" in words else workplace
     done = dbbench(*words, cwd=folder, DATABASE_URL=url_of(foreign))
 

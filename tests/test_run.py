@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import PASSWORD, connect
 
-from dbbench import catalog, records, trust
+from dbbench import catalog, gathering, records, trust
 from dbbench.address import Address
 from dbbench.breakdown import breakdowns, failures, layer_tax
 from dbbench.compare import Row, rows
@@ -22,6 +22,17 @@ from dbbench.run import Outcome, execute
 from dbbench.statistics import block_log_ratio
 
 FAST = {"rows": "50", "batch": "20"}
+
+
+def plan_for(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Plan runs with a number of blocks as if they had so many seconds: rounds follow from that, and little else."""
+    monkeypatch.setattr(gathering, "NOMINAL_BUDGET_S", seconds)
+
+
+@pytest.fixture(autouse=True)
+def _short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As few rounds in a block as can be: with thirty of them a test takes twice as long and sees nothing more."""
+    plan_for(monkeypatch, 1.0)
 
 
 class Listener:
@@ -108,7 +119,10 @@ def test_all_drivers_and_layers_write_the_same(server: Address, tmp_path: Path) 
     assert all(row.operations > 0 and row.errors == 0 for row in found)
 
 
-def test_runs_with_the_same_seed_visit_cells_and_slices_in_the_same_order(server: Address, tmp_path: Path) -> None:
+def test_runs_with_the_same_seed_visit_cells_and_slices_in_the_same_order(
+    server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_for(monkeypatch, 30.0)  # several rounds, so that an order seldom repeats by chance
     given = options(
         server,
         tmp_path,
@@ -121,10 +135,14 @@ def test_runs_with_the_same_seed_visit_cells_and_slices_in_the_same_order(server
     first, *_ = measured(given)
     second, *_ = measured(replace(given, output=tmp_path / "again.jsonl"))
 
+    assert min(first.header.plan.rounds) >= 4
     assert order(first) == order(second)
 
 
-def test_slices_of_the_arms_are_interleaved_and_alike(server: Address, tmp_path: Path) -> None:
+def test_slices_of_the_arms_are_interleaved_and_alike(
+    server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_for(monkeypatch, 60.0)  # several rounds, also with four sessions
     run, *_ = measured(options(server, tmp_path, "point_reads", sessions=[1, 4]))
     for cell in (0, 1):
         of_cell = [each for each in run.measurements if each.cell == cell]
@@ -455,7 +473,10 @@ def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_
         assert 40 < row.ops_per_second < 160
 
 
-def test_a_pause_makes_drivers_comparable_by_latency(server: Address, tmp_path: Path) -> None:
+def test_a_pause_makes_drivers_comparable_by_latency(
+    server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_for(monkeypatch, 40.0)  # several rounds: their latencies are put together
     given = options(server, tmp_path, "point_reads", layers=["raw"], sessions=[4], think_s=0.02)
     run, found, *_ = measured(given)
 
@@ -465,6 +486,7 @@ def test_a_pause_makes_drivers_comparable_by_latency(server: Address, tmp_path: 
         assert row.ops_per_second <= 4 / 0.02 * 10 / 9, "ten operations of a session have nine pauses between them"
         assert row.mean_us is not None
         assert row.mean_us < 20_000
+    assert run.header.plan.rounds[0] >= 3
     by_arm = {
         each.arm: {part.round: part.latency_ns / part.operations for part in each.slices} for each in run.measurements
     }

@@ -23,11 +23,7 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
     header = run.header
     plan = header.plan
     facts = [
-        ("server", _server(header.server)),
-        ("drivers", ", ".join(_driver(run, arm) for arm in plan.arms)),
-        ("placement", _placement(run)),
-        ("settings", _settings(plan)),
-        ("run", _run(run)),
+        *conditions(run),
         ("file", result),
         ("note", _loop(plan)),
         ("", _comparison(plan)),
@@ -44,6 +40,19 @@ def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, s
     facts += [(_label(problem), _problem(run, problem)) for problem in run.problems[:MAX_PROBLEMS]]
     if (more := len(run.problems) - MAX_PROBLEMS) > 0:
         facts.append(("", f"{more:,} more problems are in the result file"))
+    return [(label, clean(text)) for label, text in facts if text]
+
+
+def conditions(run: Run) -> list[tuple[str, str]]:
+    """Say on what the run was measured, with which settings and when."""
+    header = run.header
+    facts = [
+        ("server", _server(header.server)),
+        ("drivers", "" if header.plan.gate else ", ".join(_driver(run, arm) for arm in header.plan.arms)),
+        ("placement", _placement(run)),
+        ("settings", _settings(header.plan)),
+        ("run", _run(run)),
+    ]
     return [(label, clean(text)) for label, text in facts if text]
 
 

@@ -1,0 +1,156 @@
+"""From the records of a gate to what it found. Pure."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from dbbench.compare import params_text
+from dbbench.errors import ExitCode
+from dbbench.gate.inventory import Inventory, differences
+from dbbench.gate.judging import LOOKS, Judged, ending, look_at
+from dbbench.gate.result import BASE, HEAD, Finding, GateResult, Metric, Outcome, Row, Side
+from dbbench.gate.tables import tables, total_us
+from dbbench.plan import Plan
+from dbbench.records import Measurement, Problem, Run
+
+_STEP_S: Final = 30  # a budget is suggested in steps of this
+_MOST_BLOCKS: Final = LOOKS[-1].blocks
+
+
+def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
+    """Judge a whole gate, or what there is of it; `conditions` are for people."""
+    plan = run.header.plan
+    made = tables(plan, run.measurements)
+    judged = ending(made.counted, made.tolerances)
+    advice = look_at(made.advisory, made.tolerances) if made.advisory else {}
+    by_arm: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
+    for one in run.measurements:
+        by_arm[one.cell, one.arm].append(one)
+    findings = [
+        _finding(run, (cell, metric), one, made.tolerances[cell, metric], by_arm, advisory=(cell, metric) in advice)
+        for (cell, metric), one in sorted((judged | advice).items(), key=lambda item: item[0][0])
+    ]
+    verdict = _verdict(findings)
+    blocks = len({one.block for one in run.measurements})
+    base, head = (run.header.sides.get(arm, Side(arm, "")) for arm in (BASE, HEAD))
+    return GateResult(
+        verdict=verdict,
+        blocks=blocks,
+        findings=findings,
+        base=base,
+        head=head,
+        differences=differences(_inventory(base), _inventory(head)),
+        problems=[_problem(plan, problem) for problem in run.problems],
+        conditions=list(conditions),
+        run_id=run.header.id,
+        started=run.header.started,
+        measured_s=run.end.measured_s if run.end else 0.0,
+        status=run.status,
+        budget_hint=_hint(run, findings, blocks) if verdict is Outcome.INCONCLUSIVE else "",
+    )
+
+
+def _inventory(side: Side) -> Inventory:
+    return Inventory("", "", side.packages, [], [])
+
+
+def exit_code(found: GateResult, measuring: int, inconclusive: str | None) -> int:
+    """How a gate ends: by its verdict, unless a signal ended it or something could not be measured.
+
+    `measuring` is how the measuring ended (see errors.ExitCode), `inconclusive` "pass" or "fail" where that was asked
+    for. A FAIL stands whatever else went wrong, a PASS does not.
+    """
+    if measuring > ExitCode.BUG:  # a signal
+        return measuring
+    if found.verdict is Outcome.FAIL:
+        return ExitCode.REGRESSION
+    if measuring not in (ExitCode.OK, ExitCode.INCONCLUSIVE):
+        return measuring
+    if found.verdict is Outcome.PASS:
+        return ExitCode.OK
+    return {None: ExitCode.INCONCLUSIVE, "pass": ExitCode.OK, "fail": ExitCode.REGRESSION}[inconclusive]
+
+
+def _verdict(findings: Sequence[Finding]) -> Outcome:
+    verdicts = {finding.row.verdict for finding in findings} - {Outcome.ADVISORY}
+    if Outcome.FAIL in verdicts:
+        return Outcome.FAIL
+    return Outcome.PASS if verdicts == {Outcome.PASS} else Outcome.INCONCLUSIVE
+
+
+def _finding(
+    run: Run,
+    key: tuple[int, Metric],
+    judged: Judged,
+    tolerance: float,
+    by_arm: Mapping[tuple[int, str], Sequence[Measurement]],
+    *,
+    advisory: bool,
+) -> Finding:
+    (index, metric), plan = key, run.header.plan
+    cell = plan.cells[index]
+    excluded = _excluded(run, index)
+    loss = None if excluded else judged.loss
+    verdict = Outcome.ADVISORY if advisory else Outcome.INCONCLUSIVE if loss is None else judged.verdict
+    row = Row(
+        scenario=cell.scenario,
+        layer=cell.layer,
+        sessions=cell.sessions,
+        driver=cell.driver,
+        metric=metric,
+        loss=loss,
+        loss_low=None if loss is None else judged.low,
+        loss_high=None if loss is None else judged.high,
+        p_adjusted=None if loss is None or advisory else judged.p_adjusted,
+        verdict=verdict,
+    )
+    reason = excluded
+    if loss is None and not reason:
+        reason = "not measured on both sides"
+    elif advisory and not reason:
+        reason = "too few operations in a block for this percentile to count"
+    return Finding(
+        row=row,
+        params=params_text(cell),
+        tolerance=tolerance,
+        base_us=total_us(metric, by_arm[index, BASE]),
+        head_us=total_us(metric, by_arm[index, HEAD]),
+        detectable=None if loss is None else judged.detectable,
+        blocks_wanted=judged.blocks_wanted if verdict is Outcome.INCONCLUSIVE and loss is not None else None,
+        reason=reason,
+    )
+
+
+def _excluded(run: Run, index: int) -> str:
+    """Why the cell cannot be compared; empty where it can."""
+    for problem in run.problems:
+        concerned = problem.cell == index or (
+            problem.cell is None and problem.scenario == run.header.plan.cells[index].scenario
+        )
+        if concerned and problem.kind not in ("different", "errors"):
+            return f"{problem.kind}: {problem.message}"
+    return ""
+
+
+def _problem(plan: Plan, problem: Problem) -> str:
+    cell = plan.cells[problem.cell].label if problem.cell is not None else problem.scenario
+    where = ", ".join(part for part in (cell, problem.arm) if part)
+    kind = "returns something else: " if problem.kind == "different" else ""
+    return f"{where}: {kind}{problem.message}" if where else problem.message
+
+
+def _hint(run: Run, findings: Sequence[Finding], blocks: int) -> str:
+    """What would decide the gate, as one sentence."""
+    open_ = [one for one in findings if one.row.verdict is Outcome.INCONCLUSIVE]
+    wanted = [one.blocks_wanted for one in open_ if one.blocks_wanted is not None]
+    if len(wanted) < len(open_) or not blocks or run.end is None:
+        return ""
+    needed = max(wanted)
+    seconds = math.ceil(run.end.measured_s / blocks * min(needed, _MOST_BLOCKS) / _STEP_S) * _STEP_S
+    if needed <= _MOST_BLOCKS:
+        return f"About {needed} blocks would decide it: --budget {seconds} gives them."
+    return (
+        f"About {needed} blocks would decide it, and a gate ends after {_MOST_BLOCKS}: give each more to measure "
+        "(fewer scenarios or drivers, or a longer --budget), or a larger --tolerance."
+    )

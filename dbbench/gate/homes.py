@@ -1,0 +1,72 @@
+"""Where the workers of base and head live: a crew's `Homes` made of two environments."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import dbbench
+from dbbench.gate.environments import Environment
+from dbbench.gate.result import ARMS, BASE, HEAD
+from dbbench.process import Home
+
+_MAX_PADDING: Final = 4096  # bytes: a page, over which the stack's start is shifted
+
+
+@dataclass(frozen=True)
+class GateHomes:
+    """Both environments, and the parent's own dbbench for both.
+
+    How long a process's variables and paths are shifts its stack, and that may be worth a per cent (Mytkowicz et al.,
+    ASPLOS 2009). Paths of the two sides differ for the whole run; so in every block the variables of either are made
+    longer by a length that is drawn.
+    """
+
+    environments: Mapping[str, Environment]
+    library: Path  # a folder with dbbench in it
+    checkout: Path | None = None  # the user's; scenarios in it are taken from each side's own files
+    depth: int = 0  # of the project's folder below it
+    stewards: Sequence[str] = ARMS
+
+    @property
+    def same_tables(self) -> bool:
+        """Whether both sides prepare the same: they do unless their scenarios are two states of a project."""
+        return all(environment.project is None for environment in self.environments.values())
+
+    def home(self, arm: str) -> Home:
+        """See crew.Homes."""
+        environment = self.environments[arm]
+        paths = [str(self.library)]
+        if environment.project is not None:
+            folders = (environment.project, environment.project / "src")
+            paths += [str(folder) for folder in folders if folder.is_dir()]
+        off_limits = "" if environment.checkout is None else str(environment.checkout)
+        return Home(str(environment.python), paths, off_limits)
+
+    def seats(self, rng: Random) -> Mapping[str, Home]:
+        """See crew.Homes."""
+        return {arm: replace(self.home(arm), padding=rng.randrange(_MAX_PADDING)) for arm in ARMS}
+
+    def path(self, arm: str, path: str) -> str:
+        """See crew.Homes."""
+        environment = self.environments[arm]
+        if environment.project is None or self.checkout is None or not Path(path).is_relative_to(self.checkout):
+            return path
+        files = environment.project.parents[self.depth - 1] if self.depth else environment.project
+        return str(files / Path(path).relative_to(self.checkout))
+
+
+@contextlib.contextmanager
+def homes(base: Environment, head: Environment, project: Path | None) -> Iterator[GateHomes]:
+    """The homes of both sides, for as long as they are needed; `project` is the user's folder."""
+    depth = 0
+    if project is not None and head.checkout is not None:
+        depth = len(project.resolve().relative_to(head.checkout).parts)
+    with tempfile.TemporaryDirectory(prefix="dbbench-gate-") as name:
+        library = Path(name).resolve()
+        # A folder with dbbench in it and nothing else: what lies beside it here is no business of either side.
+        (library / "dbbench").symlink_to(Path(dbbench.__file__).resolve().parent, target_is_directory=True)
+        yield GateHomes({BASE: base, HEAD: head}, library, head.checkout, depth)

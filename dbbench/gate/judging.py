@@ -1,0 +1,183 @@
+"""The gate's verdicts: what a table of block log ratios says about every row, and when it has said enough. Pure.
+
+FAIL          the sign-flip test of all rows at once says that head is slower, and the estimated loss is worth it
+PASS          the upper bound of the loss, which holds for all rows at once, is below the row's tolerance
+INCONCLUSIVE  neither
+
+The gate looks at 12, 16 and 24 blocks and ends at the first look at which any row fails or all pass. What looking more
+than once adds to the probability of a false FAIL is paid for: see `FAIL_LOOKS`. A false PASS needs the row that lost
+too much to pass, whatever the others do (an intersection-union test: Berger, Technometrics 1982), so its probability is
+that of one row at one look, times three looks: at most PASS_ERROR with three rows or more; with fewer, PASS_ERROR is
+divided by three instead.
+"""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist, median
+from typing import Final
+
+from dbbench.gate.result import Metric, Outcome
+from dbbench.statistics import EXACT_BLOCKS, adjusted_p_values
+
+FAIL_ERROR: Final = 0.01  # probability that a gate of identical environments fails
+MIN_LOSS: Final = 0.025  # estimated loss below which nothing fails, however sure it is
+PASS_ERROR: Final = 0.05  # probability that a gate passes although a row has lost its tolerance or more
+TOLERANCE: Final = 0.05  # loss that is still fine, where nothing else is said
+POWER: Final = 0.95  # with which a detectable loss is found
+_SHOWN_DIGITS: Final = 3  # of a loss: 0.025 is shown as 2.5%
+
+
+@dataclass(frozen=True)
+class Look:
+    """A point at which the gate is judged, and what judging there may add to the probability of a false FAIL."""
+
+    blocks: int
+    error: float
+
+
+LOOKS: Final = (Look(12, 0.002), Look(16, 0.003), Look(24, 0.005))  # the errors sum up to FAIL_ERROR (union bound)
+
+_RANDOM_SUBSETS: Final = 20_000
+_SUBSET_SEED: Final = 20261123  # fixed: the same records give the same verdicts, whenever they are read
+
+Key = tuple[int, Metric]  # cell index, metric
+Values = Sequence[float | None]  # ln of head / base, by block
+Table = Mapping[Key, Values]  # all rows have the same length
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the table says about one row; losses are shares, 0.05 is 5% more per operation."""
+
+    loss: float | None
+    low: float | None
+    high: float | None
+    p_adjusted: float | None  # for all rows and all looks: the row fails at FAIL_ERROR or less
+    verdict: Outcome
+    detectable: float | None  # loss that so many blocks find with POWER
+    blocks_wanted: int | None  # that would decide an inconclusive row
+
+
+def look_at(table: Table, tolerances: Mapping[Key, float]) -> dict[Key, Judged]:
+    """Judge the table as it stands after its last block, at the look that this is.
+
+    Before the first look and between two, the level is that of a gate that ends here because its time is over: what
+    the looks before have left of FAIL_ERROR.
+    """
+    blocks = max(map(len, table.values()), default=0)
+    spent = sum(look.error for look in LOOKS if look.blocks < blocks)
+    here = next((look.error for look in LOOKS if look.blocks == blocks), FAIL_ERROR - spent)
+    return _judged(table, tolerances, here)
+
+
+def ending(table: Table, tolerances: Mapping[Key, float]) -> dict[Key, Judged]:
+    """Judge the table of a gate that is over: at the first look that decided it, or else after its last block."""
+    blocks = max(map(len, table.values()), default=0)
+    for look in LOOKS:
+        if look.blocks <= blocks:
+            then = {key: values[: look.blocks] for key, values in table.items()}
+            judged = _judged(then, tolerances, look.error)
+            if is_decided(judged) or look == LOOKS[-1]:
+                return judged
+    return look_at(table, tolerances)
+
+
+def is_decided(judged: Mapping[Key, Judged]) -> bool:
+    """Tell whether more blocks would change nothing: a row failed, or all passed that can be measured."""
+    verdicts = {one.verdict for one in judged.values() if one.loss is not None}
+    return Outcome.FAIL in verdicts or verdicts == {Outcome.PASS}
+
+
+def is_over(table: Table, tolerances: Mapping[Key, float]) -> bool:
+    """Tell whether the gate ends after the table's last block: it is decided at this look, or has no look left."""
+    blocks = max(map(len, table.values()), default=0)
+    if blocks >= LOOKS[-1].blocks:
+        return True
+    return any(look.blocks == blocks for look in LOOKS) and is_decided(look_at(table, tolerances))
+
+
+def bounds(values: Sequence[float], error: float) -> tuple[float, float] | None:
+    """Give a lower and an upper bound of the centre of symmetric values, each wrong with probability `error` at most.
+
+    The means of all 2^n - 1 non-empty subsets of n values cut the line in 2^n stretches, each of which holds the centre
+    with the same probability (typical values: Hartigan, JASA 1969): the bound is the k-th mean from the end with
+    k = error * 2^n. It is the sign-flip test turned round, so that bound and test agree, and narrower at 12 blocks than
+    order statistics of the blocks. Log ratios of blocks are symmetric because arms take turns at random. Beyond
+    EXACT_BLOCKS, random subsets. None where there are too few values for k = 1.
+    """
+    return _bounds(tuple(values), error)
+
+
+@lru_cache(maxsize=256)  # while a gate is on, its table is judged again after every block
+def _bounds(values: tuple[float, ...], error: float) -> tuple[float, float] | None:
+    if len(values) <= EXACT_BLOCKS:
+        sums = [(0.0, 0)]
+        for value in values:
+            sums += [(total + value, count + 1) for total, count in sums]
+        means = sorted(total / count for total, count in sums if count)
+    else:
+        rng = random.Random(_SUBSET_SEED)
+        means = sorted(_mean_of_some(values, rng) for _ in range(_RANDOM_SUBSETS - 1))
+    k = int(error * (len(means) + 1))
+    return (means[k - 1], means[-k]) if k else None
+
+
+def _mean_of_some(values: Sequence[float], rng: random.Random) -> float:
+    pattern = 0
+    while not pattern:
+        pattern = rng.getrandbits(len(values))
+    some = [value for at, value in enumerate(values) if pattern >> at & 1]
+    return sum(some) / len(some)
+
+
+def _judged(table: Table, tolerances: Mapping[Key, float], fail_error: float) -> dict[Key, Judged]:
+    """Judge all rows of a table at once."""
+    told = {key: [value for value in values if value is not None] for key, values in table.items()}
+    p_values = dict(zip(table, adjusted_p_values(list(table.values()), alternative="greater"), strict=True))
+    level = _Level(PASS_ERROR / max(len(table), len(LOOKS)), fail_error / max(1, len(table)), FAIL_ERROR / fail_error)
+    return {key: _row(told[key], p_values[key], tolerances[key], level) for key in table}
+
+
+@dataclass(frozen=True)
+class _Level:
+    """How sure a look must be of a row."""
+
+    pass_error: float
+    fail_error: float  # as if every row had its own share: what the joint test needs at most
+    looks: float  # times which a p-value is adjusted for looking more than once
+
+
+def _row(values: Sequence[float], p_value: float, tolerance: float, level: _Level) -> Judged:
+    if not values:
+        return Judged(None, None, None, None, Outcome.INCONCLUSIVE, None, None)
+    centre = median(values)
+    loss = math.expm1(centre)
+    interval = bounds(values, level.pass_error)
+    p_adjusted = min(1.0, p_value * level.looks)
+    if interval is None:
+        return Judged(loss, None, None, p_adjusted, Outcome.INCONCLUSIVE, None, LOOKS[0].blocks)
+    low, high = interval
+    # As it is shown: a table that says 2.5% does not mean 2.46%.
+    if p_adjusted <= FAIL_ERROR and round(loss, _SHOWN_DIGITS) >= MIN_LOSS:
+        verdict = Outcome.FAIL
+    elif high < math.log1p(tolerance):
+        verdict = Outcome.PASS
+    else:
+        verdict = Outcome.INCONCLUSIVE
+    error = (high - low) / 2 / _deviations(level.pass_error)  # standard error, were the noise normal
+    detectable = max(MIN_LOSS, math.expm1(error * (_deviations(level.fail_error) + _deviations(1 - POWER))))
+    wanted = None
+    if verdict is Outcome.INCONCLUSIVE:
+        # Errors shrink with the root of the blocks: until the upper bound is below the tolerance, or no loss ruled out.
+        to_pass = (math.log1p(tolerance) - centre) / _deviations(level.pass_error)
+        to_fail = centre / _deviations(level.fail_error)
+        wanted = max(len(values) + 1, math.ceil(len(values) * (error / max(to_pass, to_fail)) ** 2))
+    return Judged(loss, math.expm1(low), math.expm1(high), p_adjusted, verdict, detectable, wanted)
+
+
+def _deviations(error: float) -> float:
+    """Standard deviations beyond which a normal value lies with this probability."""
+    return NormalDist().inv_cdf(1 - error)

@@ -1,0 +1,199 @@
+"""The `gate` command as a list of steps: two environments, one run, one verdict."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from dbbench.drivers import DRIVERS
+from dbbench.errors import CannotStartError, UsageError
+from dbbench.gate.environments import Environment, Wanted, environments
+from dbbench.gate.homes import GateHomes, homes
+from dbbench.gate.inventory import differences
+from dbbench.gate.judging import LOOKS, Judged, Key, is_over, look_at
+from dbbench.gate.result import ARMS, BASE, Difference, Outcome
+from dbbench.gate.tables import tables
+from dbbench.gathering import Options
+from dbbench.plan import MAX_ROUNDS, Arm, Cell, Gate, Plan
+from dbbench.progress import Watcher
+from dbbench.records import Measurement, Side
+from dbbench.run import Outcome as RunOutcome
+from dbbench.run import Purpose, execute
+from dbbench.setup import Cost
+
+BUDGET_S: Final = 300.0
+MIN_ROUNDS: Final = 3  # of slices in a block: the median of fewer is as noisy as one
+_BLOCKS_IN_TIME: Final = 24  # that should fit in the budget: all looks, and the first in half of it
+_BLOCK_S: Final = 1.0  # of a block: its workers start, its tables are tidied up
+_OPEN_S: Final = 0.05  # of an arm in a cell: connections
+_SHOWN_DIFFERENCES: Final = 8
+_SHORT: Final = {Outcome.PASS: "ok", Outcome.FAIL: "FAIL", Outcome.INCONCLUSIVE: "?"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `dbbench gate` was asked to do."""
+
+    wanted: Wanted
+    options: Options  # of the run; its drivers are those to measure, empty: those that both sides have
+    tolerances: Mapping[str, float]  # METRIC or SCENARIO.METRIC -> share
+
+
+def execute_gate(request: Request, watch: Watcher) -> RunOutcome:
+    """Make the environments, measure, and write the result file.
+
+    Raises DbbenchError, and leaves no file, when nothing could be measured at all.
+    """
+    project = request.wanted.project
+    with environments(request.wanted, watch.say, watch.note) as (base, head), homes(base, head, project) as places:
+        _say_differences(differences(base.inventory, head.inventory), base, head, watch)
+        scenarios = _on_both_sides(request.options.scenarios, places, watch)
+        drivers = _drivers(request, base, head, watch)
+        options = replace(request.options, scenarios=scenarios, drivers=drivers, baseline=drivers[0])
+        gate = Gate(dict(request.tolerances), same_work=project is None)
+        purpose = Purpose(
+            arrange=partial(_arranged, drivers, gate, sessions_given=options.sessions is not None),
+            homes=places,
+            sides={arm: _side(environment) for arm, environment in places.environments.items()},
+            settle=_settled,
+            look=partial(_look, watch),
+        )
+        return execute(options, watch, purpose)
+
+
+def _side(environment: Environment) -> Side:
+    inventory = environment.inventory
+    python = f"{inventory.implementation} {inventory.version}"
+    return Side(environment.label, python, dict(inventory.packages))
+
+
+def _say_differences(found: Sequence[Difference], base: Environment, head: Environment, watch: Watcher) -> None:
+    watch.note(f"base: {base.label}; head: {head.label}")
+    changes = [f"{each.package} {each.base or 'not there'} -> {each.head or 'not there'}" for each in found]
+    one, other = (f"{side.inventory.implementation} {side.inventory.version}" for side in (base, head))
+    if one != other:
+        changes.insert(0, f"{one} -> {other}")
+    more = [f"{len(changes) - _SHOWN_DIFFERENCES} more"] if len(changes) > _SHOWN_DIFFERENCES else []
+    shown = ", ".join([*changes[:_SHOWN_DIFFERENCES], *more])
+    watch.note(f"different packages: {shown}" if shown else "the installed packages are the same")
+
+
+def _on_both_sides(scenarios: Sequence[Path], places: GateHomes, watch: Watcher) -> list[Path]:
+    """The scenarios that both sides have a file of; UsageError where there is none."""
+    kept = []
+    for path in scenarios:
+        missing = [arm for arm in ARMS if not Path(places.path(arm, str(path))).is_file()]
+        if missing:
+            watch.note(f"{path.name} is not in {' and not in '.join(missing)}: nothing to compare it with, left out")
+        else:
+            kept.append(path)
+    if not kept:
+        raise UsageError("no scenario is in both base and head; uncommitted files are in neither")
+    return kept
+
+
+def _drivers(request: Request, base: Environment, head: Environment, watch: Watcher) -> list[str]:
+    """The drivers to measure: those asked for, or the usual ones that both sides have and that may differ."""
+    asked = request.options.drivers
+    missing = {
+        name: [arm for arm, side in zip(ARMS, (base, head), strict=True) if not _has(side, name)]
+        for name in asked or DRIVERS
+    }
+    if asked:
+        for name, arms in missing.items():
+            if arms:
+                raise CannotStartError(f"{name} is not installed in {' and '.join(arms)}; pip install {name} there")
+        return list(asked)
+    usual = Options(scenarios=[]).drivers
+    there = [name for name in usual if not missing[name]]
+    if not there:
+        raise CannotStartError(f"none of {', '.join(usual)} is installed on both sides")
+    if len(there) < len(usual):
+        watch.note(f"measured with {', '.join(there)}: the others are not installed on both sides")
+    return _concerned(request, there)
+
+
+def _has(side: Environment, driver: str) -> bool:
+    return any(name in side.inventory.packages for name in DRIVERS[driver].distributions)
+
+
+def _concerned(request: Request, drivers: list[str]) -> list[str]:
+    """Where nothing but drivers were named as requirements, those drivers alone."""
+    if request.wanted.project is not None:
+        return drivers
+    named = [text.lower() for text in (*request.wanted.base, *request.wanted.head)]
+    families = {
+        text: [name for name in drivers if any(_names(text, each) for each in DRIVERS[name].distributions)]
+        for text in named
+    }
+    if not families or not all(families.values()):
+        return drivers
+    found = set(itertools.chain.from_iterable(families.values()))
+    return [name for name in drivers if name in found]
+
+
+def _names(requirement: str, distribution: str) -> bool:
+    """Whether a requirement is one of this distribution: its name goes on with nothing that a name has."""
+    rest = requirement.strip().removeprefix(distribution)
+    return rest != requirement.strip() and not rest[:1].isalnum() and rest[:1] not in ("-", "_", ".")
+
+
+def _arranged(drivers: Sequence[str], gate: Gate, plan: Plan, *, sessions_given: bool) -> Plan:
+    """A run's plan as a gate's: base and head are the arms, and every driver has cells of its own."""
+    cells = [
+        msgspec.structs.replace(cell, driver=driver)
+        for cell in (plan.cells if sessions_given else _one_each(plan))
+        for driver in drivers
+    ]
+    arms = [Arm(name, "") for name in ARMS]
+    return msgspec.structs.replace(plan, arms=arms, baseline=BASE, cells=cells, rounds=[1] * len(cells), gate=gate)
+
+
+def _one_each(plan: Plan) -> list[Cell]:
+    """Of each scenario and layer the cell with the fewest sessions.
+
+    Slices of many sessions are long, and a shared machine drifts over them: with 15 sessions, two slices of identical
+    sides differed by 14 to 26%, with one by 2 to 8% (docs/ci.md). A gate of such cells would seldom be conclusive.
+    """
+    fewest: dict[tuple[str, str], Cell] = {}
+    for cell in sorted(plan.cells, key=attrgetter("sessions")):
+        fewest.setdefault((cell.scenario, cell.layer), cell)
+    return [cell for cell in plan.cells if cell is fewest[cell.scenario, cell.layer]]
+
+
+def _settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
+    """The plan with as many rounds as make a block as long as it should be.
+
+    All cells get the same number, because a pair of slices is about equally noisy in all of them.
+    """
+    assert plan.budget_s is not None
+    arms = len(plan.arms)
+    fixed_s = _BLOCK_S + arms * sum(cost.warm_up_s + _OPEN_S for cost in costs)
+    rounds = int((plan.budget_s / _BLOCKS_IN_TIME - fixed_s) / max(1e-9, arms * sum(cost.slice_s for cost in costs)))
+    return msgspec.structs.replace(plan, rounds=[min(MAX_ROUNDS, max(MIN_ROUNDS, rounds))] * len(costs))
+
+
+def _look(watch: Watcher, plan: Plan, measured: Sequence[Measurement]) -> set[int]:
+    """After a block: say what is known of every cell, and close all cells when the gate is over."""
+    made = tables(plan, measured)
+    judged = look_at(made.counted, made.tolerances)
+    blocks = max(map(len, made.counted.values()), default=0)
+    verdict_at = ", ".join(str(look.blocks) for look in LOOKS)
+    watch.note(f"  after {blocks} blocks (verdict at {verdict_at}): {_standings(plan, judged)}")
+    return set(range(len(plan.cells))) if is_over(made.counted, made.tolerances) else set()
+
+
+def _standings(plan: Plan, judged: Mapping[Key, Judged]) -> str:
+    """Every cell with its loss and its verdict so far, by scenario."""
+    by_scenario: dict[str, list[str]] = {}
+    for (index, metric), one in judged.items():
+        cell = plan.cells[index]
+        name = cell.driver if metric == "time" else f"{cell.driver} {metric}"
+        loss = "not measured" if one.loss is None else f"{one.loss:+.1%} {_SHORT[one.verdict]}"
+        by_scenario.setdefault(cell.scenario, []).append(f"{name} {loss}")
+    return "; ".join(f"{scenario}: {', '.join(parts)}" for scenario, parts in by_scenario.items())

@@ -1,0 +1,40 @@
+"""CSV (RFC 4180): a header line with the fields of `Row`, then one line per finding."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+from dbbench.gate.result import GateResult, Row
+from dbbench.reports.csv import table
+from dbbench.reports.gate.json import rounded
+from dbbench.reports.gate.sentences import number
+
+_LOSS_DIGITS: Final = 4  # as many as the table shows of a number
+_P_DIGITS: Final = 4  # significant ones
+_LEAST_P: Final = 1e-12  # a p is an upper bound, so that raising it to this is no lie, and no line gets 300 zeros
+
+
+def report(result: GateResult) -> str:
+    """Write the columns of `Row`; a number that cannot be given is empty."""
+    return table(Row.__struct_fields__, (_record(finding.row) for finding in result.findings))
+
+
+def _record(row: Row) -> dict[str, Any]:
+    return {
+        **{name: _text(getattr(row, name)) for name in Row.__struct_fields__},  # all of them, in their order
+        "loss": rounded(row.loss, _LOSS_DIGITS),
+        "loss_low": rounded(row.loss_low, _LOSS_DIGITS),
+        "loss_high": rounded(row.loss_high, _LOSS_DIGITS),
+        "p_adjusted": _p(row.p_adjusted),
+        "verdict": row.verdict.value,
+    }
+
+
+def _text(value: Any) -> Any:
+    """Replace what UTF-8 cannot encode: half a surrogate pair, from a name of undecodable bytes."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+def _p(value: float | None) -> str | None:
+    """Write a plain decimal: 0.00024, never 0 nor 2.4e-04, which some spreadsheets take for text."""
+    p = number(value)
+    return None if p is None else format(Decimal(f"{max(p, _LEAST_P):.{_P_DIGITS}g}"), "f")

@@ -1,0 +1,83 @@
+"""JSON: the whole gate in one document, with the rows of the CSV as its cells.
+
+ASCII only: whatever a name contains, the document can be printed anywhere and commands no terminal.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from dbbench.gate.result import Difference, Finding, GateResult, Row, Side
+from dbbench.reports.gate.sentences import number
+
+SCHEMA: Final = 1  # of this document
+
+_LOSS_DIGITS: Final = 5
+_P_DIGITS: Final = 6  # significant ones: what is small is what matters
+_US_DIGITS: Final = 3
+
+
+def report(result: GateResult) -> str:
+    """Write one document; a number that cannot be given is null, never NaN."""
+    return text(
+        {
+            "schema": SCHEMA,
+            "verdict": result.verdict.value,
+            "blocks": result.blocks,
+            "cells": [_cell(finding.row) for finding in result.findings],
+            "details": [_details(finding) for finding in result.findings],
+            "base": _side(result.base),
+            "head": _side(result.head),
+            "differences": [_difference(one) for one in result.differences],
+            "problems": result.problems,
+            "run": {
+                "id": result.run_id,
+                "started": result.started,
+                "measured_s": rounded(result.measured_s, _US_DIGITS),
+                "status": result.status,
+            },
+        }
+    )
+
+
+def text(document: dict[str, Any] | Sequence[Any]) -> str:
+    """Write any document of this package."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def rounded(value: float | None, digits: int) -> float | None:
+    """Round, to nothing where there is no number, and never to minus zero."""
+    known = number(value)
+    return None if known is None else round(known, digits) + 0.0
+
+
+def _cell(row: Row) -> dict[str, Any]:
+    p = number(row.p_adjusted)
+    return {
+        **{name: getattr(row, name) for name in Row.__struct_fields__},  # all of them, in their order
+        "loss": rounded(row.loss, _LOSS_DIGITS),
+        "loss_low": rounded(row.loss_low, _LOSS_DIGITS),
+        "loss_high": rounded(row.loss_high, _LOSS_DIGITS),
+        "p_adjusted": None if p is None else float(f"{p:.{_P_DIGITS}g}"),
+        "verdict": row.verdict.value,
+    }
+
+
+def _details(finding: Finding) -> dict[str, Any]:
+    return {
+        "params": finding.params,
+        "tolerance": rounded(finding.tolerance, _LOSS_DIGITS),
+        "base_us": rounded(finding.base_us, _US_DIGITS),
+        "head_us": rounded(finding.head_us, _US_DIGITS),
+        "detectable": rounded(finding.detectable, _LOSS_DIGITS),
+        "blocks_wanted": finding.blocks_wanted,
+        "reason": finding.reason,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"label": side.label, "python": side.python}
+
+
+def _difference(one: Difference) -> dict[str, Any]:
+    return {"package": one.package, "base": one.base, "head": one.head}

@@ -1,0 +1,284 @@
+"""What a gate found, in plain words; the same in every report of it that people read.
+
+Whatever comes from data goes through `shown` here, so what these functions give is short, on one line, and UTF-8.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from dbbench.gate.result import Finding, GateResult, Metric, Outcome, Row
+from dbbench.records import MAX_NAME, clean
+from dbbench.reports.columns import NOTHING, in_one_unit
+
+METRICS: Final[dict[Metric, str]] = {
+    "time": "time per operation",
+    "cpu": "client CPU per operation",
+    "p95": "p95 latency",
+    "p99": "p99 latency",
+}
+SHORT: Final[dict[Metric, str]] = {"time": "time", "cpu": "CPU", "p95": "p95", "p99": "p99"}
+WORDS: Final[dict[Outcome, str]] = {
+    Outcome.PASS: "PASS",
+    Outcome.FAIL: "FAIL",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+    Outcome.ADVISORY: "ADVISORY",
+}
+MAX_TEXT: Final = 400  # characters of a problem, a reason or a condition
+MAX_NAMED: Final = 3  # rows in the sentence of a verdict; the tables have all of them
+
+_MORE: Final[dict[Metric, tuple[str, str]]] = {  # a latency is high, a time is much
+    "time": ("more", "less"),
+    "cpu": ("more", "less"),
+    "p95": ("higher", "lower"),
+    "p99": ("higher", "lower"),
+}
+_URGENT: Final = (Outcome.FAIL, Outcome.INCONCLUSIVE)  # what people look for first
+_SMALL_P: Final = 0.001
+_DIGITS: Final = (1, 2, 3)  # that a share may have, in per cent
+
+
+# --- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def verdict_sentence(result: GateResult) -> str:
+    """Say what failed, or that all is within tolerance, or what is inconclusive and what would decide it."""
+    counted = [finding for finding in result.findings if finding.row.verdict is not Outcome.ADVISORY]
+    match result.verdict:
+        case Outcome.FAIL:
+            said = _failed(counted)
+        case Outcome.INCONCLUSIVE:
+            said = f"{_inconclusive(counted)} {_full_stop(shown(result.budget_hint, MAX_TEXT))}".rstrip()
+        case _:
+            said = _passed(counted)
+    advisory = len(result.findings) - len(counted)
+    return f"{said} {_advisory(advisory)}".rstrip()
+
+
+def _failed(counted: Sequence[Finding]) -> str:
+    failing = [finding for finding in counted if finding.row.verdict is Outcome.FAIL]
+    if not failing:
+        return "The gate failed, though no comparison did (see the problems)."
+    worst_first = sorted(failing, key=lambda finding: finding.tolerance - (number(finding.row.loss) or 0.0))
+    said = f"{_of(failing, counted)} {'fails' if len(failing) == 1 else 'fail'}: {_named(worst_first)}"
+    open_ = sum(finding.row.verdict is Outcome.INCONCLUSIVE for finding in counted)
+    return f"{said}; {open_:,} {_is(open_)} inconclusive." if open_ else f"{said}."
+
+
+def _inconclusive(counted: Sequence[Finding]) -> str:
+    open_ = [finding for finding in counted if finding.row.verdict is Outcome.INCONCLUSIVE]
+    if not counted:
+        return "There was nothing to compare."
+    if not open_:
+        return "The gate is inconclusive, though no comparison is (see the problems)."
+    return f"{_of(open_, counted)} {_is(len(open_))} inconclusive: {_named(open_)}."
+
+
+def _passed(counted: Sequence[Finding]) -> str:
+    tolerances = list(dict.fromkeys(finding.tolerance for finding in counted))
+    if not counted:
+        return "Nothing was compared that could fail."
+    allowed = f"the tolerance of {share(tolerances[0])}" if len(tolerances) == 1 else "their tolerances"
+    if len(counted) == 1:
+        return f"The only comparison is within {allowed}."
+    return f"All {len(counted):,} comparisons are within {allowed}."
+
+
+def _advisory(advisory: int) -> str:
+    if not advisory:
+        return ""
+    return f"{advisory:,} {_is(advisory)} advisory and no part of the verdict."
+
+
+def _of(some: Sequence[Finding], all_: Sequence[Finding]) -> str:
+    return f"{len(some):,} of {count(len(all_), 'comparison')}"
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    said = [row_sentence(finding) for finding in findings[:MAX_NAMED]]
+    more = len(findings) - len(said)
+    return "; ".join([*said, f"and {more:,} more"] if more else said)
+
+
+def _full_stop(text: str) -> str:
+    return f"{text}." if text and not text.endswith((".", "!", "?")) else text
+
+
+# --- a row -----------------------------------------------------------------------------------------------------------
+
+
+def row_sentence(finding: Finding) -> str:
+    """Say what was found: orders, orm, 1 session, asyncpg: 5.1% more time per operation (4.2% to 6.0%), tolerance 3%.
+
+    Or why nothing was.
+    """
+    row = finding.row
+    where = ", ".join([*cell(row), shown(row.driver)])
+    if number(row.loss) is None:
+        return f"{where}: {not_measured(finding)}"
+    return f"{where}: {_loss_in_words(finding)}, {_against_tolerance(finding)}"
+
+
+def _against_tolerance(finding: Finding) -> str:
+    """Name the tolerance; a row that failed within it failed because head is surely slower, and has to say so."""
+    row, tolerance = finding.row, share(finding.tolerance)
+    middle, p = number(row.loss), number(row.p_adjusted)
+    if row.verdict is not Outcome.FAIL or middle is None or middle > finding.tolerance:
+        return f"tolerance {tolerance}"
+    chance = "" if p is None else " (p < 0.001)" if p < _SMALL_P else f" (p {p:.3f})"
+    return f"within the tolerance of {tolerance}, but no chance result{chance}"
+
+
+def not_measured(finding: Finding) -> str:
+    """Say that there is no loss, and why."""
+    said = f"no loss can be given for {METRICS[finding.row.metric]}"
+    return f"{said}: {shown(finding.reason, MAX_TEXT)}" if finding.reason else said
+
+
+def what_would_decide(finding: Finding) -> str:
+    """Say which loss would have been found, and how many blocks would decide; empty where neither is known."""
+    said = []
+    if (detectable := number(finding.detectable)) is not None:
+        said.append(f"a loss of {share(detectable)} would have been found")
+    if finding.blocks_wanted is not None:
+        said.append(f"about {count(finding.blocks_wanted, 'block')} would decide")
+    return ", ".join(said)
+
+
+def remarks(findings: Sequence[Finding], *, within: bool) -> Iterator[str]:
+    """Say of the rows what a table of them leaves out; `within`: the cell need not be named."""
+    advisory: dict[str, list[str]] = {}
+    for finding in findings:
+        row, who = finding.row, _who(finding, findings, within=within)
+        if row.verdict is Outcome.ADVISORY:
+            advisory.setdefault(finding.reason, []).append(who)
+        elif number(row.loss) is None:
+            who = _who(finding, [finding], within=within)  # the rest names the metric
+            yield f"{who}: {not_measured(finding)}"
+        elif row.verdict is Outcome.INCONCLUSIVE and (said := what_would_decide(finding)):
+            yield f"{who}: {said}"
+    for reason, names in advisory.items():
+        # The rows of a metric are often advisory for one reason.
+        yield f"advisory: {'; '.join(names)}{f' ({shown(reason, MAX_TEXT)})' if reason else ''}"
+
+
+def _who(finding: Finding, among: Sequence[Finding], *, within: bool) -> str:
+    row = finding.row
+    of = f", {METRICS[row.metric]}" if any(other.row.metric != row.metric for other in among) else ""
+    return ", ".join([*([] if within else cell(row)), shown(row.driver)]) + of
+
+
+def cell(row: Row) -> list[str]:
+    """Name where the row was measured: the scenario, the layer and the sessions."""
+    return [shown(row.scenario), *filter(None, [shown(row.layer)]), count(row.sessions, "session")]
+
+
+def urgent_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Put the failing rows first and the inconclusive ones after them; the rest stays as it is."""
+    return sorted(
+        findings,
+        key=lambda finding: _URGENT.index(finding.row.verdict) if finding.row.verdict in _URGENT else len(_URGENT),
+    )
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def loss(finding: Finding) -> str:
+    """Write the loss with its interval for a table: +5.1% (+4.2 to +6.0)."""
+    middle, low, high = _losses(finding.row)
+    if middle is None:
+        return NOTHING
+    digits = _digits(finding)
+    said = f"{middle:+z.{digits}%}"
+    if low is None or high is None:
+        return said
+    return f"{said} ({100 * low:+z.{digits}f} to {100 * high:+z.{digits}f})"
+
+
+def _loss_in_words(finding: Finding) -> str:
+    """Write the loss with its interval for a sentence: 5.1% more time per operation (4.2% to 6.0%)."""
+    middle, low, high = _losses(finding.row)
+    assert middle is not None
+    digits, (more, less) = _digits(finding), _MORE[finding.row.metric]
+    said = f"{abs(middle):.{digits}%} {less if middle < 0 else more} {METRICS[finding.row.metric]}"
+    if low is None or high is None:
+        return said
+    if (low < 0) == (high < 0) == (middle < 0):
+        ends = sorted((abs(low), abs(high)))
+        return f"{said} ({ends[0]:.{digits}%} to {ends[1]:.{digits}%})"
+    words = [f"{abs(end):.{digits}%} {less if end < 0 else more}" for end in (low, high)]
+    return f"{said} ({' to '.join(words)})"
+
+
+def _losses(row: Row) -> tuple[float | None, float | None, float | None]:
+    return number(row.loss), number(row.loss_low), number(row.loss_high)
+
+
+def _digits(finding: Finding) -> int:
+    """Choose as few as keep the loss and its ends apart from the tolerance: 5.04% is more than 5%, and looks so."""
+    values = [value for value in _losses(finding.row) if value is not None and value != finding.tolerance]
+    for digits in _DIGITS:
+        edge = round(100 * finding.tolerance, digits)
+        if all(round(100 * value, digits) != edge for value in values):
+            return digits
+    return _DIGITS[0]  # nobody could see a difference as small as that
+
+
+def share(value: float) -> str:
+    """Write a share as it would be said: 5%, 2.5%, 0.75%."""
+    return f"{100 * value:z.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def times(values_us: Sequence[float | None]) -> tuple[list[str], str]:
+    """Write times in one unit, and give the unit; a time that is not known is a dash."""
+    known = [number(value) for value in values_us]
+    texts, unit = in_one_unit([value for value in known if value is not None])
+    left = iter(texts)
+    return [NOTHING if value is None else next(left) for value in known], unit
+
+
+def number(value: float | None) -> float | None:
+    """Give the number, or None for what is no number that a document may hold."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def count(how_many: int, of: str) -> str:
+    """Write how many there are of something: 1 session, 1,500 sessions."""
+    return f"{how_many:,} {of}{'' if how_many == 1 else 's'}"
+
+
+def _is(how_many: int) -> str:
+    return "is" if how_many == 1 else "are"
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
+
+
+def shown(text: str, most: int = MAX_NAME) -> str:
+    """Make text from data fit for people: short, on one line, no control characters, nothing UTF-8 cannot encode."""
+    safe = clean(text[: 2 * most]).encode(errors="replace").decode()
+    return safe if len(safe) <= most and len(text) <= 2 * most else safe[: most - 1] + "…"
+
+
+def pythons(result: GateResult) -> tuple[str, str] | None:
+    """Give base's and head's Python where they are not the same."""
+    base, head = shown(result.base.python), shown(result.head.python)
+    return None if base == head else (base, head)
+
+
+def packages(result: GateResult) -> list[tuple[str, str, str]]:
+    """List what is installed differently, Python first: its name, its version in base and in head."""
+    python = pythons(result)
+    versions = [(one.package, one.base or NOTHING, one.head or NOTHING) for one in result.differences]
+    return [
+        *([("Python", *python)] if python else []),
+        *((shown(package), shown(base), shown(head)) for package, base, head in versions),
+    ]
+
+
+def no_packages(result: GateResult) -> str:
+    """Say why there is nothing in the list of different packages."""
+    if result.base.packages or result.head.packages:
+        return "The installed packages are the same in base and head."
+    return "Which packages are installed in base and head is not known."

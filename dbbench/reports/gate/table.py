@@ -1,0 +1,135 @@
+"""The gate on a terminal: the verdict, a table per cell, and a sentence; below them packages, problems, conditions."""
+
+import io
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from dbbench.gate.result import Finding, GateResult, Outcome
+from dbbench.reports.columns import Column
+from dbbench.reports.footer import MAX_PROBLEMS
+from dbbench.reports.gate.sentences import (
+    MAX_TEXT,
+    SHORT,
+    WORDS,
+    cell,
+    count,
+    loss,
+    no_packages,
+    packages,
+    remarks,
+    share,
+    shown,
+    times,
+    verdict_sentence,
+)
+from dbbench.reports.table import WIDTH, plain, print_footer, print_table, print_title, prose
+
+MAX_PACKAGES: Final = 30  # lines; all of them are in the JSON
+MAX_WORD: Final = 16  # columns for the word before a condition
+
+_STYLES: Final = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.INCONCLUSIVE: "yellow", Outcome.ADVISORY: "dim"}
+_INDENT: Final = (0, 0, 0, 2)
+
+
+def report(result: GateResult) -> str:
+    """Render as plain text, 80 columns wide."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    render(result, console)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def render(result: GateResult, console: Console, path: str = "") -> None:
+    """Print on the console, which decides on colours; `path` names the gate's file."""
+    _print_verdict(result, console)
+    console.print()
+    for _, group in groupby(result.findings, _place):
+        _print_cell(list(group), console)
+        console.print()
+    _print_packages(result, console)
+    style = f"bold {_STYLES[result.verdict]}"
+    sentence = [plain(f"{WORDS[result.verdict]}: ", console, style), plain(verdict_sentence(result), console)]
+    console.print(Text.assemble(*sentence), width=prose(console))
+    console.print()
+    print_footer(_footer(result, path), console)
+
+
+def _print_verdict(result: GateResult, console: Console) -> None:
+    """Print the title line with the verdict, and what was compared."""
+    title = [
+        plain("dbbench gate: ", console, "bold"),
+        plain(WORDS[result.verdict], console, f"bold {_STYLES[result.verdict]}"),
+        plain(f" · {count(len(result.findings), 'comparison')} · {count(result.blocks, 'block')}", console, "dim"),
+    ]
+    console.print(Text.assemble(*title), width=prose(console))
+    sides = [("base", result.base), ("head", result.head)]
+    print_footer([(word, f"{shown(side.label)}, {shown(side.python)}") for word, side in sides], console)
+
+
+def _place(finding: Finding) -> tuple[str, str, int, str]:
+    row = finding.row
+    return row.scenario, row.layer, row.sessions, finding.params
+
+
+def _print_cell(findings: Sequence[Finding], console: Console) -> None:
+    name, *rest = cell(findings[0].row)
+    params = shown(findings[0].params)
+    print_title(name, [*rest, params] if params else rest, console)
+    styles = {Outcome.PASS: ""} | {verdict: _STYLES[verdict] for verdict in Outcome if verdict is not Outcome.PASS}
+    print_table(_columns(findings), console, [styles[finding.row.verdict] for finding in findings])
+    for remark in remarks(findings, within=True):
+        console.print(Padding(plain(remark, console), _INDENT), width=prose(console))
+
+
+def _columns(findings: Sequence[Finding]) -> list[Column]:
+    """Lay out the rows of one cell, the driver first; the metric is named where there is more than time."""
+    values, unit = times([value for finding in findings for value in (finding.base_us, finding.head_us)])
+    metrics = [SHORT[finding.row.metric] for finding in findings]
+    return [
+        Column("driver", "", [shown(finding.row.driver) for finding in findings]),
+        *([Column("metric", "", metrics)] if set(metrics) != {SHORT["time"]} else []),
+        Column("base", unit, values[0::2]),
+        Column("head", unit, values[1::2]),
+        Column("loss", "with interval", [loss(finding) for finding in findings]),
+        Column("tolerance", "", [share(finding.tolerance) for finding in findings]),
+        Column("verdict", "", [_verdict(finding) for finding in findings]),
+    ]
+
+
+def _verdict(finding: Finding) -> str:
+    """Write the verdict of a row; the one that matters is loud, also where there are no colours."""
+    verdict = finding.row.verdict
+    return WORDS[verdict] if verdict is Outcome.FAIL else verdict.value
+
+
+def _print_packages(result: GateResult, console: Console) -> None:
+    differences = packages(result)
+    if not differences:
+        return
+    names, base, head = ([one[column] for one in differences[:MAX_PACKAGES]] for column in range(3))
+    print_title("different packages", [], console)
+    print_table(
+        [Column("package", "", names), Column("base", "version", base), Column("head", "version", head)], console
+    )
+    if more := len(differences) - len(names):
+        console.print(Padding(plain(f"{more:,} more are different; the JSON report lists them.", console), _INDENT))
+    console.print()
+
+
+def _footer(result: GateResult, path: str) -> list[tuple[str, str]]:
+    """Say what went wrong, and under which conditions the numbers hold."""
+    problems = [("problem", shown(problem, MAX_TEXT)) for problem in result.problems[:MAX_PROBLEMS]]
+    if (more := len(result.problems) - MAX_PROBLEMS) > 0:
+        problems.append(("", f"{more:,} more problems are in the JSON report"))
+    facts = [
+        *problems,
+        *((shown(word, MAX_WORD), shown(text, MAX_TEXT)) for word, text in result.conditions),
+        ("packages", "" if packages(result) else no_packages(result)),
+        ("file", path),
+    ]
+    return [(word, text) for word, text in facts if text]

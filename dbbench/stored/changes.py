@@ -1,0 +1,322 @@
+"""What changed between two stored runs: the ratio of every driver to a control, then and now. Pure.
+
+Never absolute times: the two runs may come from two machines, or from one that had a better day. The control, which
+ran beside the driver in both, takes out what makes everything slower. It does not take out all: ratios still move by
+10 to 20% between tiers of CPUs (statistics.md, 0.4 and 2.4), and by more on a machine that is busy with other things.
+`dbbench gate` measures both sides in one job.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist, median
+from typing import Final, NamedTuple
+
+import msgspec
+
+from dbbench.compare import NS_PER_US, log_ratios, params_text, rows, time_per_operation
+from dbbench.drivers import DRIVERS
+from dbbench.errors import UsageError
+from dbbench.plan import Cell, Plan
+from dbbench.records import Run
+from dbbench.statistics import CONFIDENCE, Verdict, verdict
+from dbbench.stored.fingerprint import Difference, changed, mismatches
+
+_EXACT_STEPS: Final = 1_000_000  # additions that an exact distribution may take: 100 blocks and 100, or 10 and 10,000
+_HALVINGS: Final = 64  # of a range of ln ratios: what is left is below the precision of a float
+
+
+class Subject(NamedTuple):
+    """What two runs may both have measured: a cell by what it is, and a driver in it."""
+
+    scenario: str
+    layer: str
+    sessions: int
+    params: str
+    driver: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One driver in one cell of both runs. These fields, in this order, are the columns of the CSV.
+
+    Changes are shares: 0.05 is 5% more time per operation, relative to the control, in head than in base.
+    """
+
+    scenario: str
+    layer: str
+    sessions: int
+    params: str
+    driver: str
+    control: str
+    base_blocks: int  # in which both the driver and the control were measured
+    head_blocks: int
+    base_ratio: float  # time per operation relative to the control, the median over blocks
+    head_ratio: float
+    change: float
+    change_low: float | None  # ends of its interval; those of all rows hold at once. None: too few blocks
+    change_high: float | None
+    verdict: Verdict  # FASTER, SLOWER, TIE or UNDECIDED
+    control_base_us: float  # the control's own time, for information: not comparable across machines
+    control_head_us: float
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """One driver in one cell that cannot be compared, and why."""
+
+    scenario: str
+    layer: str
+    sessions: int
+    params: str
+    driver: str
+    reason: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Two runs beside each other, from which every report is made."""
+
+    base: Run
+    head: Run
+    control: str
+    refused: bool  # nothing was compared, because of the mismatches
+    mismatches: list[Difference]
+    changed: list[Difference]
+    changes: list[Change] = []
+    left_out: list[LeftOut] = []
+    warnings: list[str] = []
+
+
+def compare(base: Run, head: Run, control: str | None = None, *, force: bool = False) -> Comparison:
+    """Put two runs beside each other; `force` compares them even where they are not alike.
+
+    The control is the base's baseline where none is named. Raises UsageError where a run lacks it, or is a gate's.
+    """
+    for name, run in (("base", base), ("head", head)):
+        if is_gate(run):
+            raise UsageError(f"{name} is the result of a gate, which has compared its two sides itself")
+    chosen = control or base.header.plan.baseline
+    both = [name for name in _arms(base) if name in _arms(head)]
+    if chosen not in both:
+        there_is = ", ".join(both) or "none"
+        raise UsageError(f"{chosen!r} is not in both runs: --control takes a driver that is; there is {there_is}")
+    unlike, other = mismatches(base, head), changed(base, head)
+    if unlike and not force:
+        return Comparison(base, head, chosen, refused=True, mismatches=unlike, changed=other)
+    return Comparison(
+        base,
+        head,
+        chosen,
+        refused=False,
+        mismatches=unlike,
+        changed=other,
+        changes=changes(base, head, chosen),
+        left_out=left_out(base, head, chosen),
+        warnings=_warnings(base, head, chosen, unlike, other),
+    )
+
+
+def is_gate(run: Run) -> bool:
+    """Tell whether the run measured two environments against each other."""
+    return run.header.plan.gate is not None
+
+
+def changes(base: Run, head: Run, control: str) -> list[Change]:
+    """Compare what both runs measured, in the order of the base; all intervals hold at once, by Bonferroni.
+
+    The blocks of the two runs are two samples. So an interval knows how much blocks differ within each run, and
+    nothing of what whole runs differ by: another machine, another day, another layout of the server's memory.
+    """
+    before, after = block_log_ratios(base, control), block_log_ratios(head, control)
+    common = [subject for subject in before if subject in after]
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(common))
+    times = _times_us(base, control), _times_us(head, control)
+    return [_change(subject, before[subject], after[subject], confidence, control, times) for subject in common]
+
+
+def left_out(base: Run, head: Run, control: str) -> list[LeftOut]:
+    """Give what only one of the runs has, or has numbers for."""
+    states = {"base": _states(base, control), "head": _states(head, control)}
+    found = []
+    for subject in {**states["base"], **states["head"]}:
+        known = {name: state[subject] for name, state in states.items() if subject in state}
+        if len(known) == 1:
+            found.append(LeftOut(*subject, f"only in {next(iter(known))}"))
+        elif reason := ", ".join(f"{state} in {name}" for name, state in known.items() if state):
+            found.append(LeftOut(*subject, reason))
+    return found
+
+
+def over(found: Sequence[Change], share: float) -> list[Change]:
+    """Give those whose interval lies above so much more time: 0.1 is 10%."""
+    return [one for one in found if one.change_low is not None and one.change_low > share]
+
+
+def block_log_ratios(run: Run, control: str) -> dict[Subject, list[float]]:
+    """Give the ln of the ratio to the control by block for all that can be compared with it and has a value."""
+    plan = _with(run, control)
+    usable = _comparable(run, plan)
+    found: dict[Subject, list[float]] = {}
+    for (index, arm), values in log_ratios(plan, run.measurements).items():
+        known = [value for value in values if value is not None]
+        if known and (index, arm) in usable:
+            found.setdefault(_subject(plan.cells[index], arm), known)
+    return found
+
+
+def _change(
+    subject: Subject,
+    before: Sequence[float],
+    after: Sequence[float],
+    confidence: float,
+    control: str,
+    times: tuple[dict[Subject, float], dict[Subject, float]],
+) -> Change:
+    interval = shift_interval(before, after, confidence)
+    low, high = interval or (None, None)
+    of_control = subject._replace(driver=control)
+    return Change(
+        *subject,
+        control=control,
+        base_blocks=len(before),
+        head_blocks=len(after),
+        base_ratio=math.exp(median(before)),
+        head_ratio=math.exp(median(after)),
+        change=math.expm1(shift(before, after)),
+        change_low=None if low is None else math.expm1(low),
+        change_high=None if high is None else math.expm1(high),
+        verdict=verdict(interval and (math.exp(interval[0]), math.exp(interval[1]))),
+        control_base_us=times[0][of_control],
+        control_head_us=times[1][of_control],
+    )
+
+
+def _times_us(run: Run, control: str) -> dict[Subject, float]:
+    """Give the control's microseconds per operation by cell: the median over rounds, then over blocks."""
+    plan = run.header.plan
+    blocks: dict[Subject, list[float]] = {}
+    for one in run.measurements:
+        if one.arm == control and (times := time_per_operation(one, paced=plan.paced)):
+            subject = _subject(plan.cells[one.cell], control)
+            blocks.setdefault(subject, []).append(median(times.values()) / NS_PER_US)
+    return {subject: median(times) for subject, times in blocks.items()}
+
+
+def _states(run: Run, control: str) -> dict[Subject, str]:
+    """Say of every driver in every cell of the plan why it cannot be compared with the control; often nothing."""
+    plan = _with(run, control)
+    usable, measured = _comparable(run, plan), block_log_ratios(run, control)
+    states: dict[Subject, str] = {}
+    for index, cell in enumerate(plan.cells):
+        for arm in _arms(run):
+            subject = _subject(cell, arm)
+            state = "not measured" if (index, arm) in usable else "not comparable"
+            if arm != control:
+                states.setdefault(subject, "" if subject in measured else state)
+    return states
+
+
+def _comparable(run: Run, plan: Plan) -> set[tuple[int, str]]:
+    """Give the cells and arms that returned the same as the control."""
+    # Rows of a run without measurements: they cost nothing, and all they can say is what is not comparable.
+    header = msgspec.structs.replace(run.header, plan=plan)
+    bare = rows(msgspec.structs.replace(run, header=header, measurements=[]))
+    places = [(index, arm.name) for index in range(len(plan.cells)) for arm in plan.arms]
+    return {place for place, row in zip(places, bare, strict=True) if row.verdict is not Verdict.NOT_COMPARABLE}
+
+
+def _warnings(base: Run, head: Run, control: str, unlike: list[Difference], other: list[Difference]) -> list[str]:
+    said = []
+    if unlike:
+        keys = ", ".join(one.key for one in unlike)
+        said.append(f"the runs are not alike ({keys}): a change may come from that alone")
+    driver = next((arm.driver for arm in base.header.plan.arms if arm.name == control), control)
+    own = (*DRIVERS[driver].distributions, "sqlalchemy") if driver in DRIVERS else ("sqlalchemy",)
+    if moved := [f"{one.key} {one.base} -> {one.head}" for one in other if one.key in own]:
+        said.append(f"{control}, the control, changed itself ({', '.join(moved)}): what it gained, all others lose")
+    for name, run in (("base", base), ("head", head)):
+        if run.status != "complete":
+            said.append(f"{name} is {run.status}")
+        if run.header.environment.get("other_runs"):
+            said.append(f"{name}: another dbbench run was measuring on this machine")
+    return said
+
+
+def _with(run: Run, control: str) -> Plan:
+    return msgspec.structs.replace(run.header.plan, baseline=control)
+
+
+def _arms(run: Run) -> list[str]:
+    return [arm.name for arm in run.header.plan.arms]
+
+
+def _subject(cell: Cell, driver: str) -> Subject:
+    return Subject(cell.scenario, cell.layer, cell.sessions, params_text(cell), driver)
+
+
+# --- two samples -----------------------------------------------------------------------------------------------------
+
+
+def shift(base: Sequence[float], head: Sequence[float]) -> float:
+    """Estimate by how much head is above base: the median of all differences of one value of each.
+
+    Hodges and Lehmann, Annals of Mathematical Statistics 34, 1963. It need not be the difference of the two medians.
+    """
+    pairs = len(base) * len(head)
+    return (_difference(base, head, (pairs + 1) // 2) + _difference(base, head, pairs // 2 + 1)) / 2
+
+
+def shift_interval(base: Sequence[float], head: Sequence[float], confidence: float) -> tuple[float, float] | None:
+    """Give the interval of the shift from base to head; None where there are too few values for the confidence.
+
+    The Mann-Whitney test turned round (Lehmann, Nonparametrics, 1975, 2.6; Hollander and Wolfe, Nonparametric
+    Statistical Methods, 4.3): from the k-th smallest to the k-th largest of all differences. It has the confidence
+    whatever the distribution, if it has the same shape in both samples. Where one run was much noisier than the other
+    and has far fewer blocks it has less: 87 instead of 95% with 8 blocks thrice as noisy as 24 (tests/test_changes.py).
+    """
+    error = (1 - confidence) / 2
+    k = _rank(min(len(base), len(head)), max(len(base), len(head)), error)
+    if k == 0:
+        return None
+    return _difference(base, head, k), _difference(base, head, len(base) * len(head) + 1 - k)
+
+
+@lru_cache(maxsize=256)  # the rows of a run have as many blocks, nearly all of them
+def _rank(few: int, many: int, error: float) -> int:
+    """Give the largest k for which P(U < k) is at most `error`, U being Mann and Whitney's statistic; often 0.
+
+    Exactly, by their recursion (Annals of Mathematical Statistics 18, 1947) written as a product of polynomials: the
+    arrangements with U = u are the coefficient of q**u in the product over i of (1 - q**(many + i)) / (1 - q**i). In
+    large samples by the normal approximation, whose tails are heavier than those of U.
+    """
+    pairs = few * many
+    if few * pairs > _EXACT_STEPS:
+        deviation = math.sqrt(pairs * (few + many + 1) / 12)
+        return max(0, math.floor((pairs + 1) / 2 + NormalDist().inv_cdf(error) * deviation))
+    arrangements = [1] + [0] * (pairs // 2)  # by U; the other half mirrors them
+    for i in range(1, few + 1):
+        for u in range(len(arrangements) - 1, many + i - 1, -1):
+            arrangements[u] -= arrangements[u - many - i]
+        for u in range(i, len(arrangements)):
+            arrangements[u] += arrangements[u - i]
+    allowed = error * math.comb(few + many, few)
+    k = missed = 0
+    while k < len(arrangements) and missed + arrangements[k] <= allowed:
+        missed += arrangements[k]
+        k += 1
+    return k
+
+
+def _difference(base: Sequence[float], head: Sequence[float], rank: int) -> float:
+    """Give the difference head - base of this rank, 1 for the smallest.
+
+    By halving the range: of two runs with a thousand blocks each there are a million differences.
+    """
+    ordered, others = sorted(head), sorted(base)
+    low, high = ordered[0] - others[-1], ordered[-1] - others[0]
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if sum(bisect_right(ordered, value + middle) for value in others) >= rank:
+            high = middle
+        else:
+            low = middle
+    return high

@@ -1,0 +1,123 @@
+"""What a run was measured on and with: what has to be equal in runs that are put beside each other. Pure.
+
+Versions of drivers and SQLAlchemy are no part of it: that they differ is why people compare. `changed` lists them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from dbbench.plan import Plan
+from dbbench.records import Run, clean
+
+NOT_RECORDED: Final = "not recorded"
+_MAX_TEXT: Final = 200  # characters of a value: a file may hold anything
+_MAX_KEY: Final = 40
+_SAID_BY_VERSION: Final = ("server_version", "server_version_num")
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Something that is not the same in two runs."""
+
+    key: str
+    base: str  # or NOT_RECORDED
+    head: str
+
+
+def fingerprint(run: Run) -> dict[str, str]:
+    """Give machine, Python, server and settings, each as a word and a text; what a run does not say is left out.
+
+    Not the clock rate, which changes by itself: it would split one machine into many (statistics.md, 2.4).
+    """
+    header = run.header
+    return _texts({**_machine(header.environment), **_server(header.server), **_plan(header.plan)})
+
+
+def mismatches(base: Run, head: Run) -> list[Difference]:
+    """Give what keeps two runs from being compared, in the order of their fingerprints.
+
+    What only one of them says counts, too: nobody knows what it was in the other.
+    """
+    return differences(fingerprint(base), fingerprint(head))
+
+
+def changed(base: Run, head: Run) -> list[Difference]:
+    """Give what else is different: versions, what they say of themselves, and what hardly matters, like the kernel."""
+    return differences(_texts(_rest(base, head)), _texts(_rest(head, base)))
+
+
+def differences(base: Mapping[str, str], head: Mapping[str, str]) -> list[Difference]:
+    """Give the keys whose texts are not the same, in the order of the base, then of the head."""
+    pairs = ((key, base.get(key, NOT_RECORDED), head.get(key, NOT_RECORDED)) for key in {**base, **head})
+    return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+
+
+def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
+    machine = _mapping(environment.get("machine"))
+    python = (machine.get("python_implementation"), machine.get("python_version"))
+    return {
+        "system": str(machine.get("platform", "")).partition("-")[0],  # the rest holds the kernel's release
+        "cpu model": machine.get("cpu_model_name"),
+        "cpus": machine.get("cpu_count"),
+        "usable cpus": environment.get("usable_cpus"),
+        "Python": " ".join(str(part) for part in python if part),
+    }
+
+
+def _server(server: Mapping[str, Any]) -> dict[str, Any]:
+    settings = _mapping(server.get("settings"))
+    return {
+        "server": str(server.get("version", "")).partition(" on ")[0],  # the rest names the compiler
+        "embedded": server.get("embedded", False),
+        "transport": server.get("transport"),
+        "TLS": server.get("tls"),
+        **{f"server {name}": value for name, value in settings.items() if name not in _SAID_BY_VERSION},
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    placement, pool = plan.placement, plan.pool
+    due = f"{plan.rate or 0:g} operations per second due ({plan.arrival}), slices of {plan.slice_s or 0:g} s"
+    return {
+        "placement": placement.mode,
+        "client cpus": placement.client_cpus and len(placement.client_cpus),  # which ones is chance
+        "server cpus": placement.server_cpus and len(placement.server_cpus),
+        "pool": f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
+        "checkout": plan.checkout,
+        "tx-end": plan.tx_end,
+        "loop": plan.loop,
+        "load": "closed loop" if plan.rate is None else due,
+        "think time": f"{plan.think_s:g} s",
+    }
+
+
+def _rest(run: Run, other: Run) -> dict[str, Any]:
+    """Give what is no part of the fingerprint; of drivers and scenarios, those that the other run has, too."""
+    header = run.header
+    machine = _mapping(header.environment.get("machine"))
+    scenarios = {cell.scenario for cell in other.header.plan.cells}
+    drivers = {arm: facts for arm, facts in header.drivers.items() if arm in other.header.drivers}
+    notes = {"platform": "platform", "cpu_config": "cpu config", "aslr": "aslr", "python_compiler": "Python's compiler"}
+    return {
+        "dbbench": header.dbbench,
+        **_mapping(header.environment.get("packages")),
+        **{f"{arm} {fact}": value for arm, facts in drivers.items() for fact, value in facts.items()},
+        **{f"file of {cell.scenario}": cell.path for cell in header.plan.cells if cell.scenario in scenarios},
+        "server build": header.server.get("version"),
+        **{label: machine.get(name) for name, label in notes.items()},
+    }
+
+
+def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Write every value as one line that is safe to show; those that say nothing are left out."""
+    return {
+        clean(str(key))[:_MAX_KEY]: clean(str(value))[:_MAX_TEXT]
+        for key, value in facts.items()
+        if value not in (None, "")
+    }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Take what should be a mapping: the file may say otherwise."""
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,386 @@
+"""The gate as its users run it: real environments, real revisions, real verdicts."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from conftest import Cli
+
+from dbbench.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS
+
+CELL_KEYS = [
+    "scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict",
+]  # fmt: skip
+LAYOUT = ("--layer", "raw", "--sessions", "1", "--pool-size", "1", "--max-overflow", "0", "--seed", "11")
+# Slower in one environment alone, which it knows by a file that only that one has.
+SLOW_IN_HEAD = '''"""As long in both, but for a marker."""
+import importlib.util, time
+
+FACTOR = 1.5 if importlib.util.find_spec("only_in_head") else 1.0
+
+
+async def raw(db, params, rng):
+    end = time.perf_counter() + 0.0005 * FACTOR
+    row = await db.fetch_one("SELECT 1")
+    while time.perf_counter() < end:
+        pass
+    return row[0]
+'''
+STEADY = SLOW_IN_HEAD.replace("only_in_head", "nowhere_at_all")
+
+
+@pytest.fixture(scope="module")
+def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two environments with the packages of this one; a module in the second one tells them apart."""
+    folder = tmp_path_factory.mktemp("environments")
+    found = []
+    for name in ("base", "head"):
+        made = folder / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
+        (packages,) = made.glob("lib/python*/site-packages")
+        (own,) = Path(sys.prefix).glob("lib/python*/site-packages")
+        (packages / "all.pth").write_text(f"{own}\n")
+        if name == "head":
+            (packages / "only_in_head.py").touch()
+        found.append(made / "bin" / "python")
+    return found[0], found[1]
+
+
+def interpreters(pythons: tuple[Path, Path]) -> list[str]:
+    return ["--base-python", str(pythons[0]), "--head-python", str(pythons[1])]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.invalid"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+MODELS = """
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Customer(Base):
+    __tablename__ = "customers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    orders: Mapped[list["Order"]] = relationship(lazy="LOADING")
+
+
+class Order(Base):
+    __tablename__ = "orders"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    customer_id: Mapped[int] = mapped_column(ForeignKey("customers.id"), index=True)
+    total: Mapped[int]
+"""
+SESSIONS = """
+from sqlalchemy import select
+from shop.models import Customer
+
+
+def customers():
+    return select(Customer).order_by(Customer.id)
+"""
+TOTALS = '''"""What customers have ordered."""
+
+from shop.models import Base, Order
+from shop.queries import customers
+from sqlalchemy import select
+
+PARAMS = {"customers": 8}
+
+
+def prepare(connection, params):
+    Base.metadata.create_all(connection)
+    count = params["customers"]
+    connection.exec_driver_sql(f"INSERT INTO customers SELECT n, 'c' || n FROM generate_series(1, {count}) n")
+    connection.exec_driver_sql(
+        f"INSERT INTO orders SELECT n, 1 + mod(n, {count}), n FROM generate_series(1, 40) n"
+    )
+
+
+async def orm(session, params, rng):
+    found = (await session.scalars(customers())).all()
+    return [(each.name, sum(order.total for order in each.orders)) for each in found]
+'''
+N_PLUS_1 = """
+async def orm(session, params, rng):
+    totals = []
+    for each in (await session.scalars(customers())).all():
+        orders = (await session.scalars(select(Order).where(Order.customer_id == each.id))).all()
+        totals.append((each.name, sum(order.total for order in orders)))
+    return totals
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A git project with models, queries and a scenario that imports them; HEAD asks for each customer's orders."""
+    folder = tmp_path / "my shop"
+    (folder / "src" / "shop").mkdir(parents=True)
+    (folder / "bench").mkdir()
+    (folder / "src" / "shop" / "__init__.py").touch()
+    (folder / "src" / "shop" / "models.py").write_text(MODELS.replace("LOADING", "selectin"))
+    (folder / "src" / "shop" / "queries.py").write_text(SESSIONS)
+    (folder / "bench" / "totals.py").write_text(TOTALS)
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "one")
+    git(folder, "tag", "before")
+    (folder / "src" / "shop" / "models.py").write_text(MODELS.replace("LOADING", "select"))
+    (folder / "bench" / "totals.py").write_text(TOTALS.partition("\nasync def")[0] + N_PLUS_1)
+    (folder / "bench" / "added.py").write_text("async def orm(session, params, rng): return 1\n")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "two")
+    return folder
+
+
+def leftovers() -> set[str]:
+    return {path.name for path in Path("/tmp").glob("dbbench-gate-*")}
+
+
+def test_what_is_slower_in_head_fails_and_nothing_else(
+    dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "slowed.py").write_text(SLOW_IN_HEAD)
+    (tmp_path / "steady.py").write_text(STEADY)
+    before = leftovers()
+    done = dbbench(
+        "gate", "slowed.py", "steady.py", *interpreters(pythons), *LAYOUT, "-d", "psycopg2", "--budget", "100",
+        "--format", "json", "--report", "junit=gate.xml", "--report", "csv=out/gate.csv", "-o", "g.jsonl",
+        GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+    )  # fmt: skip
+    document = json.loads(done.stdout)
+    cells = {cell["scenario"]: cell for cell in document["cells"]}
+
+    assert done.returncode == 1, done.stderr
+    assert document["schema"] == 1
+    assert document["verdict"] == "fail"
+    assert document["blocks"] in {look.blocks for look in LOOKS}
+    assert [list(cell) for cell in document["cells"]] == [CELL_KEYS] * 2
+    assert cells["slowed"]["verdict"] == "fail"
+    assert 0.3 < cells["slowed"]["loss_low"] <= cells["slowed"]["loss"] <= cells["slowed"]["loss_high"]
+    assert cells["slowed"]["p_adjusted"] <= FAIL_ERROR
+    assert cells["steady"]["verdict"] in {"pass", "inconclusive"}
+    assert "the installed packages are the same" in done.stderr
+    assert "after 12 blocks" in done.stderr
+
+    assert "::error" in done.stderr
+    summary = (tmp_path / "summary.md").read_text()
+    assert "FAIL" in summary
+    assert "slowed" in summary
+    tree = ET.parse(tmp_path / "gate.xml")  # noqa: S314 - our own file
+    assert [case.get("classname") for case in tree.iter("testcase") if case.find("failure") is not None] == [
+        "dbbench.slowed"
+    ]
+    written = list(csv.DictReader(io.StringIO((tmp_path / "out" / "gate.csv").read_text())))
+    assert [row["verdict"] for row in written] == [cell["verdict"] for cell in document["cells"]]
+
+    again = json.loads(dbbench("show", "g.jsonl", "--format", "json").stdout)
+    assert again["cells"] == document["cells"]
+    assert "dbbench gate: FAIL" in dbbench("show", "g.jsonl").stdout
+    exported = dbbench("export", "g.jsonl", "--format", "csv")
+    assert exported.returncode == 0, exported.stderr
+    assert leftovers() <= before
+
+
+def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(dbbench: Cli, project: Path, tmp_path: Path) -> None:
+    before = leftovers()
+    (project / "uncommitted.txt").touch()
+    status = git(project, "status", "--porcelain", "--ignored")
+    worktrees = git(project, "worktree", "list")
+    done = dbbench(
+        "gate", "bench", "--project", ".", "--base", "before", "-d", "asyncpg", "--budget", "80", "--seed", "3",
+        "-o", str(tmp_path / "g.jsonl"), "--format", "markdown", cwd=project,
+    )  # fmt: skip
+
+    assert done.returncode == 1, done.stderr
+    assert "FAIL" in done.stdout
+    document = json.loads(dbbench("show", str(tmp_path / "g.jsonl"), "--format", "json").stdout)
+    (cell,) = document["cells"]
+    assert (cell["scenario"], cell["driver"], cell["verdict"]) == ("totals", "asyncpg", "fail")
+    assert cell["loss_low"] > MIN_LOSS
+    for part in ("totals", "asyncpg", f"{100 * cell['loss']:.1f}%", f"{100 * cell['loss_low']:.1f}"):
+        assert part in done.stdout
+    assert "added.py is not in base: nothing to compare it with, left out" in done.stderr
+    assert "uncommitted" in done.stderr
+    assert git(project, "status", "--porcelain", "--ignored") == status
+    assert git(project, "worktree", "list") == worktrees
+    assert leftovers() <= before
+
+
+def test_a_side_that_changes_the_tables_has_tables_of_its_own(dbbench: Cli, project: Path, tmp_path: Path) -> None:
+    models = (project / "src" / "shop" / "models.py").read_text()
+    (project / "src" / "shop" / "models.py").write_text(
+        models.replace("total: Mapped[int]", "total: Mapped[int]\n    note: Mapped[str | None]")
+    )
+    git(project, "commit", "-qam", "a column")
+    done = dbbench(
+        "gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", "-d", "psycopg2", "--budget", "3",
+        "-o", str(tmp_path / "g.jsonl"), "--format", "json", cwd=project,
+    )  # fmt: skip
+
+    assert done.returncode == 6, done.stderr
+    assert "tables of their own" in done.stderr
+    assert json.loads(done.stdout)["cells"][0]["loss"] is not None
+
+
+def test_a_revision_that_returns_something_else_is_compared_and_it_is_said(
+    dbbench: Cli, project: Path, tmp_path: Path
+) -> None:
+    path = project / "bench" / "totals.py"
+    path.write_text(path.read_text().replace("order.total", "2 * order.total"))
+    git(project, "commit", "-qam", "twice")
+    done = dbbench(
+        "gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", "-d", "psycopg2", "--budget", "3",
+        "-o", str(tmp_path / "g.jsonl"), "--format", "json", cwd=project,
+    )  # fmt: skip
+    document = json.loads(done.stdout)
+
+    assert done.returncode == 6, done.stderr
+    assert document["cells"][0]["loss"] is not None
+    assert "returns something else" in document["problems"][0]
+
+
+def test_interpreters_that_return_something_else_are_not_compared(
+    dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "other.py").write_text(
+        "import importlib.util\n"
+        "async def raw(db, params, rng): return importlib.util.find_spec('only_in_head') is None\n"
+    )
+    done = dbbench(
+        "gate", "other.py", *interpreters(pythons), *LAYOUT, "-d", "psycopg2", "--budget", "2", "--format", "json"
+    )
+    document = json.loads(done.stdout)
+
+    assert done.returncode == 6, done.stderr
+    assert document["verdict"] == "inconclusive"
+    assert document["cells"][0]["loss"] is None
+    assert "not comparable" in document["details"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "two environments are needed"),
+        (("--base", "asyncpg==0.31.0"), 2, "requirements are needed on both sides"),
+        (("--project", ".", "--base", "nowhere"), 2, "nowhere"),
+        (("--project", "/", "--base", "main"), 2, "git"),
+        (("--base", "not a requirement", "--head", "asyncpg==0.31.0"), 2, "not a requirement"),
+        (("--base", "asyncpg==0.0.1", "--head", "asyncpg==0.31.0"), 4, "asyncpg==0.0.1"),
+        (("--base-python", "/bin/true", "--head-python", sys.executable), 4, "/bin/true"),
+        (("--base-python", sys.executable, "--head-python", sys.executable, "--tolerance", "much"), 2, "a share"),
+        (("--base-python", sys.executable, "--head-python", sys.executable, "--tolerance", "p50=5%"), 2, "p50"),
+        (("--base-python", sys.executable, "--head-python", sys.executable, "--report", "xml=x"), 2, "xml"),
+        (("--base-python", sys.executable, "--head-python", sys.executable, "--report", "junit"), 2, "FORMAT=FILE"),
+        (("--base-python", sys.executable, "--head-python", sys.executable, "--inconclusive", "maybe"), 2, "maybe"),
+    ],
+)
+def test_what_cannot_be_gated_is_said_and_never_looks_like_a_regression(
+    arguments: tuple[str, ...], code: int, message: str, dbbench: Cli, project: Path
+) -> None:
+    done = dbbench("gate", *arguments, cwd=project)
+
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert not done.stdout
+    assert not (project / "results").exists() or not list((project / "results").iterdir())
+
+
+def test_a_head_that_cannot_import_the_scenario_is_no_regression(dbbench: Cli, project: Path) -> None:
+    (project / "src" / "shop" / "queries.py").write_text("import nothing_of_that_name\n")
+    git(project, "commit", "-qam", "broken")
+    done = dbbench("gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", cwd=project)
+
+    assert done.returncode == 2, done.stderr
+    assert "head: " in done.stderr
+    assert "nothing_of_that_name" in done.stderr
+
+
+def test_code_of_the_checkout_is_never_measured_as_a_revision(dbbench: Cli, project: Path) -> None:
+    path = project / "bench" / "totals.py"
+    path.write_text(f"import sys; sys.path.insert(0, {str(project / 'src')!r})\n" + path.read_text())
+    git(project, "commit", "-qam", "a path")
+    git(project, "tag", "-f", "before")
+    done = dbbench("gate", "bench/totals.py", "--project", ".", "--base", "before", cwd=project)
+
+    assert done.returncode == 2, done.stderr
+    assert "not from the revision that is measured" in done.stderr
+
+
+def test_parameters_that_differ_are_no_comparison(dbbench: Cli, project: Path) -> None:
+    path = project / "bench" / "totals.py"
+    path.write_text(path.read_text().replace('"customers": 8', '"customers": 80'))
+    git(project, "commit", "-qam", "more")
+    done = dbbench("gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", cwd=project)
+
+    assert done.returncode == 2, done.stderr
+    assert "customers is 8 in base and 80 in head" in done.stderr
+
+
+def test_options_from_pyproject_and_an_inconclusive_gate_that_passes(
+    dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "steady.py").write_text(STEADY)
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.dbbench]\nbudget = 90\n\n[tool.dbbench.gate]\nbudget = 3\ninconclusive = 'pass'\nlayer = 'raw'\n"
+        "driver = ['psycopg2', 'asyncpg']\ntolerance = {time = '3%', cpu = '8%', 'steady.p99' = '20%'}\n"
+    )
+    done = dbbench("gate", "steady.py", *interpreters(pythons), "--format", "json")
+    document = json.loads(done.stdout)
+    rows = list(zip(document["cells"], document["details"], strict=True))
+
+    assert done.returncode == 0, done.stderr
+    assert document["verdict"] == "inconclusive"
+    assert {(cell["driver"], cell["metric"], details["tolerance"]) for cell, details in rows} == {
+        (driver, metric, tolerance)
+        for driver in ("psycopg2", "asyncpg")
+        for metric, tolerance in (("time", 0.03), ("cpu", 0.08), ("p99", 0.2))
+    }
+    assert {cell["verdict"] for cell, _ in rows if cell["metric"] == "p99"} == {"advisory"}
+    assert dbbench("gate", "steady.py", *interpreters(pythons), "--inconclusive", "fail").returncode == 1
+
+    (tmp_path / "pyproject.toml").write_text("[tool.dbbench.gate]\nbudgets = 3\n")
+    wrong = dbbench("gate", "steady.py", *interpreters(pythons))
+    assert wrong.returncode == 2
+    assert "[tool.dbbench.gate] has no option 'budgets'" in wrong.stderr
+
+
+def test_an_interrupted_gate_keeps_what_it_has(dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "steady.py").write_text(STEADY)
+    before = leftovers()
+    process = subprocess.Popen(
+        [
+            sys.executable, "-P", "-m", "dbbench.cli", "gate", "steady.py", *interpreters(pythons), *LAYOUT,
+            "-d", "psycopg2", "--format", "json", "-o", "g.jsonl",
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "after 2 blocks" in line:
+            break
+    time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=60)
+    document = json.loads(stdout)
+
+    assert process.returncode == 143, stderr
+    assert document["run"]["status"] == "interrupted"
+    assert document["blocks"] >= 2
+    assert document["verdict"] == "inconclusive"
+    assert leftovers() <= before

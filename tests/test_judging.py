@@ -1,0 +1,294 @@
+"""The gate's verdicts, on made-up numbers and on recorded noise.
+
+`python tests/test_judging.py` prints the figures of docs/ci.md.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import maxt_signflip
+
+from dbbench.gate.judging import (
+    FAIL_ERROR,
+    LOOKS,
+    MIN_LOSS,
+    PASS_ERROR,
+    TOLERANCE,
+    Judged,
+    Key,
+    bounds,
+    ending,
+    is_decided,
+    is_over,
+    look_at,
+)
+from dbbench.gate.result import Outcome
+
+ROWS = 9  # of the default table
+MOST = LOOKS[-1].blocks
+SEED = 20261123
+ALLOWED = dict.fromkeys([(row, "time") for row in range(100)], TOLERANCE)
+VALUES = st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=14)
+
+
+def table(rows: Sequence[Sequence[float | None]]) -> dict[Key, Sequence[float | None]]:
+    return {(at, "time"): row for at, row in enumerate(rows)}
+
+
+def judged(rows: Sequence[Sequence[float | None]]) -> list[Judged]:
+    """As `look_at` has it, in the order of the rows."""
+    return list(look_at(table(rows), ALLOWED).values())  # type: ignore[arg-type]
+
+
+def noise(blocks: int, rng: random.Random, sd: float = 0.01, rows: int = ROWS) -> list[list[float]]:
+    return [[rng.gauss(0, sd) for _ in range(blocks)] for _ in range(rows)]
+
+
+def test_the_looks_spend_the_error_and_no_more() -> None:
+    assert [look.blocks for look in LOOKS] == [12, 16, 24]
+    assert sum(look.error for look in LOOKS) == pytest.approx(FAIL_ERROR)
+
+
+def test_identical_sides_pass_at_the_first_look() -> None:
+    rows = judged(noise(12, random.Random(1)))
+
+    assert {row.verdict for row in rows} == {Outcome.PASS}
+    assert all(row.high is not None and row.high < TOLERANCE for row in rows)
+    assert all(row.detectable is not None and row.detectable >= MIN_LOSS for row in rows)
+
+
+def test_what_is_slower_fails_and_nothing_else() -> None:
+    rows = noise(12, random.Random(2))
+    rows[3] = [value + math.log(1.05) for value in rows[3]]
+    found = judged(rows)
+
+    assert [row.verdict for row in found] == [Outcome.FAIL if at == 3 else Outcome.PASS for at in range(ROWS)]
+    assert found[3].loss == pytest.approx(0.05, abs=0.01)
+    assert found[3].p_adjusted is not None
+    assert found[3].p_adjusted <= FAIL_ERROR
+
+
+def test_what_is_faster_passes() -> None:
+    rows = noise(12, random.Random(3))
+    rows[0] = [value - math.log(1.3) for value in rows[0]]
+
+    assert {row.verdict for row in judged(rows)} == {Outcome.PASS}
+
+
+def test_a_loss_below_the_smallest_one_that_matters_does_not_fail_however_sure_it_is() -> None:
+    rows = noise(24, random.Random(4), sd=0.0005)
+    rows[0] = [value + math.log(1.02) for value in rows[0]]
+    found = judged(rows)[0]
+
+    assert found.verdict is Outcome.PASS
+    assert found.p_adjusted is not None
+    assert found.p_adjusted <= FAIL_ERROR
+
+
+def test_a_loss_is_judged_as_it_is_shown() -> None:
+    """What is shown as 2.5% counts as 2.5%."""
+    sure = [math.log(1.0249) + value for value in (0.0001, -0.0001) * 6]
+
+    assert judged([sure])[0].verdict is Outcome.FAIL
+
+
+def test_noise_is_inconclusive_and_says_what_would_decide() -> None:
+    (row, *_) = judged(noise(12, random.Random(5), sd=0.2, rows=3))
+
+    assert row.verdict is Outcome.INCONCLUSIVE
+    assert row.blocks_wanted is not None
+    assert row.blocks_wanted > 12
+    assert row.detectable is not None
+    assert row.detectable > TOLERANCE
+
+
+def test_a_larger_tolerance_lets_pass() -> None:
+    rows = noise(12, random.Random(6), sd=0.01, rows=1)
+    rows = [[value + math.log(1.02) for value in rows[0]]]
+
+    assert look_at(table(rows), {(0, "time"): 0.015})[0, "time"].verdict is not Outcome.PASS
+    assert look_at(table(rows), {(0, "time"): 0.10})[0, "time"].verdict is Outcome.PASS
+
+
+def test_too_few_blocks_say_nothing() -> None:
+    rows = judged(noise(4, random.Random(7)))
+
+    assert {row.verdict for row in rows} == {Outcome.INCONCLUSIVE}
+    assert all(row.low is None and row.loss is not None and row.blocks_wanted == 12 for row in rows)
+
+
+def test_a_row_without_values_is_inconclusive_and_not_waited_for() -> None:
+    rows: list[list[float | None]] = [*noise(12, random.Random(8), rows=2), [None] * 12]  # type: ignore[list-item]
+    found = look_at(table(rows), ALLOWED)  # type: ignore[arg-type]
+
+    assert found[2, "time"].verdict is Outcome.INCONCLUSIVE
+    assert found[2, "time"].loss is None
+    assert is_decided(found)
+    assert not is_decided({})
+    assert not is_decided({(2, "time"): found[2, "time"]})
+
+
+def test_a_gate_ends_at_a_look_only_and_at_the_last_one_whatever_it_shows() -> None:
+    clear, unclear = noise(30, random.Random(9)), noise(30, random.Random(9), sd=0.3)
+    for blocks in range(1, 30):
+        then = table([row[:blocks] for row in clear])
+        assert is_over(then, ALLOWED) == (blocks in (12, 16) or blocks >= MOST)  # type: ignore[arg-type]
+        then = table([row[:blocks] for row in unclear])
+        assert is_over(then, ALLOWED) == (blocks >= MOST)  # type: ignore[arg-type]
+
+
+def test_a_gate_is_judged_at_the_look_that_ended_it() -> None:
+    """Reading its file again gives the same, also with blocks that came later."""
+    rows = noise(20, random.Random(10))
+    at_12 = look_at(table([row[:12] for row in rows]), ALLOWED)  # type: ignore[arg-type]
+
+    assert is_decided(at_12)
+    assert ending(table(rows), ALLOWED) == at_12  # type: ignore[arg-type]
+
+
+def test_a_gate_whose_time_is_over_between_looks_has_what_is_left_of_the_error() -> None:
+    rows = [[value + 0.03 for value in noise(14, random.Random(11), sd=0.08, rows=1)[0]]]
+    (found,) = ending(table(rows), ALLOWED).values()  # type: ignore[arg-type]
+    (p_value,) = maxt_signflip(rows)
+
+    assert found.p_adjusted == pytest.approx(min(1.0, p_value * FAIL_ERROR / (FAIL_ERROR - LOOKS[0].error)))
+
+
+@given(st.lists(st.lists(st.integers(-100, 100), min_size=8, max_size=8), min_size=1, max_size=4))
+def test_p_values_are_those_of_the_reference(per_mille: list[list[int]]) -> None:
+    rows = [[value / 1000 for value in row] for row in per_mille if any(row)] or [[0.001] * 8]
+    expected = [min(1.0, p_value) for p_value in maxt_signflip(rows)]  # before the first look, all of the error is left
+    found = [row.p_adjusted for row in judged(rows)]
+
+    assert found == pytest.approx(expected)
+
+
+@given(VALUES, st.floats(-0.5, 0.5))
+def test_bounds_move_with_the_values_and_turn_with_them(values: list[float], shift: float) -> None:
+    found = bounds(values, 0.05)
+    assert found is not None
+    low, high = found
+
+    assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
+    assert bounds([value + shift for value in values], 0.05) == pytest.approx((low + shift, high + shift), abs=1e-9)
+    assert bounds([-value for value in values], 0.05) == pytest.approx((-high, -low), abs=1e-9)
+    assert bounds(values[::-1], 0.05) == pytest.approx((low, high), abs=1e-9)
+
+
+@given(VALUES)
+def test_bounds_are_the_sign_flip_test_turned_round(values: list[float]) -> None:
+    """At the bound, as many patterns of signs have a sum as large as the error allows: by brute force."""
+    error = 0.05
+    found = bounds(values, error)
+    assert found is not None
+    inside = (found[0] + found[1]) / 2
+    for shift, tail in ((inside, False), (found[0] - 0.01, True)):
+        moved = [value - shift for value in values]
+        patterns = itertools.product((1, -1), repeat=len(values))
+        as_large = sum(
+            sum(sign * value for sign, value in zip(signs, moved, strict=True)) >= sum(moved) - 1e-12
+            for signs in patterns
+        )
+        p_value = as_large / 2 ** len(values)
+        assert p_value <= error + 2 / 2 ** len(values) if tail else p_value > error - 2 / 2 ** len(values)
+
+
+def test_bounds_hold_as_often_as_they_say() -> None:
+    rng = random.Random(12)
+    for blocks in (12, 20):  # all subsets, and random ones
+        missed = sum(bounds([rng.gauss(0, 1) for _ in range(blocks)], 0.05)[1] < 0 for _ in range(400))  # type: ignore[index]
+        assert 0.02 * 400 < missed < 0.09 * 400
+
+
+def test_too_few_values_have_no_bounds() -> None:
+    assert bounds([0.0] * 4, 0.05) is None
+    assert bounds([], 0.05) is None
+
+
+# --- recorded noise --------------------------------------------------------------------------------------------------
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """Blocks of identical sides: see test_identical_arms.py."""
+
+    blocks: list[list[float]]  # ln ratio by block and row
+
+
+def recorded(name: str) -> list[list[float]]:
+    path = Path(__file__).parent / "data" / f"{name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=Recorded).blocks
+
+
+RECORDED = recorded("identical_sides")
+
+
+def gate(rng: random.Random, slower: float = 0.0) -> tuple[int, dict[Key, Judged]]:
+    """A whole gate of resampled blocks, with one row that takes so much longer; and which row."""
+    rows = [list(row) for row in zip(*rng.choices(RECORDED, k=MOST), strict=True)]
+    which = rng.randrange(len(rows))
+    rows[which] = [value + math.log1p(slower) for value in rows[which]]
+    return which, ending(table(rows), ALLOWED)  # type: ignore[arg-type]
+
+
+def shares(slower: float, gates: int) -> tuple[float, float, float]:
+    """Shares of gates: the slower row fails, another one does, all pass."""
+    rng = random.Random(SEED)
+    hit = other = passed = 0
+    for _ in range(gates):
+        which, found = gate(rng, slower)
+        failed = {at for (at, _), row in found.items() if row.verdict is Outcome.FAIL}
+        hit += which in failed
+        other += bool(failed - {which})
+        passed += all(row.verdict is Outcome.PASS for row in found.values())
+    return hit / gates, other / gates, passed / gates
+
+
+def test_enough_was_recorded() -> None:
+    assert len(RECORDED) >= 200
+    assert {len(block) for block in RECORDED} == {ROWS}
+
+
+def test_identical_sides_fail_in_one_gate_of_a_hundred_at_most_and_pass_in_nine_of_ten() -> None:
+    hit, other, passed = shares(0.0, 300)
+
+    assert hit + other <= 0.01
+    assert passed >= 0.90
+
+
+def test_five_per_cent_are_found_in_nineteen_gates_of_twenty() -> None:
+    hit, other, _ = shares(0.05, 200)
+
+    assert hit >= 0.95
+    assert other <= 0.01
+
+
+def test_two_and_a_half_per_cent_are_found_in_half_of_the_gates() -> None:
+    assert shares(0.025, 200)[0] >= 0.5
+
+
+def test_a_speed_up_never_fails() -> None:
+    hit, other, _ = shares(-0.05, 200)
+
+    assert (hit, other) == (0, 0)
+
+
+def test_a_row_that_has_lost_its_tolerance_seldom_lets_the_gate_pass() -> None:
+    assert shares(TOLERANCE, 200)[2] <= PASS_ERROR
+
+
+def main() -> None:
+    """Print the figures of docs/ci.md."""
+    for slower in (0.0, 0.025, 0.05, -0.05):
+        hit, other, passed = shares(slower, 1000)
+        print(f"{slower:+.1%} in one row: fails in {hit:.1%}, another row in {other:.1%}, all pass in {passed:.1%}")
+
+
+if __name__ == "__main__":
+    main()
