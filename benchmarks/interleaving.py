@@ -15,10 +15,9 @@ from typing import Final
 import msgspec
 from rich.console import Console
 
-from dbbench import catalog, messages, records
+from dbbench import catalog, records
 from dbbench.crew import Crew
 from dbbench.gathering import Options, gathered
-from dbbench.messages import Done
 from dbbench.plan import Arm, PlacementMode, Plan, Pool
 from dbbench.process import Worker
 from dbbench.progress import watcher

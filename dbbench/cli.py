@@ -22,6 +22,7 @@ from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from dbbench.progress import Watcher
+    from dbbench.stored.history import Entry
 
 _P = ParamSpec("_P")
 
@@ -53,6 +54,9 @@ class ExportFormat(StrEnum):
     MARKDOWN = "markdown"
     PYPERF = "pyperf"
     HGRM = "hgrm"
+    JUNIT = "junit"
+    BMF = "bmf"
+    CUSTOM_SMALLER_IS_BETTER = "customSmallerIsBetter"
 
 
 class CsvTable(StrEnum):
@@ -86,6 +90,14 @@ class Inconclusive(StrEnum):
 
 class CapacityFormat(StrEnum):
     """What `capacity` prints."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class HistoryFormat(StrEnum):
+    """What `history` prints."""
 
     TABLE = "table"
     CSV = "csv"
@@ -931,6 +943,108 @@ def _newest() -> Path:
 
 @app.command(
     epilog="Examples:\n\n"
+    "dbbench compare 3f9c2a 81d0b7\n\n"
+    "dbbench compare base.jsonl head.jsonl --format markdown\n\n"
+    "dbbench compare base.jsonl head.jsonl --control psycopg2 --fail-over 10%"
+)
+@_ends_well
+def compare(
+    base: Annotated[
+        Path, typer.Argument(metavar="BASE", help="Result file, or the id of a run in results/.", show_default=False)
+    ],
+    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The one that is compared with it.", show_default=False)],
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="The driver that ratios are to. Default: the baseline of BASE.", show_default=False
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare runs of different machines, servers, Pythons or settings, too.")
+    ] = False,
+    fail_over: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-over",
+            metavar="SHARE",
+            help="End with 1 when the interval of a change lies above this, like 10%.",
+            show_default=False,
+        ),
+    ] = None,
+    format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
+) -> None:
+    """Compare two stored runs: how each driver's time relative to a control driver has changed.
+
+    Advisory: it ends with 0 whatever the numbers say, and with 6 when the runs are not alike or have nothing in common.
+    Runs in different jobs cannot tell small changes, and those of different machines none below 10 to 20%.
+    What can: dbbench gate, which measures both sides in one job.
+    """
+    from dbbench import arguments, records
+    from dbbench.reports import changes as reports
+    from dbbench.stored import changes
+
+    limit = None if fail_over is None else arguments.share("--fail-over", fail_over)
+    before, after = (records.read(_stored(path)) for path in (base, head))
+    _warn([f"{name}: {warning}" for name, run in (("BASE", before), ("HEAD", after)) for warning in run.warnings])
+    found = changes.compare(before, after, control, force=force)
+    if format_ is TableFormat.TABLE:
+        reports.render(found, _console())
+    else:
+        _warn([f"{one.key} is {one.base} in BASE and {one.head} in HEAD" for one in found.mismatches])
+        sys.stdout.write(reports.REPORTS[format_](found))
+    sys.stdout.flush()
+    if limit is not None and (slower := changes.over(found.changes, limit)):
+        _warn([reports.over_text(one, limit) for one in slower])
+        raise typer.Exit(ExitCode.REGRESSION)
+    if not found.changes or (limit is not None and all(one.change_low is None for one in found.changes)):
+        raise typer.Exit(ExitCode.INCONCLUSIVE)
+
+
+@app.command(
+    epilog="Examples:\n\ndbbench history\n\ndbbench history nightly/ --control psycopg2 --format csv > trends.csv"
+)
+@_ends_well
+def history(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of result files.")] = Path("results"),
+    control: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="The driver that ratios are to. Default: the baseline of each run.", show_default=False
+        ),
+    ] = None,
+    format_: Annotated[HistoryFormat, typer.Option("--format", help="What to print on stdout.")] = HistoryFormat.TABLE,
+) -> None:
+    """List the stored runs of a folder, and how each driver's time relative to a control driver went over them.
+
+    Runs of different machines, servers, Pythons or settings are kept apart, as groups a, b, c.
+    """
+    from dbbench.reports import history as reports
+
+    entries = list(_entries(folder, control))
+    if not entries:
+        raise UsageError(f"no result in {folder}; make one with: dbbench run")
+    if control is not None and not any(one.values for one in entries):
+        raise UsageError(f"--control {control}: no run in {folder} has another driver measured beside it")
+    if format_ is HistoryFormat.TABLE:
+        reports.render(entries, _console())
+    else:
+        sys.stdout.write(reports.REPORTS[format_](entries))
+
+
+def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
+    """Read the result files of a folder one at a time; those that cannot be read say why."""
+    from dbbench import records
+    from dbbench.stored import history as entries
+
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            yield entries.entry(path.name, records.read(path), control)
+        except UsageError as error:
+            yield entries.unreadable(path.name, str(error).removeprefix(f"{records.clean(str(path))}: "))
+
+
+@app.command(
+    epilog="Examples:\n\n"
     "dbbench export results/RUN.jsonl --format csv -o run.csv\n\n"
     "dbbench export results/RUN.jsonl --format pyperf -o suites/   (one suite per driver, for pyperf compare_to)\n\n"
     "dbbench export results/RUN.jsonl --format hgrm -o latencies/   (one file per cell and driver, for HdrHistogram)"
@@ -969,7 +1083,21 @@ def export(
         raise UsageError("--driver goes with --format pyperf or hgrm")
     if table is not CsvTable.CELLS and format_ is not ExportFormat.CSV:
         raise UsageError("--table goes with --format csv")
-    for path, text in files(run, format_, output, driver, table):
+    is_gate = run.header.plan.gate is not None
+    if is_gate and (format_ in (ExportFormat.PYPERF, ExportFormat.HGRM) or table is not CsvTable.CELLS):
+        raise UsageError(
+            f"{result} is the result of a gate: it has verdicts to export, as csv, json, markdown or junit"
+        )
+    if not is_gate and format_ in (ExportFormat.JUNIT, ExportFormat.BMF, ExportFormat.CUSTOM_SMALLER_IS_BETTER):
+        raise UsageError(f"--format {format_} is for the results of dbbench gate")
+    if is_gate:
+        from dbbench.reports.gate import REPORTS
+
+        written = REPORTS[format_](_gate_result(run))
+        found = [(output, written)]
+    else:
+        found = list(files(run, format_, output, driver, table))
+    for path, text in found:
         if path is None:
             sys.stdout.write(text)
         else:

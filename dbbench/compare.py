@@ -93,10 +93,18 @@ def family(plan: Plan) -> int:
 Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
 
 
-def log_ratios(plan: Plan, measurements: Iterable[Measurement], quantity: Quantity | None = None) -> Table:
+OfBlock = Callable[[Mapping[int, float], Mapping[int, float]], float | None]  # of an arm and of the baseline
+
+
+def log_ratios(
+    plan: Plan,
+    measurements: Iterable[Measurement],
+    quantity: Quantity | None = None,
+    of_block: OfBlock = block_log_ratio,
+) -> Table:
     """Give, for every arm but the baseline in every cell measured so far, the ln of its ratio by block.
 
-    Of the time per operation, or of another `quantity`.
+    Of the time per operation, or of another `quantity`; or what else `of_block` makes of a block.
 
     From slices alone, so that a run may keep its measurements without their histograms. Problems are not looked at: a
     table of the first blocks of a run is the beginning of the table of the whole, whatever happened later.
@@ -110,7 +118,7 @@ def log_ratios(plan: Plan, measurements: Iterable[Measurement], quantity: Quanti
     blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
     return {
         (cell, arm.name): [
-            block_log_ratio(times.get((block, cell, arm.name), {}), times.get((block, cell, plan.baseline), {}))
+            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, plan.baseline), {}))
             for block in blocks[: bisect_right(blocks, last[cell])]
         ]
         for cell in sorted(last)

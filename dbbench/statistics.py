@@ -48,10 +48,27 @@ def block_log_ratio(arm: Mapping[int, float], baseline: Mapping[int, float]) -> 
     machine's slow drift; the median over rounds is free of what struck a single slice (RMIT: Abedi and Brecht,
     ICPE 2017). Logarithms, so that swapping the arms only turns the sign.
     """
-    pairs = [
-        math.log(arm[at] / baseline[at]) for at in arm.keys() & baseline.keys() if arm[at] > 0 and baseline[at] > 0
-    ]
+    pairs = _pairs(arm, baseline)
     return median(pairs) if pairs else None
+
+
+def block_error(arm: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
+    """Give how far off `block_log_ratio` may be because of what struck single slices: its standard error.
+
+    From the median absolute deviation of the pairs, as if they were normal: 1.2533 sd / sqrt(n) is the standard error
+    of a median, 1.4826 times the deviation estimates the sd. Swapping the arms changes nothing.
+    """
+    pairs = _pairs(arm, baseline)
+    if not pairs:
+        return None
+    middle = median(pairs)
+    return math.sqrt(math.pi / 2) * 1.4826 * median(abs(pair - middle) for pair in pairs) / math.sqrt(len(pairs))
+
+
+def _pairs(arm: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
+    """The ln ratio of every round that both have."""
+    rounds = arm.keys() & baseline.keys()
+    return [math.log(arm[at] / baseline[at]) for at in rounds if arm[at] > 0 and baseline[at] > 0]
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:

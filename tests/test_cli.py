@@ -97,6 +97,61 @@ def result_of(folder: Path) -> Path:
     return path
 
 
+# --- stored runs -----------------------------------------------------------------------------------------------------
+
+
+def changed(path: Path, to: Path, **header: object) -> Path:
+    """A copy of a result file, measured under other conditions."""
+    first, *rest = path.read_text().splitlines(keepends=True)
+    top = json.loads(first)
+    for key, value in header.items():
+        top["environment"]["machine"][key] = value
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text("".join([json.dumps(top) + "\n", *rest]))
+    return to
+
+
+def test_a_run_has_not_changed_against_itself(stored: Path, dbbench: Cli) -> None:
+    path = str(result_of(stored))
+    done = dbbench("compare", path, path, "--format", "json")
+    document = json.loads(done.stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert {row["driver"] for row in document["changes"]} == {"asyncpg"}
+    assert all(row["change"] == 0 for row in document["changes"])
+    for format_ in ("table", "csv", "markdown"):
+        assert dbbench("compare", path, path, "--format", format_).stdout
+    assert dbbench("compare", path, path, "--fail-over", "10%").returncode == 0
+
+
+def test_runs_of_different_machines_are_not_compared_unless_forced(stored: Path, dbbench: Cli, tmp_path: Path) -> None:
+    path = str(result_of(stored))
+    other = str(changed(result_of(stored), tmp_path / "other.jsonl", cpu_model_name="another CPU"))
+    done = dbbench("compare", path, other)
+    forced = dbbench("compare", path, other, "--force")
+
+    assert done.returncode == 6, done.stderr
+    assert "another CPU" in done.stdout + done.stderr
+    assert forced.returncode == 0, forced.stderr
+    assert "another CPU" in forced.stdout + forced.stderr
+    assert dbbench("compare", path, path, "--control", "psycopg2").returncode == 2
+
+
+def test_history_lists_every_file_and_stops_at_none(stored: Path, dbbench: Cli, tmp_path: Path) -> None:
+    changed(result_of(stored), tmp_path / "runs" / "one.jsonl")
+    changed(result_of(stored), tmp_path / "runs" / "two.jsonl", cpu_model_name="another CPU")
+    (tmp_path / "runs" / "broken.jsonl").write_text("nothing\n")
+    done = dbbench("history", "runs")
+
+    assert done.returncode == 0, done.stderr
+    assert "broken.jsonl" in done.stdout
+    assert "is not a dbbench result file" in " ".join(done.stdout.split())
+    assert json.loads(dbbench("history", "runs", "--format", "json").stdout)
+    assert dbbench("history", "runs", "--format", "csv").stdout.count("\n") > 1
+    empty = dbbench("history")
+    assert (empty.returncode, empty.stderr) == (2, "dbbench: no result in results; make one with: dbbench run\n")
+
+
 # --- data out --------------------------------------------------------------------------------------------------------
 
 

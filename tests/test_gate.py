@@ -193,13 +193,19 @@ def test_what_is_slower_in_head_fails_and_nothing_else(
     assert again["cells"] == document["cells"]
     assert "dbbench gate: FAIL" in dbbench("show", "g.jsonl").stdout
     exported = dbbench("export", "g.jsonl", "--format", "csv")
-    assert exported.returncode == 0, exported.stderr
+    assert exported.stdout == (tmp_path / "out" / "gate.csv").read_text()
+    assert dbbench("export", "g.jsonl", "--format", "junit").stdout == (tmp_path / "gate.xml").read_text()
+    refused = dbbench("export", "g.jsonl", "--format", "pyperf")
+    assert refused.returncode == 2
+    assert "is the result of a gate" in refused.stderr
+    assert "gate, which has compared" in dbbench("compare", "g.jsonl", "g.jsonl").stderr
+    assert "gate" in dbbench("history", ".").stdout
     assert leftovers() <= before
 
 
 def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(dbbench: Cli, project: Path, tmp_path: Path) -> None:
     before = leftovers()
-    (project / "uncommitted.txt").touch()
+    (project / "src" / "shop" / "queries.py").write_text("not committed, and not valid Python\n")
     status = git(project, "status", "--porcelain", "--ignored")
     worktrees = git(project, "worktree", "list")
     done = dbbench(
@@ -224,9 +230,8 @@ def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(dbbench: Cli,
 
 def test_a_side_that_changes_the_tables_has_tables_of_its_own(dbbench: Cli, project: Path, tmp_path: Path) -> None:
     models = (project / "src" / "shop" / "models.py").read_text()
-    (project / "src" / "shop" / "models.py").write_text(
-        models.replace("total: Mapped[int]", "total: Mapped[int]\n    note: Mapped[str | None]")
-    )
+    added = "total: Mapped[int]\n    note: Mapped[str | None]"
+    (project / "src" / "shop" / "models.py").write_text(models.replace("total: Mapped[int]", added))
     git(project, "commit", "-qam", "a column")
     done = dbbench(
         "gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", "-d", "psycopg2", "--budget", "3",
@@ -360,7 +365,7 @@ def test_options_from_pyproject_and_an_inconclusive_gate_that_passes(
     assert "[tool.dbbench.gate] has no option 'budgets'" in wrong.stderr
 
 
-def test_an_interrupted_gate_keeps_what_it_has(dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path) -> None:
+def test_an_interrupted_gate_keeps_what_it_has(pythons: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "steady.py").write_text(STEADY)
     before = leftovers()
     process = subprocess.Popen(

@@ -117,12 +117,12 @@ def test_only_what_differs_is_listed_sorted_by_name() -> None:
     base = Inventory(**{**asdict(EMPTY), "packages": {"b": "1", "a": "1", "same": "2"}})
     head = Inventory(**{**asdict(EMPTY), "packages": {"same": "2", "b": "2", "c": "3"}})
 
-    assert differences(base, head) == [
+    assert differences(base.packages, head.packages) == [
         Difference("a", "1", None),
         Difference("b", "1", "2"),
         Difference("c", None, "3"),
     ]
-    assert differences(base, base) == []
+    assert differences(base.packages, base.packages) == []
 
 
 def test_names_are_compared_as_indexes_do() -> None:

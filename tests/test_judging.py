@@ -16,14 +16,16 @@ from hypothesis import strategies as st
 from reference import maxt_signflip
 
 from dbbench.gate.judging import (
+    BETWEEN_PROCESSES,
     FAIL_ERROR,
     LOOKS,
     MIN_LOSS,
     PASS_ERROR,
     TOLERANCE,
+    Block,
     Judged,
     Key,
-    bounds,
+    centre,
     ending,
     is_decided,
     is_over,
@@ -38,8 +40,9 @@ ALLOWED = dict.fromkeys([(row, "time") for row in range(100)], TOLERANCE)
 VALUES = st.lists(st.floats(-0.2, 0.2), min_size=6, max_size=14)
 
 
-def table(rows: Sequence[Sequence[float | None]]) -> dict[Key, Sequence[float | None]]:
-    return {(at, "time"): row for at, row in enumerate(rows)}
+def table(rows: Sequence[Sequence[float | None]]) -> dict[Key, Sequence[Block | None]]:
+    """Blocks that are equally steady."""
+    return {(at, "time"): [None if value is None else Block(value) for value in row] for at, row in enumerate(rows)}
 
 
 def judged(rows: Sequence[Sequence[float | None]]) -> list[Judged]:
@@ -170,71 +173,95 @@ def test_p_values_are_those_of_the_reference(per_mille: list[list[int]]) -> None
     assert found == pytest.approx(expected)
 
 
-@given(VALUES, st.floats(-0.5, 0.5))
-def test_bounds_move_with_the_values_and_turn_with_them(values: list[float], shift: float) -> None:
-    found = bounds(values, 0.05)
-    assert found is not None
-    low, high = found
+def bounds(values: Sequence[float], error: float, errors: Sequence[float] = ()) -> tuple[float, float]:
+    errors = errors or [0.0] * len(values)
+    found = centre([Block(value, each) for value, each in zip(values, errors, strict=True)], error)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.estimate <= found.high
+    return found.low, found.high
+
+
+@given(VALUES, st.floats(-0.5, 0.5), st.randoms(use_true_random=False))
+def test_bounds_move_with_the_values_and_turn_with_them(values: list[float], shift: float, rng: random.Random) -> None:
+    errors = [rng.uniform(0, 0.1) for _ in values]
+    low, high = bounds(values, 0.05, errors)
 
     assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
-    assert bounds([value + shift for value in values], 0.05) == pytest.approx((low + shift, high + shift), abs=1e-9)
-    assert bounds([-value for value in values], 0.05) == pytest.approx((-high, -low), abs=1e-9)
-    assert bounds(values[::-1], 0.05) == pytest.approx((low, high), abs=1e-9)
+    assert bounds([value + shift for value in values], 0.05, errors) == pytest.approx(
+        (low + shift, high + shift), abs=1e-9
+    )
+    assert bounds([-value for value in values], 0.05, errors) == pytest.approx((-high, -low), abs=1e-9)
+    assert bounds(values[::-1], 0.05, errors[::-1]) == pytest.approx((low, high), abs=1e-9)
 
 
-@given(VALUES)
-def test_bounds_are_the_sign_flip_test_turned_round(values: list[float]) -> None:
+@given(VALUES, st.randoms(use_true_random=False))
+def test_bounds_are_the_sign_flip_test_turned_round(values: list[float], rng: random.Random) -> None:
     """At the bound, as many patterns of signs have a sum as large as the error allows: by brute force."""
     error = 0.05
-    found = bounds(values, error)
-    assert found is not None
-    inside = (found[0] + found[1]) / 2
-    for shift, tail in ((inside, False), (found[0] - 0.01, True)):
-        moved = [value - shift for value in values]
-        patterns = itertools.product((1, -1), repeat=len(values))
+    blocks = [Block(value, rng.uniform(0, 0.05)) for value in values]
+    low, high = bounds(values, error, [block.error for block in blocks])
+    for shift, beyond in (((low + high) / 2, False), (low - 0.01, True)):
+        moved = [block.weight * (block.log_ratio - shift) for block in blocks]
         as_large = sum(
-            sum(sign * value for sign, value in zip(signs, moved, strict=True)) >= sum(moved) - 1e-12
-            for signs in patterns
+            sum(sign * value for sign, value in zip(signs, moved, strict=True)) >= sum(moved) - 1e-9
+            for signs in itertools.product((1, -1), repeat=len(values))
         )
         p_value = as_large / 2 ** len(values)
-        assert p_value <= error + 2 / 2 ** len(values) if tail else p_value > error - 2 / 2 ** len(values)
+        assert p_value <= error + 2 / 2 ** len(values) if beyond else p_value > error - 2 / 2 ** len(values)
 
 
 def test_bounds_hold_as_often_as_they_say() -> None:
+    """With blocks of different noise, too: for all subsets, and for random ones."""
     rng = random.Random(12)
-    for blocks in (12, 20):  # all subsets, and random ones
-        missed = sum(bounds([rng.gauss(0, 1) for _ in range(blocks)], 0.05)[1] < 0 for _ in range(400))  # type: ignore[index]
+    for blocks in (12, 20):
+        missed = 0
+        for _ in range(400):
+            errors = [rng.choice((0.0, 0.03, 0.2)) for _ in range(blocks)]
+            values = [rng.gauss(0, math.hypot(BETWEEN_PROCESSES, error)) for error in errors]
+            missed += bounds(values, 0.05, errors)[1] < 0
         assert 0.02 * 400 < missed < 0.09 * 400
 
 
+def test_a_block_that_was_not_steady_counts_less() -> None:
+    steady = [Block(0.001 * at) for at in range(-6, 6)]
+    found = centre([*steady, Block(0.3, error=0.15)], 0.05)
+    as_one_of_them = centre([*steady, Block(0.3)], 0.05)
+
+    assert found.high is not None
+    assert as_one_of_them.high is not None
+    assert found.high < 0.01 < as_one_of_them.high
+
+
 def test_too_few_values_have_no_bounds() -> None:
-    assert bounds([0.0] * 4, 0.05) is None
-    assert bounds([], 0.05) is None
+    found = centre([Block(0.01)] * 4, 0.05)
+
+    assert (found.low, found.high) == (None, None)
+    assert found.estimate == pytest.approx(0.01)
 
 
 # --- recorded noise --------------------------------------------------------------------------------------------------
 
 
-class Recorded(msgspec.Struct, frozen=True):
-    """Blocks of identical sides: see test_identical_arms.py."""
+class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whole gates of identical sides, recorded by benchmarks/identical_sides.py."""
 
-    blocks: list[list[float]]  # ln ratio by block and row
+    machine: str
+    placement: str
+    rounds: list[int]  # by gate
+    rows: list[str]
+    blocks: list[list[Block]]  # by block and row
 
 
-def recorded(name: str) -> list[list[float]]:
-    path = Path(__file__).parent / "data" / f"{name}.json"
-    return msgspec.json.decode(path.read_bytes(), type=Recorded).blocks
-
-
-RECORDED = recorded("identical_sides")
+RECORDED = msgspec.json.decode((Path(__file__).parent / "data" / "identical_sides.json").read_bytes(), type=Recorded)
 
 
 def gate(rng: random.Random, slower: float = 0.0) -> tuple[int, dict[Key, Judged]]:
     """A whole gate of resampled blocks, with one row that takes so much longer; and which row."""
-    rows = [list(row) for row in zip(*rng.choices(RECORDED, k=MOST), strict=True)]
+    rows = [list(row) for row in zip(*rng.choices(RECORDED.blocks, k=MOST), strict=True)]
     which = rng.randrange(len(rows))
-    rows[which] = [value + math.log1p(slower) for value in rows[which]]
-    return which, ending(table(rows), ALLOWED)  # type: ignore[arg-type]
+    rows[which] = [Block(block.log_ratio + math.log1p(slower), block.error) for block in rows[which]]
+    return which, ending({(at, "time"): row for at, row in enumerate(rows)}, ALLOWED)  # type: ignore[arg-type]
 
 
 def shares(slower: float, gates: int) -> tuple[float, float, float]:
@@ -251,8 +278,9 @@ def shares(slower: float, gates: int) -> tuple[float, float, float]:
 
 
 def test_enough_was_recorded() -> None:
-    assert len(RECORDED) >= 200
-    assert {len(block) for block in RECORDED} == {ROWS}
+    assert len(RECORDED.blocks) >= 200
+    assert len(RECORDED.rows) == ROWS
+    assert {len(block) for block in RECORDED.blocks} == {ROWS}
 
 
 def test_identical_sides_fail_in_one_gate_of_a_hundred_at_most_and_pass_in_nine_of_ten() -> None:

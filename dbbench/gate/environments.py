@@ -141,12 +141,8 @@ def _absolute(python: Path) -> Path:
 
 
 def _short(path: Path) -> str:
-    """A path as people would write it here."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    with contextlib.suppress(ValueError, RuntimeError):  # RuntimeError: there is no home
-        return f"~/{path.relative_to(Path.home())}"
-    return str(path)
+    """The end of a path, which tells environments apart; the rest names folders of the user's in every report."""
+    return str(Path(*path.parts[-3:]))
 
 
 # Revisions of a project

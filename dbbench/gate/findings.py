@@ -7,7 +7,7 @@ from typing import Final
 
 from dbbench.compare import params_text
 from dbbench.errors import ExitCode
-from dbbench.gate.inventory import Inventory, differences
+from dbbench.gate.inventory import differences
 from dbbench.gate.judging import LOOKS, Judged, ending, look_at
 from dbbench.gate.result import BASE, HEAD, Finding, GateResult, Metric, Outcome, Row, Side
 from dbbench.gate.tables import tables, total_us
@@ -40,7 +40,7 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
         findings=findings,
         base=base,
         head=head,
-        differences=differences(_inventory(base), _inventory(head)),
+        differences=differences(base.packages, head.packages),
         problems=[_problem(plan, problem) for problem in run.problems],
         conditions=list(conditions),
         run_id=run.header.id,
@@ -49,10 +49,6 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
         status=run.status,
         budget_hint=_hint(run, findings, blocks) if verdict is Outcome.INCONCLUSIVE else "",
     )
-
-
-def _inventory(side: Side) -> Inventory:
-    return Inventory("", "", side.packages, [], [])
 
 
 def exit_code(found: GateResult, measuring: int, inconclusive: str | None) -> int:

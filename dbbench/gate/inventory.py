@@ -73,14 +73,11 @@ def own() -> Inventory:
     )
 
 
-def differences(base: Inventory, head: Inventory) -> "list[Difference]":
+def differences(base: Mapping[str, str], head: Mapping[str, str]) -> "list[Difference]":
     """The packages that are not the same on both sides, sorted by name."""
     from dbbench.gate.result import Difference
 
-    both = [
-        Difference(name, base.packages.get(name), head.packages.get(name))
-        for name in sorted({*base.packages, *head.packages})
-    ]
+    both = [Difference(name, base.get(name), head.get(name)) for name in sorted({*base, *head})]
     return [each for each in both if each.base != each.head]
 
 

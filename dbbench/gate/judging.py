@@ -4,9 +4,12 @@ FAIL          the sign-flip test of all rows at once says that head is slower, a
 PASS          the upper bound of the loss, which holds for all rows at once, is below the row's tolerance
 INCONCLUSIVE  neither
 
+Blocks count by how steady they were: on a shared machine a few have several times the noise of the others, and their
+own slices tell which.
+
 The gate looks at 12, 16 and 24 blocks and ends at the first look at which any row fails or all pass. What looking more
-than once adds to the probability of a false FAIL is paid for: see `FAIL_LOOKS`. A false PASS needs the row that lost
-too much to pass, whatever the others do (an intersection-union test: Berger, Technometrics 1982), so its probability is
+than once adds to the probability of a false FAIL is paid for: see `LOOKS`. A false PASS needs the row that lost too
+much to pass, whatever the others do (an intersection-union test: Berger, Technometrics 1982), so its probability is
 that of one row at one look, times three looks: at most PASS_ERROR with three rows or more; with fewer, PASS_ERROR is
 divided by three instead.
 """
@@ -16,8 +19,8 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist, median
-from typing import Final
+from statistics import NormalDist
+from typing import Final, NamedTuple
 
 from dbbench.gate.result import Metric, Outcome
 from dbbench.statistics import EXACT_BLOCKS, adjusted_p_values
@@ -25,6 +28,7 @@ from dbbench.statistics import EXACT_BLOCKS, adjusted_p_values
 FAIL_ERROR: Final = 0.01  # probability that a gate of identical environments fails
 MIN_LOSS: Final = 0.025  # estimated loss below which nothing fails, however sure it is
 PASS_ERROR: Final = 0.05  # probability that a gate passes although a row has lost its tolerance or more
+SUSPECT: Final = 0.0175  # estimated loss with which no gate ends early (docs/ci.md has what that costs)
 TOLERANCE: Final = 0.05  # loss that is still fine, where nothing else is said
 POWER: Final = 0.95  # with which a detectable loss is found
 _SHOWN_DIGITS: Final = 3  # of a loss: 0.025 is shown as 2.5%
@@ -43,8 +47,23 @@ LOOKS: Final = (Look(12, 0.002), Look(16, 0.003), Look(24, 0.005))  # the errors
 _RANDOM_SUBSETS: Final = 20_000
 _SUBSET_SEED: Final = 20261123  # fixed: the same records give the same verdicts, whenever they are read
 
+BETWEEN_PROCESSES: Final = 0.015  # spread of blocks whose slices show no noise (docs/ci.md): processes differ
+
+
+class Block(NamedTuple):
+    """What a block says about a row."""
+
+    log_ratio: float  # ln of head / base
+    error: float = 0.0  # its standard error, as far as the slices of the block show it
+
+    @property
+    def weight(self) -> float:
+        """How much it counts: the inverse of its variance."""
+        return 1 / (BETWEEN_PROCESSES**2 + self.error**2)
+
+
 Key = tuple[int, Metric]  # cell index, metric
-Values = Sequence[float | None]  # ln of head / base, by block
+Values = Sequence[Block | None]  # by block
 Table = Mapping[Key, Values]  # all rows have the same length
 
 
@@ -86,9 +105,16 @@ def ending(table: Table, tolerances: Mapping[Key, float]) -> dict[Key, Judged]:
 
 
 def is_decided(judged: Mapping[Key, Judged]) -> bool:
-    """Tell whether more blocks would change nothing: a row failed, or all passed that can be measured."""
-    verdicts = {one.verdict for one in judged.values() if one.loss is not None}
-    return Outcome.FAIL in verdicts or verdicts == {Outcome.PASS}
+    """Tell whether a gate may end here: a row failed, or all that can be measured passed and none is suspect.
+
+    Going on although all have passed costs time and no error; it gives a loss near MIN_LOSS the blocks to be found.
+    """
+    told = [one for one in judged.values() if one.loss is not None]
+    if any(one.verdict is Outcome.FAIL for one in told):
+        return True
+    return bool(told) and all(
+        one.verdict is Outcome.PASS and one.loss < SUSPECT for one in told if one.loss is not None
+    )
 
 
 def is_over(table: Table, tolerances: Mapping[Key, float]) -> bool:
@@ -99,44 +125,56 @@ def is_over(table: Table, tolerances: Mapping[Key, float]) -> bool:
     return any(look.blocks == blocks for look in LOOKS) and is_decided(look_at(table, tolerances))
 
 
-def bounds(values: Sequence[float], error: float) -> tuple[float, float] | None:
-    """Give a lower and an upper bound of the centre of symmetric values, each wrong with probability `error` at most.
+@dataclass(frozen=True)
+class Centre:
+    """Where the centre of a row's log ratios lies."""
 
-    The means of all 2^n - 1 non-empty subsets of n values cut the line in 2^n stretches, each of which holds the centre
-    with the same probability (typical values: Hartigan, JASA 1969): the bound is the k-th mean from the end with
-    k = error * 2^n. It is the sign-flip test turned round, so that bound and test agree, and narrower at 12 blocks than
-    order statistics of the blocks. Log ratios of blocks are symmetric because arms take turns at random. Beyond
-    EXACT_BLOCKS, random subsets. None where there are too few values for k = 1.
+    estimate: float
+    low: float | None  # bounds; None where there are too few blocks for one that is as sure as it should be
+    high: float | None
+
+
+def centre(blocks: Sequence[Block], error: float) -> Centre:
+    """Estimate the centre of a row, with a lower and an upper bound, each wrong with probability `error` at most.
+
+    The means of all 2^n - 1 non-empty subsets of n symmetric values cut the line in 2^n stretches, each of which holds
+    the centre with the same probability (typical values: Hartigan, JASA 1969): the bound is the k-th mean from the end
+    with k = error * 2^n, the estimate is the middle one. It is the sign-flip test turned round, so that bound and test
+    agree. The log ratio of a block is symmetric because sides take turns at random; its weight does not change when the
+    sides are swapped, so weighted means serve as well. Beyond EXACT_BLOCKS, random subsets. At least one block.
     """
-    return _bounds(tuple(values), error)
+    return _centre(tuple(blocks), error)
 
 
 @lru_cache(maxsize=256)  # while a gate is on, its table is judged again after every block
-def _bounds(values: tuple[float, ...], error: float) -> tuple[float, float] | None:
-    if len(values) <= EXACT_BLOCKS:
-        sums = [(0.0, 0)]
-        for value in values:
-            sums += [(total + value, count + 1) for total, count in sums]
-        means = sorted(total / count for total, count in sums if count)
+def _centre(blocks: tuple[Block, ...], error: float) -> Centre:
+    parts = [(block.weight * block.log_ratio, block.weight) for block in blocks]
+    if len(blocks) <= EXACT_BLOCKS:
+        sums = [(0.0, 0.0)]
+        for part, weight in parts:
+            sums += [(total + part, weights + weight) for total, weights in sums]
+        means = sorted(total / weights for total, weights in sums if weights)
     else:
         rng = random.Random(_SUBSET_SEED)
-        means = sorted(_mean_of_some(values, rng) for _ in range(_RANDOM_SUBSETS - 1))
+        means = sorted(_mean_of_some(parts, rng) for _ in range(_RANDOM_SUBSETS - 1))
     k = int(error * (len(means) + 1))
-    return (means[k - 1], means[-k]) if k else None
+    low, high = (means[k - 1], means[-k]) if k else (None, None)
+    return Centre(means[len(means) // 2], low, high)
 
 
-def _mean_of_some(values: Sequence[float], rng: random.Random) -> float:
+def _mean_of_some(parts: Sequence[tuple[float, float]], rng: random.Random) -> float:
     pattern = 0
     while not pattern:
-        pattern = rng.getrandbits(len(values))
-    some = [value for at, value in enumerate(values) if pattern >> at & 1]
-    return sum(some) / len(some)
+        pattern = rng.getrandbits(len(parts))
+    some = [each for at, each in enumerate(parts) if pattern >> at & 1]
+    return sum(part for part, _ in some) / sum(weight for _, weight in some)
 
 
 def _judged(table: Table, tolerances: Mapping[Key, float], fail_error: float) -> dict[Key, Judged]:
     """Judge all rows of a table at once."""
-    told = {key: [value for value in values if value is not None] for key, values in table.items()}
-    p_values = dict(zip(table, adjusted_p_values(list(table.values()), alternative="greater"), strict=True))
+    told = {key: [block for block in row if block is not None] for key, row in table.items()}
+    weighted = [[block and block.weight * block.log_ratio for block in row] for row in table.values()]
+    p_values = dict(zip(table, adjusted_p_values(weighted, alternative="greater"), strict=True))
     level = _Level(PASS_ERROR / max(len(table), len(LOOKS)), fail_error / max(1, len(table)), FAIL_ERROR / fail_error)
     return {key: _row(told[key], p_values[key], tolerances[key], level) for key in table}
 
@@ -150,16 +188,15 @@ class _Level:
     looks: float  # times which a p-value is adjusted for looking more than once
 
 
-def _row(values: Sequence[float], p_value: float, tolerance: float, level: _Level) -> Judged:
-    if not values:
+def _row(blocks: Sequence[Block], p_value: float, tolerance: float, level: _Level) -> Judged:
+    if not blocks:
         return Judged(None, None, None, None, Outcome.INCONCLUSIVE, None, None)
-    centre = median(values)
-    loss = math.expm1(centre)
-    interval = bounds(values, level.pass_error)
+    found = centre(blocks, level.pass_error)
+    low, high = found.low, found.high
+    loss = math.expm1(found.estimate)
     p_adjusted = min(1.0, p_value * level.looks)
-    if interval is None:
+    if low is None or high is None:
         return Judged(loss, None, None, p_adjusted, Outcome.INCONCLUSIVE, None, LOOKS[0].blocks)
-    low, high = interval
     # As it is shown: a table that says 2.5% does not mean 2.46%.
     if p_adjusted <= FAIL_ERROR and round(loss, _SHOWN_DIGITS) >= MIN_LOSS:
         verdict = Outcome.FAIL
@@ -172,9 +209,9 @@ def _row(values: Sequence[float], p_value: float, tolerance: float, level: _Leve
     wanted = None
     if verdict is Outcome.INCONCLUSIVE:
         # Errors shrink with the root of the blocks: until the upper bound is below the tolerance, or no loss ruled out.
-        to_pass = (math.log1p(tolerance) - centre) / _deviations(level.pass_error)
-        to_fail = centre / _deviations(level.fail_error)
-        wanted = max(len(values) + 1, math.ceil(len(values) * (error / max(to_pass, to_fail)) ** 2))
+        to_pass = (math.log1p(tolerance) - found.estimate) / _deviations(level.pass_error)
+        to_fail = found.estimate / _deviations(level.fail_error)
+        wanted = max(len(blocks) + 1, math.ceil(len(blocks) * (error / max(to_pass, to_fail)) ** 2))
     return Judged(loss, math.expm1(low), math.expm1(high), p_adjusted, verdict, detectable, wanted)
 
 

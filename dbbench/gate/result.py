@@ -35,7 +35,7 @@ class Row(msgspec.Struct, frozen=True):
     sessions: int
     driver: str
     metric: Metric
-    loss: float | None  # the median over blocks
+    loss: float | None  # the middle of the blocks, which count by how steady they were
     loss_low: float | None  # ends of its interval; each end holds for the whole table at once (95%)
     loss_high: float | None
     p_adjusted: float | None  # that head is no slower; for all rows and all looks, so that a FAIL has 0.01 at most

@@ -7,11 +7,12 @@ from statistics import median
 from typing import Final
 
 from dbbench.compare import Quantity, log_ratios, time_per_operation
-from dbbench.gate.judging import TOLERANCE, Key, Values
+from dbbench.gate.judging import TOLERANCE, Block, Key, Values
 from dbbench.gate.result import HEAD, Metric
 from dbbench.histogram import Histogram
 from dbbench.plan import Plan
 from dbbench.records import Measurement
+from dbbench.statistics import block_error
 
 METRICS: Final[tuple[Metric, ...]] = ("time", "cpu", "p95", "p99")
 _QUANTILES: Final[Mapping[Metric, float]] = {"p95": 0.95, "p99": 0.99}
@@ -42,11 +43,24 @@ def tables(plan: Plan, measured: Sequence[Measurement]) -> Tables:
             if tolerance is None:
                 continue
             if metric not in found:
-                found[metric] = log_ratios(plan, measured, QUANTITIES[metric])
+                found[metric] = _values(plan, measured, QUANTITIES[metric])
             counts = metric not in _QUANTILES or operations[index] * (1 - _QUANTILES[metric]) >= _BEYOND
             (made.counted if counts else made.advisory)[index, metric] = found[metric].get((index, HEAD), [])
             made.tolerances[index, metric] = tolerance
     return made
+
+
+def _values(plan: Plan, measured: Sequence[Measurement], quantity: Quantity) -> dict[tuple[int, str], Values]:
+    """The blocks of every cell, each with how far off it may be."""
+    ratios = log_ratios(plan, measured, quantity)
+    errors = log_ratios(plan, measured, quantity, block_error)
+    return {
+        key: [
+            None if ratio is None or error is None else Block(ratio, error)
+            for ratio, error in zip(ratios[key], errors[key], strict=True)
+        ]
+        for key in ratios
+    }
 
 
 def tolerance_of(plan: Plan, scenario: str, metric: Metric) -> float | None:

@@ -1,0 +1,42 @@
+"""Make the recorded noise of tests/test_judging.py from whole gates of identical sides.
+
+    for i in $(seq 10); do
+        dbbench gate --base-python one/bin/python --head-python other/bin/python -o gate$i.jsonl
+    done
+    python benchmarks/identical_sides.py gate*.jsonl > tests/data/identical_sides.json
+    python tests/test_judging.py
+
+The two environments have the same packages, installed separately.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from dbbench import records
+from dbbench.gate.tables import tables
+
+
+def main() -> None:
+    """Print the blocks in which every row has a value."""
+    runs = [records.read(Path(name)) for name in sys.argv[1:]]
+    first = runs[0].header
+    rows = [f"{cell.scenario} {cell.layer} {cell.driver}" for cell in first.plan.cells]
+    blocks = []
+    for run in runs:
+        assert [f"{cell.scenario} {cell.layer} {cell.driver}" for cell in run.header.plan.cells] == rows
+        counted = tables(run.header.plan, run.measurements).counted
+        blocks += [block for block in zip(*counted.values(), strict=True) if None not in block]
+    machine = first.environment["machine"]
+    document = {
+        "machine": f"{machine.get('cpu_model_name', '?')}, {machine.get('cpu_count', '?')} CPUs",
+        "placement": first.plan.placement.mode,
+        "rounds": [run.header.plan.rounds[0] for run in runs],
+        "rows": rows,
+        "blocks": [[[round(part, 5) for part in value] for value in block if value] for block in blocks],
+    }
+    print(json.dumps(document).replace("]], ", "]],\n"))
+
+
+if __name__ == "__main__":
+    main()
