@@ -30,6 +30,7 @@ from dbbench.setup import Shape
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {
     name: {} for name in ("latency", "wait", "query", "service", "lag", "loop_lag")
 }
+_OPENING: Final = -1  # as a round: before the first
 BUDGET_SLACK: Final = 0.1  # of the budget, to finish one more block
 
 
@@ -147,9 +148,12 @@ class Bench:
     def _open(
         self, block: int, index: int, workers: dict[str, Worker], slices: dict[str, "_Slices"]
     ) -> Iterator[Problem]:
-        """Have all arms open the cell and warm up."""
+        """Have all arms open the cell and warm up, in random order: the last one is the warmest when it begins."""
         cell = self.crew.plan.cells[index]
-        for arm in self.crew.arms(index, workers):
+        there = self.crew.arms(index, workers)
+        for arm in self.crew.plan.arm_order(block, index, _OPENING):
+            if arm not in there:
+                continue
             worker = workers[arm.name]
             try:
                 self.crew.open(worker, cell, arm.name)
