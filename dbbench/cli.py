@@ -862,17 +862,25 @@ def _end_gate(
 
     result = _gate_result(records.read(outcome.path))
     _print_gate(result, format_, outcome.path)
-    for name, path in reports:
-        _write(path, REPORTS[name](result))
+    code = exit_code(result, outcome.exit_code, inconclusive)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         sys.stderr.write(REPORTS["annotations"](result))
+    for name, path in reports:
+        try:
+            _write(path, REPORTS[name](result))
+        except UsageError as error:  # minutes were measured for the verdict: it stands
+            _complain(str(error))
+            code = code or ExitCode.DEGRADED
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         from dbbench.reports.gate.markdown import SUMMARY_BYTES
         from dbbench.reports.gate.markdown import report as markdown
 
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(result, SUMMARY_BYTES))
-    raise typer.Exit(exit_code(result, outcome.exit_code, inconclusive))
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown(result, SUMMARY_BYTES))
+        except OSError as error:
+            _complain(f"GITHUB_STEP_SUMMARY: {summary} cannot be written: {error.strerror}")
+    raise typer.Exit(code)
 
 
 def _gate_result(run: Any) -> Any:

@@ -55,14 +55,16 @@ def block_log_ratio(arm: Mapping[int, float], baseline: Mapping[int, float]) -> 
 def block_error(arm: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
     """Give how far off `block_log_ratio` may be because of what struck single slices: its standard error.
 
-    From the median absolute deviation of the pairs, as if they were normal: 1.2533 sd / sqrt(n) is the standard error
-    of a median, 1.4826 times the deviation estimates the sd. Swapping the arms changes nothing.
+    sqrt(pi / 2) times the mean absolute deviation estimates the standard deviation of normal pairs, and sqrt(pi / 2)
+    sd / sqrt(n) is the standard error of a median. The mean, not the median of the deviations: of few pairs, one that
+    was struck should show. Swapping the arms changes nothing. None with fewer than two pairs.
     """
     pairs = _pairs(arm, baseline)
-    if not pairs:
+    if len(pairs) < 2:  # noqa: PLR2004
         return None
     middle = median(pairs)
-    return math.sqrt(math.pi / 2) * 1.4826 * median(abs(pair - middle) for pair in pairs) / math.sqrt(len(pairs))
+    deviation = sum(abs(pair - middle) for pair in pairs) / (len(pairs) - 1)
+    return math.pi / 2 * deviation / math.sqrt(len(pairs))
 
 
 def _pairs(arm: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:

@@ -161,6 +161,7 @@ def test_what_is_slower_in_head_fails_and_nothing_else(
     done = dbbench(
         "gate", "slowed.py", "steady.py", *interpreters(pythons), *LAYOUT, "-d", "psycopg2", "--budget", "100",
         "--format", "json", "--report", "junit=gate.xml", "--report", "csv=out/gate.csv", "-o", "g.jsonl",
+        "--report", "bmf=/proc/nowhere/bmf.json",
         GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
     )  # fmt: skip
     document = json.loads(done.stdout)
@@ -177,6 +178,8 @@ def test_what_is_slower_in_head_fails_and_nothing_else(
     assert cells["steady"]["verdict"] in {"pass", "inconclusive"}
     assert "the installed packages are the same" in done.stderr
     assert "after 12 blocks" in done.stderr
+
+    assert "/proc/nowhere/bmf.json cannot be written" in done.stderr
 
     assert "::error" in done.stderr
     summary = (tmp_path / "summary.md").read_text()

@@ -27,7 +27,7 @@ from dbbench.run import Purpose, execute
 from dbbench.setup import Cost
 
 BUDGET_S: Final = 300.0
-MIN_ROUNDS: Final = 3  # of slices in a block: the median of fewer is as noisy as one
+MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
 _BLOCKS_IN_TIME: Final = 27  # that should fit in the budget: all looks, and the second in three fifths of it
 _BLOCK_S: Final = 1.0  # of a block: its workers start, its tables are tidied up
 _OPEN_S: Final = 0.05  # of an arm in a cell: connections

@@ -56,7 +56,7 @@ def _values(plan: Plan, measured: Sequence[Measurement], quantity: Quantity) -> 
     errors = log_ratios(plan, measured, quantity, block_error)
     return {
         key: [
-            None if ratio is None or error is None else Block(ratio, error)
+            None if ratio is None else Block(ratio, error or 0.0)  # a percentile has one value in a block
             for ratio, error in zip(ratios[key], errors[key], strict=True)
         ]
         for key in ratios
