@@ -15,18 +15,23 @@ from pathlib import Path
 
 from dbbench import records
 from dbbench.gate.tables import tables
+from dbbench.plan import Cell
+
+
+def _name(cell: Cell) -> str:
+    return f"{cell.scenario} {cell.layer} {cell.driver}"
 
 
 def main() -> None:
-    """Print the blocks in which every row has a value."""
+    """Print the blocks in which every row of the first gate has a value; others may have more rows."""
     runs = [records.read(Path(name)) for name in sys.argv[1:]]
     first = runs[0].header
-    rows = [f"{cell.scenario} {cell.layer} {cell.driver}" for cell in first.plan.cells]
+    rows = [_name(cell) for cell in first.plan.cells]
     blocks = []
     for run in runs:
-        assert [f"{cell.scenario} {cell.layer} {cell.driver}" for cell in run.header.plan.cells] == rows
         counted = tables(run.header.plan, run.measurements).counted
-        blocks += [block for block in zip(*counted.values(), strict=True) if None not in block]
+        values = {_name(run.header.plan.cells[cell]): row for (cell, _), row in counted.items()}
+        blocks += [block for block in zip(*(values[name] for name in rows), strict=True) if None not in block]
     machine = first.environment["machine"]
     document = {
         "machine": f"{machine.get('cpu_model_name', '?')}, {machine.get('cpu_count', '?')} CPUs",

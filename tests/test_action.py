@@ -41,7 +41,7 @@ def run(folder: Path, **inputs: str) -> tuple[list[str], int, str]:
         name.replace("_", "-"): value for name, value in inputs.items()
     }
     program = folder / "python"
-    reader = "'import json; print(\"verdict=\" + json.load(open(sys.argv[1]))[\"verdict\"])'"
+    reader = '\'import json; print("verdict=" + json.load(open(sys.argv[1]))["verdict"])\''
     program.write_text(PROGRAM.format(python=sys.executable, reader=reader))
     program.chmod(0o755)
     given |= {"python": str(program), "reports": "reports"}
@@ -80,7 +80,9 @@ def test_inputs_become_arguments_word_for_word(tmp_path: Path) -> None:
     assert outputs == "verdict=fail\n"
 
 
-@pytest.mark.parametrize("hostile", ["$(touch pwned)", "`touch pwned`", "; touch pwned", '" && touch pwned "', "--output"])
+@pytest.mark.parametrize(
+    "hostile", ["$(touch pwned)", "`touch pwned`", "; touch pwned", '" && touch pwned "', "--output"]
+)
 def test_what_a_branch_is_called_is_no_command(tmp_path: Path, hostile: str) -> None:
     words, _, _ = run(tmp_path, project=".", base=hostile)
 

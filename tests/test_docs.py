@@ -119,7 +119,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path
     (elsewhere / "pyproject.toml").write_text((folder / "pyproject.toml").read_text())
     with (folder / "pyproject.toml").open("a") as config:
         config.write(f'url = "{local(server)}"\n')
-        config.write(f'\n[tool.dbbench.gate]\nbudget = 0.5\nurl = "{local(server)}"\nset = {{"bulk_inserts.batch" = 20}}\n')
+        config.write(
+            f'\n[tool.dbbench.gate]\nbudget = 0.5\nurl = "{local(server)}"\nset = {{"bulk_inserts.batch" = 20}}\n'
+        )
     orders = next(source for _, source in blocks("python") if "orders" in source)
     (folder / "orders.py").write_text(orders)
     (folder / "my_scenario.py").write_text("async def orm(session, params, rng): return 1\n")
@@ -129,7 +131,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path
     for name in (".venv-main", ".venv"):
         (folder / name).symlink_to(sys.prefix)
     git = ["git", "-c", "user.name=somebody", "-c", "user.email=somebody@example.invalid"]
-    for command in ("init -q -b main", "add my_scenario.py", "commit -qm one", "update-ref refs/remotes/origin/main HEAD"):
+    remote = "update-ref refs/remotes/origin/main HEAD"
+    for command in ("init -q -b main", "add my_scenario.py", "commit -qm one", remote):
         subprocess.run([*git, *command.split()], cwd=folder, check=True)
     return folder
 
