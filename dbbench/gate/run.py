@@ -158,7 +158,7 @@ def _one_each(plan: Plan) -> list[Cell]:
     """Of each scenario and layer the cell with the fewest sessions.
 
     Slices of many sessions are long, and a shared machine drifts over them: with 15 sessions, two slices of identical
-    sides differed by 14 to 26%, with one by 2 to 8% (docs/ci.md). A gate of such cells would seldom be conclusive.
+    sides differed by 13 to 15%, with one by 2 to 9% (docs/ci.md). A gate of such cells would seldom be conclusive.
     """
     fewest: dict[tuple[str, str], Cell] = {}
     for cell in sorted(plan.cells, key=attrgetter("sessions")):
