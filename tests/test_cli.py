@@ -55,6 +55,13 @@ def workers_of(pid: int) -> list[int]:
     return found[1:]
 
 
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def alive(pids: list[int]) -> list[int]:
     """Those that still run (a zombie does not)."""
     left = []
@@ -689,7 +696,8 @@ def test_a_killed_run_leaves_no_schema_on_a_users_server(foreign: Address, tmp_p
 def test_a_server_that_dies_ends_the_run_with_what_was_measured(running: subprocess.Popen[str], tmp_path: Path) -> None:
     wait_until(lambda: _measuring(tmp_path))
     for pid in workers_of(running.pid):
-        if b"postgres\0-D" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        # A worker may have ended meanwhile, with its block.
+        if b"postgres\0-D" in _command_line(pid):
             os.kill(pid, signal.SIGKILL)
             break
     else:
