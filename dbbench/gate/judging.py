@@ -47,7 +47,7 @@ LOOKS: Final = (Look(12, 0.002), Look(16, 0.003), Look(24, 0.005))  # the errors
 _RANDOM_SUBSETS: Final = 20_000
 _SUBSET_SEED: Final = 20261123  # fixed: the same records give the same verdicts, whenever they are read
 
-BETWEEN_PROCESSES: Final = 0.02  # spread of blocks whose slices show no noise (docs/ci.md): processes differ
+BETWEEN_PROCESSES: Final = 0.02  # least error of a block, as processes differ (benchmarks/block_weights.py)
 
 
 class Block(NamedTuple):

@@ -157,8 +157,7 @@ def _arranged(drivers: Sequence[str], gate: Gate, plan: Plan, *, sessions_given:
 def _one_each(plan: Plan) -> list[Cell]:
     """Of each scenario and layer the cell with the fewest sessions.
 
-    Slices of many sessions are long, and a shared machine drifts over them: with 15 sessions, two slices of identical
-    sides differed by 13 to 15%, with one by 2 to 9% (docs/ci.md). A gate of such cells would seldom be conclusive.
+    Slices of many sessions are long, and a shared machine drifts over them: a gate of such cells is seldom conclusive.
     """
     fewest: dict[tuple[str, str], Cell] = {}
     for cell in sorted(plan.cells, key=attrgetter("sessions")):
