@@ -62,7 +62,7 @@ def dbbench(tmp_path: Path) -> Cli:
             env={**os.environ, "COLUMNS": "80", **environment},
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=400,
             check=False,
         )
 
@@ -117,7 +117,7 @@ def foreign() -> Iterator[Address]:
 
 
 def _wait_for(address: Address) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             connect(address).close()

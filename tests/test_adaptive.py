@@ -13,10 +13,15 @@ from dbbench.address import Address
 from dbbench.cli import app
 from dbbench.statistics import looks
 
+pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 ROUNDS = 3  # in a block: what these tests are about are blocks, and thirty rounds take most of the time of one
 
 QUICK = "async def raw(db, params, rng): return (await db.fetch_one('SELECT 1'))[0]\n"
-SLOW = "async def raw(db, params, rng): return (await db.fetch_one('SELECT 1, pg_sleep(0.02)::text'))[0]\n"
+SLOW = """
+async def raw(db, params, rng):
+    pause = "0.02" if "asyncpg" in type(db).__module__ else "0.04"
+    return (await db.fetch_one(f"SELECT 1, pg_sleep({pause})::text"))[0]
+"""
 COMMON = ("--driver", "psycopg2", "--baseline", "asyncpg", "--seed", "3", "--format", "json")
 InProcess = Callable[..., tuple[int, str, str]]
 
@@ -42,16 +47,16 @@ def measure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Address) ->
 def test_a_run_ends_when_every_cell_is_decided_and_shows_the_same_again(
     measure: InProcess, dbbench: Cli, tmp_path: Path
 ) -> None:
-    # Both wait 20 ms in the server: a tie, whatever the machine does meanwhile, or else decided otherwise.
+    # One waits in the server twice as long as the other: decided at a look, whatever the machine does meanwhile.
     (tmp_path / "slow.py").write_text(SLOW)
-    exit_code, stdout, stderr = measure("slow.py", "--budget", "120")
+    exit_code, stdout, stderr = measure("slow.py", "--budget", "500")
     document = json.loads(stdout)
     row = document["cells"][1]
 
     assert exit_code == 0, stderr
     assert "every cell is decided after" in stderr
-    assert document["run"]["measured_s"] < 100
-    assert row["verdict"] in {"tie", "faster", "slower"}
+    assert document["run"]["measured_s"] < 400
+    assert row["verdict"] == "slower"
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
     assert row["blocks"] in {look.blocks for look in looks(1)}, "it ends at a look that was planned"
     assert json.loads(dbbench("show", "r.jsonl", "--format", "json").stdout)["cells"] == document["cells"]

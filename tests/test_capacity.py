@@ -33,6 +33,7 @@ SLOW = '''
 from sqlalchemy import text
 async def orm(session, params, rng): return (await session.execute(text("SELECT pg_sleep(0.01)::text"))).scalar()
 '''
+pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 QUICK = ("--trial", "1s", "--precision", "50%", "--seed", "1")
 TWO = ("--sessions", "2", "--pool-size", "2", "--max-overflow", "0")  # at 10 ms each: about 200 a second
 PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli")
@@ -56,21 +57,21 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_capacity_of_a_known_operation_is_found(dbbench: Cli, server: Address, slow: Path) -> None:
     done = dbbench(
-        "capacity", str(slow), "--slo", "p90<50ms", "--driver", "psycopg2,asyncpg",  # 50 ms: trials of 1 s
+        "capacity", str(slow), "--slo", "p50<50ms", "--driver", "psycopg2,asyncpg",  # 50 ms: trials of 1 s
         *TWO, *QUICK, *local(server), "--allow-production", "--format", "json",
     )  # fmt: skip
     document = json.loads(done.stdout)
 
     assert done.returncode == 0, done.stderr
     assert list(document)[:6] == ["schema", "objective", "precision", "scenario", "layer", "sessions"]
-    assert (document["schema"], document["objective"], document["sessions"]) == (1, "p90 < 50 ms", 2)
+    assert (document["schema"], document["objective"], document["sessions"]) == (1, "p50 < 50 ms", 2)
     assert [driver["driver"] for driver in document["drivers"]] == ["psycopg2", "asyncpg"]
     for driver in document["drivers"]:
         assert list(driver) == [
             "driver", "outcome", "rate", "value_us", "failed_rate", "failed_value_us", "trials"
         ]  # fmt: skip
         assert driver["outcome"] == "found", done.stderr
-        assert 60 <= driver["rate"] <= 210
+        assert 60 <= driver["rate"] <= 250  # for a second the median bears a little more than 200
         assert driver["rate"] < driver["failed_rate"] <= 1.5 * driver["rate"]
         assert 10_000 <= driver["value_us"] < 50_000
         rates = [trial["rate"] for trial in driver["trials"]]
@@ -109,7 +110,7 @@ def test_an_impossible_objective_is_never_met(dbbench: Cli, server: Address) -> 
     assert re.search(r"^drivers +psycopg2 \d", done.stdout, re.MULTILINE)
     assert "settings   pool 5+10, checkout per request" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert re.search(r"^trial 1, psycopg2: [\d.,]+/s failed \(p50 [\d.]+ (µs|ms)\)$", done.stderr, re.MULTILINE)
+    assert re.search(r"^trial 1, psycopg2: [\d.,]+/s failed \(p50 [\d.]+ (µs|ms)(; .*)?\)$", done.stderr, re.MULTILINE)
 
 
 def test_a_driver_that_is_different_is_left_out(dbbench: Cli, server: Address, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_signal_ends_a_search_with_what_is_known(tmp_path: Path, server: Addre
             if mark in line and after in line:
                 break
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=120)
 
     assert process.returncode == 130
     assert "Traceback" not in stderr

@@ -6,12 +6,14 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from dbbench.address import Address
 from dbbench.compare import COLUMNS
 from dbbench.errors import ExitCode
 
+pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 # A budget that one block exceeds, and not `--blocks 1`: it gives that block as few rounds as can be.
 QUICK = ("--budget", "0.5", "--set", "rows=50", "--seed", "1")
 PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli")
@@ -75,7 +78,7 @@ def alive(pids: list[int]) -> list[int]:
     return left
 
 
-def wait_until(condition: Any, seconds: float = 60.0) -> None:
+def wait_until(condition: Any, seconds: float = 120.0) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -91,7 +94,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*PROGRAM, "run", "point_reads", "--driver", "psycopg", "--driver", "asyncpg", "--layer", "raw",
          "--layer", "core", "--layer", "orm", "--format", "csv", "--blocks", "7", "--set", "rows=50",
          "--sessions", "5"],  # with several sessions a block has fewer rounds; the intervals of three rows need seven
-        cwd=folder, capture_output=True, text=True, timeout=150, check=False,
+        cwd=folder, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / "stdout").write_text(done.stdout)
@@ -195,7 +198,9 @@ def test_the_table_fits_80_columns_and_has_no_colours_without_a_terminal(stored:
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "\x1b" not in done.stdout
     assert re.search(r"asyncpg +[\d,]+ ", done.stdout)
-    assert re.search(r"asyncpg (needs \d+(\.\d)?% (less|more) time|ties|is undecided)", done.stdout)
+    assert re.search(
+        r"asyncpg (needs (\d+(\.\d)?% (less|more)|\d+\.\d+ times as much) time|ties|is undecided)", done.stdout
+    )
 
 
 def test_show_takes_the_newest_result_by_itself(stored: Path, dbbench: Cli) -> None:
@@ -487,12 +492,14 @@ def test_a_password_is_on_no_command_line_but_the_users(foreign: Address, tmp_pa
 
 def test_help_takes_at_most_three_times_as_long_as_importing_typer(tmp_path: Path) -> None:
     def seconds(*arguments: str) -> float:
-        began = time.perf_counter()
+        """CPU time: others on the machine do not count."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, *arguments], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    pairs = [(seconds("-m", "dbbench.cli", "--help"), seconds("-c", "import typer")) for _ in range(7)]
-    assert min(one for one, _ in pairs) <= 3 * min(other for _, other in pairs)
+    pairs = [(seconds("-m", "dbbench.cli", "--help"), seconds("-c", "import typer")) for _ in range(15)]
+    assert median(one / other for one, other in pairs) <= 3
 
 
 def test_help_imports_no_driver(tmp_path: Path) -> None:
@@ -507,23 +514,22 @@ def test_help_imports_no_driver(tmp_path: Path) -> None:
 
 
 def test_the_parents_memory_is_small_and_does_not_grow_with_samples(tmp_path: Path) -> None:
+    source = (  # it says so itself at its very end: who looks from outside may look too early
+        "import atexit, pathlib, dbbench.cli as cli\n"
+        "status = lambda: pathlib.Path('status').write_text(pathlib.Path('/proc/self/status').read_text())\n"
+        "atexit.register(status)\n"
+        "cli.main()\n"
+    )
+
     def peak_kib(blocks: int) -> int:
-        with subprocess.Popen(
-            [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--blocks", str(blocks), "--set", "rows=50",
-             "-o", f"{blocks}.jsonl"],
-            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) as process:  # fmt: skip
-            peak = 0
-            while process.poll() is None:
-                try:
-                    status = Path(f"/proc/{process.pid}/status").read_text()
-                except OSError:
-                    break
-                if match := re.search(r"VmHWM:\s+(\d+)", status):
-                    peak = int(match[1])
-                time.sleep(0.01)
-        assert process.returncode == 0
-        return peak
+        subprocess.run(
+            [sys.executable, "-P", "-c", source, "run", "point_reads", "--driver", "psycopg2", "--blocks", str(blocks),
+             "--set", "rows=50", "-o", f"{blocks}.jsonl"],
+            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
+        )  # fmt: skip
+        match = re.search(r"VmHWM:\s+(\d+)", (tmp_path / "status").read_text())
+        assert match is not None
+        return int(match[1])
 
     few, many = peak_kib(1), peak_kib(3)
     assert many < 300 * 1024
@@ -553,18 +559,18 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
-def test_a_second_run_at_once_is_told_of_the_first(tmp_path: Path, dbbench: Cli) -> None:
-    with subprocess.Popen(
-        [*PROGRAM, *RUN], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as first:
-        wait_until(lambda: list(tmp_path.glob("results/*.jsonl")))
-        time.sleep(0.2)
-        second = dbbench(*RUN)
-        first.communicate()
+def test_a_second_run_at_once_is_told_of_the_first(
+    running: subprocess.Popen[str], tmp_path: Path, dbbench: Cli
+) -> None:
+    wait_until(lambda: _measuring(tmp_path))
+    second = dbbench(*RUN)
+    assert running.poll() is None
+    os.kill(running.pid, signal.SIGINT)
+    running.communicate(timeout=120)
 
-    assert (first.returncode, second.returncode) == (0, 0)
+    assert (running.returncode, second.returncode) == (130, 0)
     assert "another dbbench run is measuring on this machine" in second.stderr
-    assert len(list(tmp_path.glob("results/*.jsonl"))) == 2
+    assert len(list(tmp_path.glob("results/*.jsonl"))) == 1
 
 
 # --- signals ---------------------------------------------------------------------------------------------------------
@@ -574,10 +580,12 @@ def test_a_second_run_at_once_is_told_of_the_first(tmp_path: Path, dbbench: Cli)
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that is long enough, in a process group of its own.
 
-    It goes on for seconds when something has been measured; a larger budget makes its first block longer, and the wait.
+    It goes on for much longer when something has been measured. A larger budget makes its first block longer, but with
+    three layers only a third of that is waited for; and two more cells come, however slow the machine is.
     """
     with subprocess.Popen(
-        [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--budget", "20", "-o", "run.jsonl"],
+        [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--layer", "raw,core,orm", "--budget", "90",
+         "-o", "run.jsonl"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     ) as process:  # fmt: skip
         yield process
@@ -605,15 +613,15 @@ def test_a_signal_ends_a_run_with_what_was_measured(
     children = workers_of(running.pid)
     began = time.monotonic()
     os.kill(running.pid, signum)
-    stdout, stderr = running.communicate(timeout=30)
+    stdout, stderr = running.communicate(timeout=120)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # the run would go on for more than a minute
     assert running.returncode == code
     assert "point_reads" in stdout
     assert "Traceback" not in stderr
     last = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[-1])
     assert (last["type"], last["status"]) == ("end", "interrupted")
-    wait_until(lambda: not alive(children), 5)
+    wait_until(lambda: not alive(children), 30)
     assert dbbench("show", "run.jsonl").returncode == 0
 
 
@@ -622,7 +630,7 @@ def test_ctrl_c_at_the_terminal_reaches_the_whole_group_and_is_handled_once(
 ) -> None:
     wait_until(lambda: _measuring(tmp_path))
     os.killpg(running.pid, signal.SIGINT)
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
     assert running.returncode == 130
 
 
@@ -632,11 +640,11 @@ def test_a_signal_while_it_starts_leaves_nothing(running: subprocess.Popen[str],
     time.sleep(delay)
     children = workers_of(running.pid)
     os.kill(running.pid, signal.SIGINT)
-    _, stderr = running.communicate(timeout=30)
+    _, stderr = running.communicate(timeout=120)
 
     assert running.returncode == 130
     assert "Traceback" not in stderr
-    wait_until(lambda: not alive(children), 5)
+    wait_until(lambda: not alive(children), 30)
     for path in tmp_path.glob("*.jsonl"):  # either nothing, or a result that says how it ended
         assert '"status":"interrupted"' in path.read_text()
 
@@ -646,10 +654,10 @@ def test_a_second_signal_ends_at_once_and_leaves_nothing(running: subprocess.Pop
     children = workers_of(running.pid)
     os.kill(running.pid, signal.SIGINT)
     os.kill(running.pid, signal.SIGTERM)
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
 
     assert running.returncode in {130, 143}
-    wait_until(lambda: not alive(children), 5)
+    wait_until(lambda: not alive(children), 30)
 
 
 def test_a_killed_run_leaves_no_process_and_a_file_that_can_be_read(
@@ -660,7 +668,7 @@ def test_a_killed_run_leaves_no_process_and_a_file_that_can_be_read(
     assert any("supervisor" in command for command in processes("supervisor"))
     running.kill()
     running.communicate()
-    wait_until(lambda: not alive(children), 5)
+    wait_until(lambda: not alive(children), 30)
 
     done = dbbench("show", "run.jsonl")
     assert done.returncode == 0
@@ -689,8 +697,8 @@ def test_a_killed_run_leaves_no_schema_on_a_users_server(foreign: Address, tmp_p
         children = workers_of(process.pid)
         process.kill()
         process.communicate()
-        wait_until(lambda: not alive(children), 5)
-        wait_until(lambda: count(schemas) == count(sleeping) == 0, 5)
+        wait_until(lambda: not alive(children), 30)
+        wait_until(lambda: count(schemas) == count(sleeping) == 0, 30)
 
 
 def test_a_server_that_dies_ends_the_run_with_what_was_measured(running: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -703,9 +711,9 @@ def test_a_server_that_dies_ends_the_run_with_what_was_measured(running: subproc
     else:
         pytest.fail("the server was not found")
     began = time.monotonic()
-    stdout, stderr = running.communicate(timeout=60)
+    stdout, stderr = running.communicate(timeout=120)
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert running.returncode == ExitCode.DEGRADED, stderr
     assert "the server went away" in stdout
     last = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[-1])

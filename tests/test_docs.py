@@ -19,6 +19,7 @@ from dbbench.cli import app
 from dbbench.compare import COLUMNS
 from dbbench.trust import SelfCheck
 
+pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 COMMANDS = ("run", "capacity", "gate", "show", "compare", "history", "export", "list", "doctor", "selfcheck")
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 

@@ -58,6 +58,13 @@ def checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
 def sessions(foreign: Address) -> Iterator[Callable[[int], None]]:
     """Open sessions on the user's server that are not dbbench's."""
     with connect(foreign) as owner:
+
+        def wait_for_others() -> None:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            while owner.execute(query).fetchone() != (1,):  # they end a little later than their connections
+                time.sleep(0.01)
+
+        wait_for_others()  # those of tests before
         with ExitStack() as stack:
 
             def open_(number: int) -> None:
@@ -65,9 +72,7 @@ def sessions(foreign: Address) -> Iterator[Callable[[int], None]]:
                     stack.enter_context(connect(foreign))
 
             yield open_
-        query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-        while owner.execute(query).fetchone() != (1,):  # they end a little later than their connections
-            time.sleep(0.01)
+        wait_for_others()
 
 
 # --- this machine ----------------------------------------------------------------------------------------------------
@@ -370,7 +375,7 @@ def test_a_signal_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
                 assert process.poll() is None
                 time.sleep(0.01)
             process.terminate()
-            _, stderr = process.communicate(timeout=30)
+            _, stderr = process.communicate(timeout=120)
         assert list(Path(folder).iterdir()) == []
     assert process.returncode == 143
     assert b"Traceback" not in stderr

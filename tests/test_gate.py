@@ -16,6 +16,7 @@ from conftest import Cli
 
 from dbbench.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS
 
+pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 CELL_KEYS = [
     "scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict",
 ]  # fmt: skip
@@ -24,11 +25,11 @@ LAYOUT = ("--layer", "raw", "--sessions", "1", "--pool-size", "1", "--max-overfl
 SLOW_IN_HEAD = '''"""As long in both, but for a marker."""
 import importlib.util, time
 
-FACTOR = 1.5 if importlib.util.find_spec("only_in_head") else 1.0
+FACTOR = 2.0 if importlib.util.find_spec("only_in_head") else 1.0
 
 
 async def raw(db, params, rng):
-    end = time.perf_counter() + 0.0005 * FACTOR
+    end = time.perf_counter() + 0.001 * FACTOR
     row = await db.fetch_one("SELECT 1")
     while time.perf_counter() < end:
         pass
@@ -170,14 +171,15 @@ def test_what_is_slower_in_head_fails_and_nothing_else(
     assert done.returncode == 1, done.stderr
     assert document["schema"] == 1
     assert document["verdict"] == "fail"
-    assert document["blocks"] in {look.blocks for look in LOOKS}
+    # It ends at a look; on a machine that is several times slower than usual, with its time.
+    assert document["blocks"] in {look.blocks for look in LOOKS} or document["run"]["measured_s"] > 80
     assert [list(cell) for cell in document["cells"]] == [CELL_KEYS] * 2
     assert cells["slowed"]["verdict"] == "fail"
     assert 0.3 < cells["slowed"]["loss_low"] <= cells["slowed"]["loss"] <= cells["slowed"]["loss_high"]
     assert cells["slowed"]["p_adjusted"] <= FAIL_ERROR
     assert cells["steady"]["verdict"] in {"pass", "inconclusive"}
     assert "the installed packages are the same" in done.stderr
-    assert "after 12 blocks" in done.stderr
+    assert f"after {document['blocks']} blocks" in done.stderr
 
     assert "/proc/nowhere/bmf.json cannot be written" in done.stderr
 
@@ -384,7 +386,7 @@ def test_an_interrupted_gate_keeps_what_it_has(pythons: tuple[Path, Path], tmp_p
             break
     time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=120)
     document = json.loads(stdout)
 
     assert process.returncode == 143, stderr

@@ -133,9 +133,10 @@ def test_a_place_that_cannot_be_written_is_a_usage_error() -> None:
 
 
 def test_a_full_disk_ends_the_run_and_leaves_whole_lines(tmp_path: Path) -> None:
-    if os.fork() == 0:  # a limit on file sizes is for the rest of a process's life
+    pid = os.fork()
+    if pid == 0:  # a limit on file sizes is for the rest of a process's life
         os._exit(_write_until_full(tmp_path / "run.jsonl"))
-    _, status = os.wait()
+    _, status = os.waitpid(pid, 0)
 
     assert os.waitstatus_to_exitcode(status) == ExitCode.DEGRADED
     run = records.read(tmp_path / "run.jsonl")
@@ -305,12 +306,12 @@ HOSTILE = {
 def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, content: bytes, complaint: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(content)
-    before = time.monotonic()
+    before = time.process_time()
 
     with pytest.raises(UsageError, match=complaint) as refused:
         records.read(path)
 
-    assert time.monotonic() - before < 1
+    assert time.process_time() - before < 1
     assert refused.value.exit_code == ExitCode.USAGE
     message = str(refused.value)
     assert str(path) in message

@@ -110,10 +110,12 @@ def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.Monke
     assert trust.path().is_absolute()
 
 
+@pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     drivers = ["asyncpg", "psycopg2"]
-    quick = {"DRIVERS": drivers, "OVERHEAD_ROUNDS": 2, "FLOOR_ROUNDS": 2, "PGBENCH_PAIRS": 6}
+    # Seven rounds in the only block: the median of their ratios bears three that were disturbed.
+    quick = {"DRIVERS": drivers, "OVERHEAD_ROUNDS": 7, "FLOOR_ROUNDS": 7, "PGBENCH_PAIRS": 6}
     for name, value in quick.items():
         monkeypatch.setattr(selfcheck, name, value)
     done = CliRunner().invoke(app, ["selfcheck", "--seconds", "1", "--seed", "1", "--format", "json", "--quiet"])
@@ -128,7 +130,7 @@ def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     ]
     assert all(0.5 < one.ratio < 2 for one in found.harness_overhead)
     assert [one.placement for one in found.noise_floor] == ["shared", "split"]
-    assert all(0.005 < one.injected < 0.2 for one in found.noise_floor)
+    assert all(0.005 < one.injected < 0.3 for one in found.noise_floor)
     assert [one.placement for one in found.sensitivity] == ["shared", "split"]
     assert found.pgbench is not None
     assert found.pgbench.tax > 0.2, "Python costs something"

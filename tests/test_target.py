@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -87,6 +88,13 @@ def target(foreign: Address) -> Iterator[Target]:
         yield opened
 
 
+def wait_for_others(target: Target, number: int) -> None:
+    """Wait until the server has so many sessions besides the target's."""
+    query = "SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    while target._row(query) != (number,):
+        time.sleep(0.01)
+
+
 def schemas(address: Address) -> list[str]:
     with connect(address) as connection:
         rows = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dbbench%' ORDER BY 1")
@@ -117,6 +125,7 @@ def test_a_role_that_may_not_create_a_schema_is_told_so(foreign: Address) -> Non
 
 
 def test_a_server_in_use_is_refused_unless_allowed(foreign: Address, target: Target) -> None:
+    wait_for_others(target, 0)  # sessions of tests before end a little later than their connections
     others = [connect(foreign) for _ in range(6)]
     try:
         with pytest.raises(RefusedError, match=r"in use by 6 other sessions; .*--allow-production"):

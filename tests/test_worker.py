@@ -132,7 +132,7 @@ def test_a_worker_ends_when_its_pipe_does_even_in_an_operation(start: Start, sch
         time.sleep(0.2)
         assert worker._process.stdin is not None
         worker._process.stdin.close()
-        assert worker._process.wait(timeout=5) == 0
+        assert worker._process.wait(timeout=PATIENCE_S) == 0
 
 
 def test_a_ctrl_c_is_the_parents_business(start: Start, schema: str, scenario: Path) -> None:
@@ -192,9 +192,12 @@ def test_a_parked_worker_uses_no_cpu(start: Start, schema: str, scenario: Path) 
     with ready(start, driver="asyncpg") as worker:
         worker.ask(Open(cell(scenario, sessions=5), schema), Done, PATIENCE_S)
         worker.ask(RunSlice(50, "s", LIMIT_NS), Ran, PATIENCE_S)
-        before = cpu_ticks(worker.pid)
-        time.sleep(0.5)
-        assert cpu_ticks(worker.pid) - before <= 1
+        used = []
+        for _ in range(3):  # what follows the last reply may fall into the first
+            before = cpu_ticks(worker.pid)
+            time.sleep(0.5)
+            used.append(cpu_ticks(worker.pid) - before)
+    assert min(used) <= 1
 
 
 def cpu_ticks(pid: int) -> int:
