@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from dbbench import catalog
 from dbbench.address import Address
@@ -13,8 +13,10 @@ from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.errors import UsageError
 from dbbench.gate.result import Metric
 from dbbench.naming import nearest
-from dbbench.plan import Loop
+from dbbench.plan import Loop, Value
 from dbbench.server.target import parse_url
+
+MAX_RTT_S: Final = 1.0  # there and back: a geostationary satellite needs half of it
 
 
 def drivers(wanted: Sequence[str] | None, baseline: str) -> tuple[list[str], str]:
@@ -113,6 +115,35 @@ def reports(settings: Sequence[str], formats: Collection[str]) -> list[tuple[str
             raise UsageError(f"--report {setting}: {nearest(format_, formats)}")
         made.append((format_, Path(name)))
     return made
+
+
+def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
+    """DRIVER.NAME=VALUE settings of drivers, by driver: asyncpg.statement_cache_size=0."""
+    made: dict[str, dict[str, Value]] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        driver, dot, name = key.partition(".")
+        if not equals or not dot:
+            raise UsageError(f"--driver-set {setting}: write it as DRIVER.NAME=VALUE")
+        if driver not in DRIVERS:
+            raise UsageError(f"--driver-set {setting}: no driver {driver!r}; {nearest(driver, DRIVERS)}")
+        known = DRIVERS[driver].settings
+        if name not in known:
+            way_out = nearest(name, known) if known else f"{driver} has none"
+            raise UsageError(f"--driver-set {setting}: no setting {name!r} of {driver}; {way_out}")
+        try:
+            made.setdefault(driver, {})[name] = known[name].parse(text)
+        except ValueError:
+            raise UsageError(f"--driver-set {setting}: {name} is {known[name].values}") from None
+    return made
+
+
+def rtts(text: str) -> list[float]:
+    """Round-trip times in seconds, ascending, each once: 0,1ms,5ms."""
+    found = sorted({0.0 if part.strip() == "0" else duration("--rtt", part.strip()) for part in text.split(",")})
+    if found[-1] > MAX_RTT_S:
+        raise UsageError(f"--rtt {text}: at most {MAX_RTT_S:g} s")
+    return found
 
 
 def seconds(option: str, text: str) -> float:

@@ -53,7 +53,7 @@ class Bench:
     closed: set[int] = field(default_factory=set)  # cells that need no more blocks
     _last_block_s: float = 0.0
     _visited: int = 0  # cells, over all blocks
-    _measured: list[Measurement] = field(default_factory=list)  # without distributions: the parent stays small
+    measured: list[Measurement] = field(default_factory=list)  # as much as is looked at: the parent stays small
     _reported: set[tuple[int, str, str]] = field(default_factory=set)  # (cell, arm, message)
 
     def blocks(self) -> Iterator[Measurement | Problem]:
@@ -66,12 +66,12 @@ class Bench:
             block += 1
             self.measured_s = time.monotonic() - began
             self._last_block_s = self.measured_s - before
-            self.closed = self.look(self.crew.plan, self._measured)
+            self.closed = self.look(self.crew.plan, self.measured)
 
     @property
     def log_ratios(self) -> Table:
         """What has been found so far: see compare.log_ratios."""
-        return log_ratios(self.crew.plan, self._measured)
+        return log_ratios(self.crew.plan, self.measured)
 
     @property
     def decided(self) -> bool:
@@ -121,8 +121,9 @@ class Bench:
                 for record in self._visit(block, index, workers):
                     self.measured_s = time.monotonic() - began
                     if isinstance(record, Measurement):
-                        kept = {"latency": record.latency} if self.crew.plan.gate else {}
-                        self._measured.append(msgspec.structs.replace(record, **{**_NO_DISTRIBUTIONS, **kept}))
+                        keeps = self.crew.plan.gate or self.crew.plan.cells[index].rtt_s is not None
+                        kept = {"latency": record.latency} if keeps else {}
+                        self.measured.append(msgspec.structs.replace(record, **{**_NO_DISTRIBUTIONS, **kept}))
                     yield record
                 if not self.crew.site.alive():
                     raise ServerLostError("the server went away")
@@ -182,7 +183,8 @@ class Bench:
     def _errors(self, index: int, arm: Arm, ran: Ran) -> Iterator[Problem]:
         """Report every kind of error once for each arm and cell."""
         for message in ran.errors:
-            key = (index, arm.name, message)
+            # Behind a pooler every connection fails with names of its own: the first says it all.
+            key = (index, arm.name, "" if self.crew.plan.cells[index].pooler else message)
             if key not in self._reported:
                 self._reported.add(key)
                 yield Problem("errors", message, self.crew.plan.cells[index].scenario, index, arm.name)

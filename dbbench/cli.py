@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, get_args
 
 import typer
 
@@ -79,6 +79,15 @@ class GateFormat(StrEnum):
     ANNOTATIONS = "annotations"
     BMF = "bmf"
     CUSTOM_SMALLER_IS_BETTER = "customSmallerIsBetter"
+
+
+class WireGateFormat(StrEnum):
+    """What `gate --wire` prints, and writes as a report."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    MARKDOWN = "markdown"
 
 
 class Inconclusive(StrEnum):
@@ -246,7 +255,9 @@ def _main(
     "dbbench run my_scenario.py --url postgresql://me@localhost/scratch\n\n"
     "dbbench run concurrent_sessions --sessions 1,50 --pool-size 15 --max-overflow 0\n\n"
     "dbbench run point_reads --precision 2%\n\n"
-    "dbbench run point_reads --rate 200 --sessions 15   (open loop)"
+    "dbbench run point_reads --rate 200 --sessions 15   (open loop)\n\n"
+    "dbbench run point_reads --layer core --rtt 0,1ms,5ms\n\n"
+    "dbbench run point_reads --layer core --pooler transaction --tx-end commit"
 )
 @_ends_well
 def run(
@@ -297,17 +308,14 @@ def run(
     env_url: common.EnvUrl = False,
     allow_production: common.AllowProduction = False,
     tx_end: common.TxEnd = "rollback",
-    checkout: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=common.CONNECTIONS,
-            metavar="request|session",
-            help="Check a connection out for every operation, or hold one per session.",
-        ),
-    ] = "request",
+    checkout: common.Checkout = "request",
     pool_size: common.PoolSize = 5,
     max_overflow: common.MaxOverflow = 10,
     pool_timeout: common.PoolTimeout = 30.0,
+    pool_pre_ping: common.PoolPrePing = False,
+    driver_set: common.DriverSet = None,
+    rtt: common.Rtt = None,
+    pooler: common.Pooler = None,
     loop: common.Loop = "asyncio",
     placement: common.Placement = None,
     set_: common.Set = None,
@@ -421,7 +429,15 @@ def run(
         arrival=arguments.choice("--arrival", arrival, plan.Arrival),
         seed=seed,
         output=output,
+        rtts=[] if rtt is None else arguments.rtts(rtt),
+        pooler=None if pooler is None else arguments.choice("--pooler", pooler, plan.PoolerMode),
+        pre_ping=pool_pre_ping,
+        settings=arguments.driver_settings(driver_set or []),
     )
+    if pooler is not None and rtt is not None:
+        raise UsageError("--pooler and --rtt exclude each other: nothing stands between the pooler and the server")
+    if rate is not None and rtt is not None:
+        raise UsageError("--rate and --rtt exclude each other: latency is worked out from a closed loop")
     if rate is not None and think is not None:
         raise UsageError("--rate and --think exclude each other: with a rate, arrivals decide when a session is busy")
     if blocks is not None and precision is not None:
@@ -745,6 +761,15 @@ def gate(
             show_default=False,
         ),
     ] = None,
+    wire: Annotated[
+        bool,
+        typer.Option(
+            "--wire",
+            rich_help_panel=common.VERDICT,
+            help="Measure no time: count round trips, messages and statements per operation, "
+            "which have no noise, and fail when there are more of them.",
+        ),
+    ] = False,
     inconclusive: Annotated[
         Inconclusive | None,
         typer.Option(
@@ -816,7 +841,10 @@ def gate(
     from dbbench.gate.environments import Wanted
 
     paths = catalog.find(scenarios or [])
-    reports = arguments.reports(report or [], list(GateFormat))
+    formats = list(WireGateFormat) if wire else list(GateFormat)
+    reports = arguments.reports(report or [], formats)
+    if format_ not in formats:
+        raise UsageError(f"--format {format_}: --wire has {', '.join(formats)}")
     request = gating.Request(
         wanted=Wanted(
             base=base or [],
@@ -848,8 +876,23 @@ def gate(
     with _measuring(quiet=quiet) as watch:
         if "DATABASE_URL" in os.environ and request.options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
+        if wire:
+            _end_wire_gate(gating.count_gate(request, watch), format_, reports)
         outcome: running.Outcome = gating.execute_gate(request, watch)
     _end_gate(outcome, format_, reports, inconclusive)
+
+
+def _end_wire_gate(changes: Any, format_: GateFormat, reports: Sequence[tuple[str, Path]]) -> None:
+    """Print what changed on the wire, write what was asked for, and end with 1 where something grew."""
+    from dbbench.reports.wire.changes import REPORTS
+
+    sys.stdout.write(REPORTS[format_.value](changes))
+    for name, path in reports:
+        _write(path, REPORTS[name](changes))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(REPORTS["markdown"](changes))
+    raise typer.Exit(ExitCode.REGRESSION if any(change.grew for change in changes) else ExitCode.OK)
 
 
 def _end_gate(
@@ -897,6 +940,117 @@ def _print_gate(result: Any, format_: GateFormat, path: Path) -> None:
         render(result, _console(), str(path))
     else:
         from dbbench.reports.gate import REPORTS
+
+        sys.stdout.write(REPORTS[format_](result))
+
+
+# --- wire ------------------------------------------------------------------------------------------------------------
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "dbbench wire\n\n"
+    "dbbench wire point_reads --layer core --tx-end autocommit\n\n"
+    "dbbench wire point_reads --driver asyncpg --layer orm --trace\n\n"
+    "dbbench wire point_reads --driver asyncpg --driver-set asyncpg.statement_cache_size=0 "
+    "--driver-set asyncpg.prepared_statement_cache_size=0\n\n"
+    "dbbench wire my_scenario.py --format csv > wire.csv"
+)
+@_ends_well
+def wire(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SCENARIO|FILE|DIR",
+            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
+            show_default=False,
+        ),
+    ] = None,
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--driver",
+            "-d",
+            rich_help_panel=common.WHAT,
+            metavar="D",
+            help="Driver to look at, repeatable: psycopg, asyncpg, psycopg2, psycopg-sync. Default: the first three.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=common.WHAT,
+            metavar="L",
+            help="orm, core or raw; repeatable, or raw,core,orm. Default: all that the scenario has.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: common.Set = None,
+    operations: Annotated[
+        int,
+        typer.Option(rich_help_panel=common.MEASURING, min=1, max=10_000, help="Operations to count, after a warm-up."),
+    ] = 20,
+    seed: Annotated[
+        int,
+        typer.Option(rich_help_panel=common.MEASURING, min=0, metavar="N", help="Seed of what the operations ask for."),
+    ] = 0,
+    url: common.Url = None,
+    env_url: common.EnvUrl = False,
+    allow_production: common.AllowProduction = False,
+    tx_end: common.TxEnd = "rollback",
+    checkout: common.Checkout = "request",
+    pool_size: common.PoolSize = 5,
+    max_overflow: common.MaxOverflow = 10,
+    pool_timeout: common.PoolTimeout = 30.0,
+    pool_pre_ping: common.PoolPrePing = False,
+    driver_set: common.DriverSet = None,
+    loop: common.Loop = "asyncio",
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", rich_help_panel=common.OUTPUT, help="Also one operation of each, message by message."),
+    ] = False,
+    format_: Annotated[
+        TableFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
+    ] = TableFormat.TABLE,
+    quiet: common.Quiet = False,
+) -> None:
+    """Count round trips, messages and bytes per operation, and say why there are so many.
+
+    Counts have no noise: they explain a timing, and they say what a slow network will cost. Nothing is timed.
+    """
+    from dbbench import arguments, catalog, gathering, plan
+    from dbbench.drivers import DEFAULT
+    from dbbench.wire.run import execute_wire
+
+    options = gathering.Options(
+        scenarios=catalog.find(scenarios or []),
+        drivers=arguments.drivers(driver, driver[0].partition(",")[0])[0] if driver else list(DEFAULT),
+        layers=list(get_args(plan.Layer)) if layer is None else arguments.choices("--layer", layer, plan.Layer),
+        address=arguments.address(url, env_url=env_url),
+        allow_production=allow_production,
+        tx_end=arguments.choice("--tx-end", tx_end, plan.TxEnd),
+        checkout=arguments.choice("--checkout", checkout, plan.Checkout),
+        pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+        loop=arguments.loop(loop),
+        params=arguments.params(set_ or []),
+        seed=seed,
+        pre_ping=pool_pre_ping,
+        settings=arguments.driver_settings(driver_set or []),
+    )
+    with _measuring(quiet=quiet) as watch:
+        result = execute_wire(options, operations, watch)
+    _print_wire(result, format_, trace=trace)
+    raise typer.Exit(ExitCode.DEGRADED if result.problems else ExitCode.OK)
+
+
+def _print_wire(result: Any, format_: TableFormat, *, trace: bool) -> None:
+    if format_ is TableFormat.TABLE:
+        from dbbench.reports.wire.table import render
+
+        render(result, _console(), trace=trace)
+    else:
+        from dbbench.reports.wire import REPORTS
 
         sys.stdout.write(REPORTS[format_](result))
 

@@ -12,7 +12,7 @@ from typing import Any
 from dbbench import bare, requests
 from dbbench.drivers import DRIVERS, Driver
 from dbbench.load import BARE_TWIN, REQUESTS_TWIN, Bare, Load, Tasks, Threads
-from dbbench.messages import Start
+from dbbench.messages import Route, Start
 from dbbench.plan import Cell
 from dbbench.scenario import Operation
 from dbbench.waiting import timed
@@ -29,18 +29,27 @@ def server_settings(application: str, schema: str) -> dict[str, str]:
 class Client:
     """One arm's side of one cell, opened. `run_one` runs a single request outside the load."""
 
-    def __init__(self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner) -> None:
+    def __init__(
+        self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner, route: Route
+    ) -> None:
         self._start = start
         self._driver: Driver = DRIVERS[start.driver]
         self._runner = runner
         self._requests: ModuleType = requests if self._driver.is_async else REQUESTS_TWIN
         self._loops: ModuleType = bare if self._driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
-        self._settings = server_settings(start.application, schema)
+        settings = (
+            {"application_name": start.application} if route.pooled else server_settings(start.application, schema)
+        )
+        self._arguments = {
+            **self._driver.adapter().connect_arguments(route.address, settings),
+            **self._driver.arguments(start.settings.get(start.driver, {}), raw=cell.layer == "raw"),
+        }
         self._cell = cell
         self._operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
         self.connects = 0  # connections that were opened so far
         self._bare: Callable[..., Any] | None = None  # a loop of its own instead of dbbench's
+        self.connect: Callable[[], Any] = lambda: None  # make the pool's first connection; raw pools have made theirs
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
             self._sessions = list(open_layer())
@@ -102,18 +111,23 @@ class Client:
 
     def _engine(self) -> Any:
         """An engine as a user would make it; create_async_engine for async drivers."""
-        from sqlalchemy import AsyncAdaptedQueuePool, QueuePool, create_engine, event
+        from sqlalchemy import AsyncAdaptedQueuePool, NullPool, QueuePool, create_engine, event
         from sqlalchemy.ext.asyncio import create_async_engine
 
         pool = self._start.pool
-        pool_class = AsyncAdaptedQueuePool if self._driver.is_async else QueuePool
+        pool_class: type[Any] = AsyncAdaptedQueuePool if self._driver.is_async else QueuePool
         arguments: dict[str, Any] = {
-            "poolclass": pool_class if self._start.bare else timed(pool_class),
             "pool_size": pool.size,
             "max_overflow": pool.max_overflow,
             "pool_timeout": pool.timeout,
+            "pool_pre_ping": self._start.pre_ping,
+        }
+        if self._start.null_pool:
+            pool_class, arguments = NullPool, {}
+        arguments |= {
+            "poolclass": pool_class if self._start.bare else timed(pool_class),
             "hide_parameters": True,  # parameters of a failed statement are the user's data
-            "connect_args": self._driver.adapter().connect_arguments(self._start.address, self._settings),
+            "connect_args": self._arguments,
         }
         if self._start.tx_end == "autocommit":
             arguments["isolation_level"] = "AUTOCOMMIT"
@@ -121,7 +135,15 @@ class Client:
         engine: Any = make(f"{self._driver.dialect}://", **arguments)
         event.listen(engine.sync_engine if self._driver.is_async else engine, "connect", self._opened)
         self._closers.append(engine.dispose)
+        self.connect = partial(self._connect, engine)
         return engine
+
+    def _connect(self, engine: Any) -> None:
+        """Check a connection out, which makes the first one, and give it back."""
+        connection = engine.connect()
+        if self._driver.is_async:
+            self._wait(connection.start)
+        self._wait(connection.close)
 
     def _held_connections(self) -> Iterator[Any]:
         """One connection of the engine for every session, checked out for as long as the cell is open."""
@@ -160,9 +182,7 @@ class Client:
         # the sessions will use, so that all layers work with the same number of connections.
         keep = min(start.pool.size, self._cell.sessions)
         adapter = self._driver.adapter()
-        pool = self._wait(
-            lambda: adapter.open_pool(start.address, self._settings, start.pool, keep, start.tx_end, self._opened)
-        )
+        pool = self._wait(lambda: adapter.open_pool(self._arguments, start.pool, keep, start.tx_end, self._opened))
         self._closers.append(pool.close)
         if self._holds:
             for _ in range(self._cell.sessions):

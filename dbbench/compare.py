@@ -139,8 +139,8 @@ def groups(run: Run, rows: Sequence[Row]) -> list[tuple[Cell, list[Row]]]:
 
 
 def params_text(cell: Cell) -> str:
-    """Write the parameters as they are given on the command line: rows=10000 batch=5."""
-    return " ".join(f"{name}={value}" for name, value in cell.params.items())
+    """Write the parameters as they are given on the command line, and the way to the server: rows=10000 rtt=5ms."""
+    return " ".join(filter(None, [*(f"{name}={value}" for name, value in cell.params.items()), cell.way]))
 
 
 def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, float]:

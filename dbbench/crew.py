@@ -15,7 +15,7 @@ import msgspec
 
 from dbbench import messages
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
-from dbbench.messages import Described, Done, Ran, RunSlice, Start, Started
+from dbbench.messages import Described, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Pace, Plan
 from dbbench.process import Home, Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
@@ -125,6 +125,7 @@ class Crew:
     stewards: Mapping[str, Worker]  # arm -> who prepares its tables; one and the same where all have the same files
     schemas: dict[tuple[str, str], str] = field(default_factory=dict)  # (scenario file, arm) -> schema
     resets: set[str] = field(default_factory=set)  # scenario files that have a reset()
+    route: Callable[[Cell, str, str], Route | None] = lambda _cell, _arm, _schema: None
     excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm) that could not be measured
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> what its driver says of itself
 
@@ -135,12 +136,27 @@ class Crew:
         seats = self.site.homes.seats(self.plan.rng(block, "seats"))
         workers = {}
         for arm in rng.sample(self.plan.arms, len(self.plan.arms)):
-            start = msgspec.structs.replace(self.site.start, driver=arm.driver, bare=arm.bare, busy_ns=arm.busy_ns)
+            start = self._start(arm)
             home = seats.get(arm.name) or self.site.homes.home(arm.name)
             workers[arm.name] = stack.enter_context(Worker(arm.name, start, environment, home))
         for name, worker in workers.items():
             self.facts[name] = worker.reply(Started, PATIENCE_S).facts
         return workers
+
+    def _start(self, arm: Arm) -> Start:
+        """What the arm's worker is told first."""
+        settings = dict(self.plan.settings)
+        if arm.settings:
+            settings[arm.driver] = {**settings.get(arm.driver, {}), **arm.settings}
+        return msgspec.structs.replace(
+            self.site.start,
+            driver=arm.driver,
+            bare=arm.bare,
+            busy_ns=arm.busy_ns,
+            pre_ping=self.plan.pre_ping,
+            null_pool=arm.null_pool,
+            settings=settings,
+        )
 
     def arms(self, index: int, workers: Mapping[str, Worker]) -> list[Arm]:
         """The arms that can still be measured in the cell."""
@@ -163,7 +179,8 @@ class Crew:
     def open(self, worker: Worker, cell: Cell, arm: str) -> None:
         """Have the arm's worker open pool and sessions for the cell."""
         own = msgspec.structs.replace(cell, path=self.site.homes.path(arm, cell.path))
-        worker.ask(messages.Open(own, self.schemas[cell.path, arm]), Done, self.patience)
+        schema = self.schemas[cell.path, arm]
+        worker.ask(messages.Open(own, schema, self.route(cell, arm, schema)), Done, self.patience)
 
     def warm_up(self, worker: Worker, cell: Cell, seed: str) -> bytes:
         """By operations per connection first, then by time; gives how late the event loop was in the second part."""

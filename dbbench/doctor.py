@@ -28,6 +28,7 @@ from dbbench.errors import CannotStartError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.process import libpq_variables
 from dbbench.records import new_id
+from dbbench.server.pooled import CURES, Pooled, detect, guess
 from dbbench.server.target import Target, connected, redacted
 
 Status = Literal["ok", "note", "missing", "problem"]
@@ -299,6 +300,8 @@ def _server(address: Address) -> Iterator[Check]:
             yield from _connected(address, target)
     except CannotStartError as error:
         yield Check("server", "problem", _line(error), "check host, port, database, user and password")
+        if (pooled := guess(address)) is not None:
+            yield from _pooled(pooled)
 
 
 def _connected(address: Address, target: Target) -> Iterator[Check]:
@@ -306,6 +309,11 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
     version = str(said["version"]).partition(" on ")[0]  # the rest names the compiler
     yield Check("server", "ok", f"{address}: {version}, {said['transport']}, {'TLS' if said['tls'] else 'no TLS'}")
     yield from _settings(said["settings"])
+    pooled = detect(address)
+    if pooled is not None:
+        yield from _pooled(pooled)
+        return  # limits and rights through a pooler say little about the server
+    yield Check("pooler", "ok", "none is in front of the server")
     try:
         target.preflight(0, allow_production=True)
     except CannotStartError as error:
@@ -324,6 +332,24 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
         yield _failed("production", "note", error)
     else:
         yield Check("production", "ok", "not named like it, and used by few or no other sessions")
+
+
+def _pooled(pooled: Pooled) -> Iterator[Check]:
+    """A pooler, which a run does not measure through; and what the user's own code needs there."""
+    pooling = "a connection pooler" if pooled.mode == "unknown" else f"{pooled.mode} pooling"
+    way_out = "dbbench run needs the server itself; --pooler transaction starts a pooler in front of it"
+    yield Check("pooler", "problem", f"{pooling}: {pooled.evidence}", way_out)
+    for driver, cure in CURES.items():
+        name = f"pooler: {driver}"
+        if not cure:
+            yield Check(name, "ok", "prepares no statements: nothing to do")
+        elif pooled.prepared:
+            yield Check(name, "ok", "prepared statements survive a transaction there: the defaults work")
+        elif pooled.prepared is None:
+            detail = "prepared statements may be lost there (PgBouncer follows them from 1.21 on, if it is told to)"
+            yield Check(name, "note", detail, cure)
+        else:
+            yield Check(name, "note", "prepared statements are lost there: the defaults fail", cure)
 
 
 def _settings(settings: dict[str, Any]) -> Iterator[Check]:

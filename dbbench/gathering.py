@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from dbbench import __version__, catalog, environment, placement, records
+from dbbench import __version__, catalog, environment, placement, poolers, records
 from dbbench.address import Address
 from dbbench.crew import AtHome, Crew, Homes, Site, describe, start_steward
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
@@ -31,15 +31,21 @@ from dbbench.plan import (
     PlacementMode,
     Plan,
     Pool,
+    Pooler,
+    PoolerMode,
     TxEnd,
+    Value,
     open_slice_s,
     rounds_for,
 )
 from dbbench.process import Worker
 from dbbench.progress import Watcher
 from dbbench.records import Header, Problem
+from dbbench.routes import Routes, routed
 from dbbench.scenario import Description
+from dbbench.server import pooler
 from dbbench.server.target import Target, application, connected
+from dbbench.wire.relayed import refuse_tls
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
 
@@ -69,6 +75,10 @@ class Options:
     arrival: Arrival = "poisson"
     seed: int | None = None
     output: Path | None = None
+    rtts: list[float] = field(default_factory=list)  # seconds of network latency; empty: no relay in between
+    pooler: PoolerMode | None = None
+    pre_ping: bool = False
+    settings: Mapping[str, dict[str, Value]] = field(default_factory=dict)  # driver -> its settings
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,7 @@ class Gathered:
     target: Target
     described: Mapping[Path, Description]
     problems: list[Problem]  # scenarios that cannot be loaded
+    routes: Routes
 
 
 @contextlib.contextmanager
@@ -94,6 +105,8 @@ def gathered(
     Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
     """
     embedded = options.address is None
+    if options.address is not None and options.rtts:
+        refuse_tls(options.address)
     place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
     with _server(options, place, watch) as server, connected(server.address, run_id) as target:
         start = Start(
@@ -118,7 +131,9 @@ def gathered(
             plan = arrange(_plan(options, described, place, watch))
             target.preflight(_connections(plan), allow_production=embedded or options.allow_production)
             everyones = {arm.name: stewards.get(arm.name, stewards[homes.stewards[0]]) for arm in plan.arms}
-            yield Gathered(Crew(plan, site, everyones), target, described, problems)
+            crew = Crew(plan, site, everyones)
+            with routed(crew) as routes:
+                yield Gathered(crew, target, described, problems, routes)
 
 
 def _described(
@@ -200,6 +215,12 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
 
     watch.say("starting PostgreSQL")
     most = max(2, len(options.drivers)) * options.pool.capacity + _SPARE_CONNECTIONS
+    if options.pooler is not None:
+        arms, ways = len(poolers.matrix(options.drivers, ["orm"])), len(poolers.PREPARED_STATEMENTS)
+        most = (
+            arms * (options.pool.capacity + ways * len(options.scenarios) * poolers.SERVER_CONNECTIONS)
+            + _SPARE_CONNECTIONS
+        )
     with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
         yield _Server(server.address, server.alive)
 
@@ -221,13 +242,19 @@ def _plan(options: Options, described: Mapping[Path, Description], place: Placem
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
+    arms = [Arm(name, name) for name in options.drivers]
+    if options.pooler is not None:
+        cells = poolers.behind(cells, _poolers(options.pooler, watch))
+        arms = poolers.matrix(options.drivers, [cell.layer for cell in cells])
+    if options.rtts:
+        cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
     budget_s, nominal_s = _budget(options)
     return Plan(
-        arms=[Arm(name, name) for name in options.drivers],
+        arms=arms,
         baseline=options.baseline,
         cells=cells,
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
-        rounds=[1] * len(cells) if options.rate else rounds_for(cells, len(options.drivers), options.pool, nominal_s),
+        rounds=[1] * len(cells) if options.rate else rounds_for(cells, len(arms), options.pool, nominal_s),
         budget_s=budget_s,
         blocks=options.blocks,
         pool=options.pool,
@@ -240,7 +267,18 @@ def _plan(options: Options, described: Mapping[Path, Description], place: Placem
         rate=options.rate,
         arrival=options.arrival,
         slice_s=open_slice_s(cells, len(options.drivers), nominal_s, options.blocks) if options.rate else None,
+        pre_ping=options.pre_ping,
+        settings=dict(options.settings),
     )
+
+
+def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
+    """The poolers to measure: as many as the one that is installed can be."""
+    installed = pooler.version(pooler.find())
+    follows = pooler.supports_prepared_statements(installed)
+    if mode == "transaction" and not follows:
+        watch.note(f"PgBouncer {'.'.join(map(str, installed))} knows nothing of prepared statements; 1.21 and newer do")
+    return poolers.variants(mode, follows_prepared_statements=follows)
 
 
 def _budget(options: Options) -> tuple[float | None, float]:
@@ -255,7 +293,7 @@ def _budget(options: Options) -> tuple[float | None, float]:
 
 def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
     """The numbers of sessions to measure, without those that cannot hold a connection each."""
-    wanted = options.sessions or scenario.sessions
+    wanted = options.sessions or ([options.pool.capacity] if options.pooler else scenario.sessions)
     possible = [number for number in wanted if options.checkout == "request" or number <= options.pool.capacity]
     if left_out := [number for number in wanted if number not in possible]:
         watch.note(

@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from dbbench.address import Address
-from dbbench.plan import Cell, Checkout, Loop, Pace, Pool, TxEnd
+from dbbench.plan import Cell, Checkout, Loop, Pace, Pool, TxEnd, Value
 from dbbench.scenario import Description
 
 LENGTH_BYTES: Final = 4
@@ -34,6 +34,9 @@ class Start(Message, frozen=True):
     cpus: list[int] | None
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
+    pre_ping: bool = False
+    null_pool: bool = False
+    settings: dict[str, dict[str, Value]] = {}  # driver -> its settings
     off_limits: str = ""  # a folder that no scenario may import from: another state of the code that is measured
     run_id: str = ""  # whose schemas the worker drops if the parent dies: told to the steward of a user's server only
 
@@ -75,11 +78,23 @@ class Fingerprint(Message, frozen=True):
     structure: bool = False
 
 
+class Route(msgspec.Struct, frozen=True):
+    """How connections reach the server."""
+
+    address: Address
+    pooled: bool = False  # a pooler is there: it sets the search path, and takes no start-up parameter that does
+
+
 class Open(Message, frozen=True):
     """Open pool and sessions for a cell. Replied to by Done."""
 
     cell: Cell
     schema: str
+    route: Route | None = None  # None: straight to the server
+
+
+class Connect(Message, frozen=True):
+    """Have the open cell's pool make its first connection, and nothing else. Replied to by Done."""
 
 
 class Check(Message, frozen=True):
@@ -104,7 +119,7 @@ class Close(Message, frozen=True):
     """Close the open cell. Replied to by Closed."""
 
 
-Request = Start | Describe | Prepare | Reset | Tidy | Fingerprint | Open | Check | RunSlice | Close
+Request = Start | Describe | Prepare | Reset | Tidy | Fingerprint | Open | Connect | Check | RunSlice | Close
 
 
 # Replies.

@@ -49,6 +49,14 @@ TxEnd = Annotated[
         help="How a transaction ends that the operation left open.",
     ),
 ]
+Checkout = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=CONNECTIONS,
+        metavar="request|session",
+        help="Check a connection out for every operation, or hold one per session.",
+    ),
+]
 PoolSize = Annotated[int, typer.Option(rich_help_panel=CONNECTIONS, min=1, help="Connections that the pool keeps.")]
 MaxOverflow = Annotated[
     int, typer.Option(rich_help_panel=CONNECTIONS, min=0, help="Connections that it opens beyond that.")
@@ -83,3 +91,44 @@ Seed = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress and no notes.")]
+Rtt = Annotated[
+    str | None,
+    typer.Option(
+        "--rtt",
+        rich_help_panel=CONNECTIONS,
+        metavar="TIME,...",
+        help="Simulate network latency: round-trip times like 0,1ms,5ms,20ms. Each is measured, "
+        "and the one from which on two drivers tie is worked out and checked.",
+        show_default=False,
+    ),
+]
+Pooler = Annotated[
+    str | None,
+    typer.Option(
+        "--pooler",
+        rich_help_panel=CONNECTIONS,
+        metavar="transaction|session",
+        help="Put a PgBouncer of its own in front of the server: each driver with its defaults and with the "
+        "settings that are documented for poolers, QueuePool and NullPool; errors are counted.",
+        show_default=False,
+    ),
+]
+PoolPrePing = Annotated[
+    bool,
+    typer.Option(
+        "--pool-pre-ping",
+        rich_help_panel=CONNECTIONS,
+        help="SQLAlchemy's pool asks before each checkout whether the connection lives (core and orm).",
+    ),
+]
+DriverSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--driver-set",
+        rich_help_panel=CONNECTIONS,
+        metavar="DRIVER.NAME=VALUE",
+        help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
+        "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
+        show_default=False,
+    ),
+]

@@ -12,6 +12,9 @@ Checkout = Literal["request", "session"]
 PlacementMode = Literal["split", "shared", "free"]
 Loop = Literal["asyncio", "uvloop"]
 Arrival = Literal["poisson", "constant"]
+PoolerMode = Literal["transaction", "session"]
+Value = int | str | bool | None
+"""What a driver's setting may be set to."""
 
 
 class Arm(msgspec.Struct, frozen=True):
@@ -21,6 +24,8 @@ class Arm(msgspec.Struct, frozen=True):
     driver: str  # empty: the cell's
     bare: bool = False  # a hand-written loop instead of dbbench's own, for selfcheck
     busy_ns: int = 0  # busy-wait added to every operation, for selfcheck
+    settings: dict[str, Value] = {}  # of the driver, on top of the plan's
+    null_pool: bool = False  # SQLAlchemy's NullPool: a connection for every checkout
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -33,12 +38,39 @@ class Cell(msgspec.Struct, frozen=True):
     path: str  # the scenario's file: built-in ones are relative to the catalog, so that results name no home directory
     rows: int | None = None  # rows that one operation moves, where the scenario says so
     driver: str = ""  # of all arms, in a gate: what differs between them is the environment
+    rtt_s: float | None = None  # network latency that is simulated, there and back; None: no relay in between
+    pooler: "Pooler | None" = None  # in front of the server
 
     @property
     def label(self) -> str:
         """How messages name the cell."""
-        label = f"{self.scenario}, {self.layer}, {self.sessions} session{'' if self.sessions == 1 else 's'}"
-        return f"{label}, {self.driver}" if self.driver else label
+        sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
+        return ", ".join(filter(None, (self.scenario, self.layer, sessions, self.driver, self.way)))
+
+    @property
+    def way(self) -> str:
+        """How the cell's connections reach the server, where not directly: rtt=5ms, or pooler=transaction."""
+        if self.rtt_s is not None:
+            return f"rtt={milliseconds(self.rtt_s)}"
+        return "" if self.pooler is None else f"pooler={self.pooler.name}"
+
+
+class Pooler(msgspec.Struct, frozen=True):
+    """A connection pooler between the drivers and the server."""
+
+    mode: PoolerMode
+    max_prepared_statements: int | None = None  # None: it knows nothing of prepared statements, or its own default
+
+    @property
+    def name(self) -> str:
+        """How reports name it."""
+        most = self.max_prepared_statements
+        return self.mode if most is None else f"{self.mode},max_prepared_statements={most}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Write a short time as it is given on the command line: 5ms, 0.5ms, 0."""
+    return f"{seconds * 1e3:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0"
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -100,6 +132,8 @@ class Plan(msgspec.Struct, frozen=True):
     slice_s: float | None = None  # open loop: how long operations are due in a slice
     early_end: bool = True  # a run with a budget ends as soon as every cell is decided
     gate: Gate | None = None  # the arms are two environments, and judged as gate/judging.py says
+    pre_ping: bool = False  # SQLAlchemy's pool asks before each checkout whether the connection lives
+    settings: dict[str, dict[str, Value]] = {}  # driver -> what of its settings is not the default
 
     @property
     def paced(self) -> bool:

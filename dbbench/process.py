@@ -1,4 +1,4 @@
-"""The parent's end of a worker: start it, ask it, end it."""
+"""The parent's end of a child process, mostly a worker: start it, ask it, end it."""
 
 import contextlib
 import os
@@ -7,26 +7,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 import msgspec
 
 from dbbench import messages
 from dbbench.errors import DbbenchError
 
+_REQUEST = TypeVar("_REQUEST", bound=messages.Message)
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
 _KEPT_PG: Final = ("PGPASSWORD", "PGPASSFILE")  # how a password is kept out of a URL; everything else must be asked for
 
 
 class WorkerLostError(DbbenchError):
-    """A worker ended, or gave no answer in time."""
+    """A worker, or another child process, ended, or gave no answer in time."""
 
 
 class WorkerFailedError(DbbenchError):
-    """A worker could not do what it was asked; `scenario`: because of the scenario."""
+    """A worker, or another child process, could not do what it was asked; `scenario`: because of the scenario."""
 
     def __init__(self, failed: messages.Failed) -> None:
         super().__init__(failed.message)
@@ -49,34 +50,40 @@ class Home:
         return {"PYTHONPATH": os.pathsep.join(self.paths), "DBBENCH_PADDING": "." * self.padding}
 
 
-class Worker:
-    """One worker process. Use it as a context manager: it does not outlive the block."""
+class Child(Generic[_REQUEST]):
+    """A process that runs a module and answers requests. Use it as a context manager: it does not outlive the block.
+
+    `title` names it in messages; `decode` makes a reply of a message's body.
+    """
 
     def __init__(
-        self, name: str, start: messages.Start, environment: Mapping[str, str] | None = None, home: Home | None = None
+        self,
+        title: str,
+        module: str,
+        decode: Callable[[bytes], messages.Message],
+        environment: Mapping[str, str] | None = None,
+        home: Home | None = None,
     ) -> None:
-        self.name = name
+        self._title = title
+        self._decode = decode
         home = home or Home()
-        start = msgspec.structs.replace(start, off_limits=home.off_limits)
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             # -P: the working directory is not searched for modules.
-            [home.python, "-P", "-m", "dbbench.worker"],
+            [home.python, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=worker_environment({**home.environment(), **(environment or {})}),
             process_group=0,  # a Ctrl-C at the terminal goes to the parent alone
         )
-        self._start = start
-        self.ask_later(start)
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
 
-    def ask_later(self, request: messages.Request) -> None:
+    def ask_later(self, request: _REQUEST) -> None:
         """Send a request whose reply is fetched by `reply`."""
         assert self._process.stdin is not None
         try:
@@ -84,7 +91,7 @@ class Worker:
         except BrokenPipeError:
             raise self._lost("ended") from None
 
-    def ask(self, request: messages.Request, kind: type[_REPLY], patience: float | None) -> _REPLY:
+    def ask(self, request: _REQUEST, kind: type[_REPLY], patience: float | None) -> _REPLY:
         """Send a request and wait for its reply."""
         self.ask_later(request)
         return self.reply(kind, patience)
@@ -97,7 +104,7 @@ class Worker:
         deadline = None if patience is None else time.monotonic() + patience
         try:
             length = int.from_bytes(self._read(messages.LENGTH_BYTES, deadline), "big")
-            reply = messages.decode_reply(self._read(length, deadline))
+            reply = self._decode(self._read(length, deadline))
         except TimeoutError:
             raise self._lost(f"gave no answer within {patience:g} s") from None
         if isinstance(reply, messages.Failed):
@@ -125,7 +132,7 @@ class Worker:
         self._log.seek(0)
         last = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
         how = f" (exit status {status})" if what == "ended" else ""
-        return WorkerLostError(f"the worker of {self.name} {what}{how}{': ' + last if last else ''}")
+        return WorkerLostError(f"{self._title} {what}{how}{': ' + last if last else ''}")
 
     def end(self) -> None:
         """End it at once; by now it has closed what it opened, or it is not wanted to."""
@@ -144,6 +151,18 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.end()
+
+
+class Worker(Child[messages.Request]):
+    """One worker process."""
+
+    def __init__(
+        self, name: str, start: messages.Start, environment: Mapping[str, str] | None = None, home: Home | None = None
+    ) -> None:
+        self.name = name
+        home = home or Home()
+        super().__init__(f"the worker of {name}", "dbbench.worker", messages.decode_reply, environment, home)
+        self.ask_later(msgspec.structs.replace(start, off_limits=home.off_limits))
 
 
 def libpq_variables() -> list[str]:

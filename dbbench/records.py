@@ -59,6 +59,7 @@ class Header(Record, frozen=True, tag="run"):
     server: dict[str, Any]  # version, where, settings
     drivers: dict[str, dict[str, str]]  # arm -> what distinguishes it: versions, libpq, what its pool does on release
     sides: dict[str, Side] = {}  # of a gate: arm -> its environment
+    round_trips: dict[str, list[float | None]] = {}  # with --rtt: arm -> per operation, by cell, counted by the relay
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -109,6 +110,17 @@ class Problem(Record, frozen=True, tag="problem"):
     arm: str | None = None  # None: all arms
 
 
+class BreakEven(Record, frozen=True, tag="break-even"):
+    """What was measured at the round-trip time from which on an arm should tie with the baseline."""
+
+    cell: Count  # index into plan.cells: the one with the lowest round-trip time
+    arm: str
+    rtt_s: Annotated[float, Meta(ge=0)]
+    ratio: float  # mean latency, arm / baseline
+    ratio_low: float | None  # ends of its interval
+    ratio_high: float | None
+
+
 class End(Record, frozen=True, tag="end"):
     """The last line: how the run ended. A file without one is incomplete."""
 
@@ -126,6 +138,7 @@ class Run(msgspec.Struct, frozen=True):
     problems: list[Problem]
     end: End | None
     warnings: list[str] = []
+    break_evens: list[BreakEven] = []
 
     @property
     def status(self) -> str:
@@ -219,7 +232,7 @@ class _Malformed(_Unreadable):
     """A line is no JSON at all; excusable in the last one, which may be torn."""
 
 
-Line = Header | Measurement | Problem | End
+Line = Header | Measurement | Problem | BreakEven | End
 
 
 class _Opening(msgspec.Struct):
@@ -282,7 +295,7 @@ def _assemble(lines: Iterator[bytes]) -> Run:
             raise _Unreadable(f"line {number}: {error}") from None
     if assembly.end is None:
         warnings.append("the run is incomplete: its file does not say how it ended")
-    return Run(assembly.header, assembly.measurements, assembly.problems, assembly.end, warnings)
+    return Run(assembly.header, assembly.measurements, assembly.problems, assembly.end, warnings, assembly.break_evens)
 
 
 class _Assembly:
@@ -292,6 +305,7 @@ class _Assembly:
         self.header = header
         self.measurements: list[Measurement] = []
         self.problems: list[Problem] = []
+        self.break_evens: list[BreakEven] = []
         self.end: End | None = None
         self._seen: set[tuple[int, int, str]] = set()
 
@@ -309,6 +323,9 @@ class _Assembly:
             case Problem(cell=cell, arm=arm):
                 self._check_place(cell, arm)
                 self.problems.append(record)
+            case BreakEven(cell=cell, arm=arm):
+                self._check_place(cell, arm)
+                self.break_evens.append(record)
             case End():
                 self.end = record
             case _:

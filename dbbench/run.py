@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from dbbench import records, trust
+from dbbench import records, ties, trust
 from dbbench.alone import alone
 from dbbench.bench import BUDGET_SLACK, Bench
 from dbbench.crew import Homes
@@ -50,7 +50,7 @@ def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) ->
     started = datetime.now(UTC)
     run_id = records.new_id()
     with _output(options, started, run_id) as writer, alone(watch) as is_alone:
-        journal = _Journal(writer, other_runs=not is_alone)
+        journal = _Journal(writer, other_runs=not is_alone, expects_errors=options.pooler is not None)
         status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
             _measure(options, run_id, started, journal, watch, purpose)
@@ -73,8 +73,9 @@ def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) ->
 class _Journal:
     """Writes records, and remembers what decides how the run ends."""
 
-    def __init__(self, writer: Writer, *, other_runs: bool) -> None:
+    def __init__(self, writer: Writer, *, other_runs: bool, expects_errors: bool) -> None:
         self._writer = writer
+        self._fine = ("different", "errors") if expects_errors else ("different",)  # problems that are results
         self.other_runs = other_runs  # on this machine, when this one began
         self.measured = False
         self.measured_s = 0.0
@@ -87,7 +88,7 @@ class _Journal:
             self.measured = True
         if isinstance(record, Problem):
             not_comparable = record.kind == "not comparable" and self.exit_code is not ExitCode.DEGRADED
-            if record.kind != "different":
+            if record.kind not in self._fine:
                 self.exit_code = ExitCode.INCONCLUSIVE if not_comparable else ExitCode.DEGRADED
 
 
@@ -107,14 +108,21 @@ def _measure(
             problems = [*found.problems, *set_up.run(found.described, workers, stack)]
             if purpose is not None:
                 crew.plan = purpose.settle(crew.plan, set_up.costs())
+            counts = bool(options.rtts or options.pooler)
+            trips = ties.round_trips(crew, found.routes.relay, workers) if counts else {}
+            sides = {} if purpose is None else purpose.sides
             top = header(found, run_id, started, other_runs=journal.other_runs)
-            journal.write(top if purpose is None else msgspec.structs.replace(top, sides=purpose.sides))
+            top = msgspec.structs.replace(top, sides=sides, round_trips=trips)
+            journal.write(top)
             for problem in problems:
                 _report(problem, crew.site.start.address.password, journal, watch)
         bench = Bench(crew, set_up.shapes, watch.say)
         if purpose is not None:
             bench.look = purpose.look
         _blocks(bench, journal, watch)
+        if options.rtts:
+            for checked in ties.checks(bench, top, watch.say):
+                journal.write(checked)
         if purpose is None:
             _remark(bench, watch)
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, Self
 from dbbench import messages
 from dbbench.crew import WARM_UP_NS, WARM_UP_OPERATIONS, Crew
 from dbbench.messages import Checked, Closed, Done
-from dbbench.plan import Cell, Plan
+from dbbench.plan import Arm, Cell, Plan
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
 from dbbench.scenario import Description
@@ -69,7 +69,7 @@ class SetUp:
 
         `workers` come from the crew, and `stack` ends them.
         """
-        yield from self._prepare(described)
+        yield from self.prepare(described)
         yield from self._check_and_time(workers, stack)
 
     def costs(self) -> list[Cost]:
@@ -85,8 +85,8 @@ class SetUp:
         warm_up_s = WARM_UP_OPERATIONS * connections * operation_s + max(WARM_UP_NS / 1e9, connections * operation_s)
         return Cost((shape.operations + shape.lead_in) * operation_s, warm_up_s)
 
-    def _prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
-        """Make a schema for every scenario and run its prepare()."""
+    def prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
+        """Make a schema for every scenario, and fill it as the scenario says."""
         arms = [arm.name for arm in self.crew.plan.arms]
         groups = [arms] if self.crew.site.homes.same_tables else [[name] for name in arms]
         for path, scenario in described.items():
@@ -145,24 +145,33 @@ class SetUp:
             if self._hopeless(index):
                 continue
             self.say(f"checking {cell.label}")
-            results: dict[str, Checked] = {}
             if len(workers) < len(self.crew.plan.arms):  # one was lost in the cell before
                 workers.update(self.crew.start_workers(f"set-up/{index}", stack))
-            for arm in self.crew.arms(index, workers):
-                try:
-                    checked, self.per_operation_ns[index, arm.name] = self._try_out(
-                        index, arm.name, workers[arm.name], first=not results
-                    )
-                except (WorkerFailedError, WorkerLostError) as error:
-                    yield self.crew.excuse(index, arm, error, workers)
-                else:
-                    results[arm.name] = checked
+            results: dict[str, Checked] = {}
+            yield from self._try_all(index, workers, results)
             if results:
                 yield from self._differences(index, results)
                 if cell.path not in self.crew.resets and all(map(_nothing, results.values())):
                     self.note(f"{cell.scenario}, {cell.layer}: returns nothing, so there was nothing to compare")
                 fastest = min(self.per_operation_ns[index, name] for name in results)
                 self.shapes[index] = Shape.of(fastest, cell, self.crew.plan)
+
+    def _try_all(self, index: int, workers: dict[str, Worker], results: dict[str, Checked]) -> Iterator[Problem]:
+        """Fill `results` with what the arms give; those that fail are left out of the cell."""
+        failed: list[tuple[Arm, WorkerFailedError]] = []
+        for arm in self.crew.arms(index, workers):
+            try:
+                results[arm.name], self.per_operation_ns[index, arm.name] = self._try_out(
+                    index, arm.name, workers[arm.name], first=not results
+                )
+            except WorkerFailedError as error:
+                failed.append((arm, error))
+            except WorkerLostError as error:
+                yield self.crew.excuse(index, arm, error, workers)
+        if results and self.crew.plan.cells[index].pooler:
+            return  # behind a pooler failures are counted, like everything else
+        for arm, reason in failed:
+            yield self.crew.excuse(index, arm, reason, workers)
 
     def _try_out(self, index: int, arm: str, worker: Worker, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""

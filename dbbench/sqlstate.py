@@ -51,9 +51,14 @@ CLASSES: Final[Mapping[str, str]] = {
     "XX": "internal error",
 }
 
+CONDITIONS: Final[Mapping[str, str]] = {  # that their class would misname
+    "08P01": "protocol violation",
+    "42P05": "duplicate prepared statement",
+}
+
 _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 
 
 def meaning(code: str) -> str:
     """Name the class of an SQLSTATE; empty for what is none, such as the name of an exception, or not PostgreSQL's."""
-    return CLASSES.get(code[:2], "") if _SQLSTATE.fullmatch(code) else ""
+    return CONDITIONS.get(code) or CLASSES.get(code[:2], "") if _SQLSTATE.fullmatch(code) else ""

@@ -106,6 +106,9 @@ class Worker:
                 return self._open(request)
             case messages.Close():
                 return self._close()
+            case messages.Connect():
+                self._opened().connect()
+                return messages.Done()
             case messages.Reset():
                 self._steward.run(self._scenario(request.path).reset, request.schema, request.params)
                 return messages.Done()
@@ -153,9 +156,9 @@ class Worker:
             _pin_threads(self._start.cpus)
         memory.reset_peak()
         start = msgspec.structs.replace(self._start, driver=name)
-        self._client = Client(
-            start, request.cell, request.schema, scenario.operations[request.cell.layer], self._runner
-        )
+        operation = scenario.operations[request.cell.layer]
+        route = request.route or messages.Route(start.address)
+        self._client = Client(start, request.cell, request.schema, operation, self._runner, route)
         return messages.Done()
 
     def _opened(self) -> Client:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PASSWORD, Cli, connect, url_of
+from pgbouncers import bare, new_pgbouncer, pgbouncer
 from rich.console import Console
 
 from dbbench import doctor
@@ -23,6 +24,9 @@ from dbbench.doctor import Check
 from dbbench.plan import Placement
 from dbbench.progress import watcher
 from dbbench.reports.checks import render
+from dbbench.server import pooler
+from dbbench.server.pooled import CURES, detect, guess
+from dbbench.server.pooler import Mode
 
 PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli", "doctor")
 Patched = Callable[..., subprocess.CompletedProcess[str]]
@@ -201,7 +205,7 @@ def test_a_package_that_cannot_be_imported_is_a_problem_with_a_remedy(
 
 
 def test_postgresql_that_cannot_start_says_why(patched: Patched) -> None:
-    patch = "import dbbench.server.embedded as e\ne._candidate_bases = lambda: ['/proc/nowhere']"
+    patch = "import dbbench.server.embedded as e\ne.candidate_bases = lambda: ['/proc/nowhere']"
     done = patched(patch, "--format", "json")
     check = checks(done)["server"]
 
@@ -346,6 +350,211 @@ def test_too_few_connections_are_a_problem(dbbench: Cli, foreign: Address, sessi
     assert done.returncode == 4
     assert check["status"] == "problem"
     assert "--pool-size" in check["remedy"]
+
+
+# --- a pooler in front ------------------------------------------------------------------------------------------------
+
+
+def test_no_pooler_is_said_to_be_none(dbbench: Cli, foreign: Address) -> None:
+    done = dbbench("doctor", "--url", url_of(foreign), "--format", "json")
+
+    assert checks(done)["pooler"] == {
+        "name": "pooler", "status": "ok", "detail": "none is in front of the server", "remedy": "",
+    }  # fmt: skip
+    assert detect(foreign) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "evidence"),
+    [
+        ("transaction", 2, "two connections share server processes"),
+        ("transaction", 1, "two connections share server processes"),
+        ("session", 9, "each connection keeps its server process"),
+        ("session", 1, "a second connection waits for the first to go"),
+    ],
+)
+def test_a_pooler_gives_itself_and_its_mode_away(server: Address, mode: Mode, size: int, evidence: str) -> None:
+    pgbouncer()
+    with bare(server, mode, "one", size=size) as running:
+        found = detect(running.address("one"))
+
+    assert found is not None
+    assert (found.mode, found.prepared) == (mode, mode == "session")
+    assert found.evidence == f"cancel keys that are not the server's; {evidence}"
+
+
+def test_a_pooler_that_takes_turns_is_recognised(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    pgbouncer()
+    monkeypatch.setattr(pooler, "SETTINGS", {**pooler.SETTINGS, "server_round_robin": "1"})
+    with bare(server, "transaction", "one") as running, ExitStack() as stack:
+        for _ in range(2):  # two server connections, both free
+            stack.enter_context(connect(running.address("one"))).execute("BEGIN")
+        stack.close()
+        found = detect(running.address("one"))
+
+    assert found is not None
+    assert found.mode == "transaction"
+
+
+def test_looking_leaves_no_statement_behind_in_the_pool(server: Address) -> None:
+    pgbouncer()
+    with bare(server, "transaction", "one", size=1) as running:
+        assert detect(running.address("one"))
+        with connect(running.address("one")) as connection:
+            assert connection.execute("SELECT name FROM pg_prepared_statements").fetchall() == []
+
+
+def test_a_pooler_that_follows_prepared_statements_is_recognised(server: Address) -> None:
+    new_pgbouncer()
+    with pooler.pooler(server, pooler.PoolerSettings("transaction", 20, 2), {"one": "public"}) as running:
+        found = detect(running.address("one"))
+
+    assert found is not None
+    assert (found.mode, found.prepared) == ("transaction", True)
+
+
+def test_a_transaction_pooler_comes_with_a_line_for_each_driver(dbbench: Cli, foreign: Address) -> None:
+    pgbouncer()
+    with bare(foreign, "transaction", "one") as running:
+        address = running.address("one")
+        done = dbbench("doctor", "--url", url_of(address), "--format", "json")
+    found = checks(done)
+
+    assert done.returncode == 4
+    assert found["server"]["status"] == "ok"
+    assert found["pooler"]["status"] == "problem"
+    assert found["pooler"]["detail"].startswith("transaction pooling: ")
+    assert "--pooler transaction" in found["pooler"]["remedy"]
+    for driver in ("asyncpg", "psycopg"):
+        assert found[f"pooler: {driver}"]["status"] == "note"
+        assert found[f"pooler: {driver}"]["remedy"] == CURES[driver]
+    assert found["pooler: psycopg2"]["status"] == "ok"
+    assert not {"rights", "connections", "production"} & set(found)
+    assert address.password not in done.stdout
+
+
+def test_a_run_through_a_pooler_ends_with_one_clear_line(dbbench: Cli, foreign: Address) -> None:
+    pgbouncer()
+    with bare(foreign, "transaction", "one") as running:
+        address = running.address("one")
+        done = dbbench("run", "point_reads", "--url", url_of(address), "--blocks", "1", "--quiet")
+
+    assert done.returncode == 4
+    assert done.stderr == (
+        f"dbbench: a connection pooler stands in front of {address}; measure the server itself, "
+        "or let dbbench start a pooler with --pooler transaction\n"
+    )
+    with connect(foreign) as owner:
+        assert owner.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dbbench%'").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "mode", "prepared"),
+    [
+        ("db.example", 6543, "transaction", None),
+        ("aws-0-eu-west-1.pooler.supabase.com", 6543, "transaction", None),
+        ("aws-0-eu-west-1.pooler.supabase.com", 5432, "session", True),
+        ("ep-x-123-pooler.eu-central-1.aws.neon.tech", 5432, "transaction", None),
+        ("127.0.0.1", 6432, "unknown", None),
+    ],
+)
+def test_well_known_poolers_are_recognised_by_name(host: str, port: int, mode: str, prepared: bool | None) -> None:
+    found = guess(Address(host, port, "d", "u"))
+
+    assert found is not None
+    assert (found.mode, found.prepared) == (mode, prepared)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("db.example", 5432), ("/tmp/6543", 6543), ("pooler.supabase.com.example", 5432)]
+)
+def test_other_servers_are_not_taken_for_poolers(host: str, port: int) -> None:
+    assert guess(Address(host, port, "d", "u")) is None
+
+
+def test_a_pooler_out_of_reach_is_recognised_by_its_port() -> None:
+    """Nothing listens on a reserved address; the failure comes with what the port means."""
+    failed, hint, *drivers = doctor._server(Address("127.0.0.1", 6543, "d", "u"))
+
+    assert (failed.name, failed.status) == ("server", "problem")
+    assert hint.detail == "transaction pooling: 6543 is the port of Supabase's pooler, which pools by transaction"
+    assert [(check.name, check.remedy) for check in drivers] == [
+        (f"pooler: {driver}", cure) for driver, cure in CURES.items()
+    ]
+
+
+# Code of a user: an engine, tasks, and transactions. asyncpg's names of statements differ within a process, and so only
+# meet when there are several processes at once, as behind uvicorn or gunicorn.
+USER_CODE = """
+import asyncio, sys
+from collections import Counter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+url = sys.argv[1]
+engine = {line}
+failures = Counter()
+
+async def task():
+    for number in range(60):
+        try:
+            async with engine.begin() as connection:
+                for step in (1, 2, 3):
+                    await connection.execute(text(f"SELECT {{step}} + :number"), {{"number": number}})
+        except Exception as error:
+            failures[getattr(getattr(error, "orig", error), "sqlstate", None) or repr(error)] += 1
+
+async def main():
+    await asyncio.gather(*(task() for _ in range(4)))
+    await engine.dispose()
+
+print("ready", flush=True)
+sys.stdin.readline()
+asyncio.run(main())
+print(*failures)
+"""
+
+
+def codes_of_user_code(address: Address, driver: str, line: str) -> set[str]:
+    """Run three such programs at once; return the SQLSTATEs that they met."""
+    url = f"postgresql+{driver}://{address.user}@/{address.database}?host={address.host}&port={address.port}"
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", USER_CODE.format(line=line), url],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+    for program in programs:
+        assert program.stdin is not None
+        program.stdin.write("go\n")
+        program.stdin.flush()
+    said = [program.communicate()[0] for program in programs]
+    assert [program.returncode for program in programs] == [0] * 3
+    return set(" ".join(said).split())
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_the_line_for_a_driver_mends_what_fails_without_it(server: Address, driver: str) -> None:
+    pgbouncer()
+    with bare(server, "transaction", "without", "with_it") as running:
+        without = codes_of_user_code(running.address("without"), driver, "create_async_engine(url)")
+        cured = codes_of_user_code(running.address("with_it"), driver, CURES[driver])
+
+    assert without & {"26000", "42P05"}
+    assert cured == set()
+
+
+def test_half_of_the_line_for_asyncpg_is_not_enough(server: Address) -> None:
+    pgbouncer()
+    half = 'create_async_engine(url, connect_args={"prepared_statement_cache_size": 0})'
+    with bare(server, "transaction", "one") as running:
+        assert "42P05" in codes_of_user_code(running.address("one"), "asyncpg", half)
+
+
+# --- what a user writes -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

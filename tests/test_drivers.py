@@ -39,7 +39,8 @@ class Raw:
         self.driver = driver
         self._runner = asyncio.Runner()
         settings = server_settings("dbbench_test", schema)
-        self.pool = self.do(lambda: driver.adapter().open_pool(address, settings, pool, 1, tx_end, lambda: None))
+        arguments = driver.adapter().connect_arguments(address, settings)
+        self.pool = self.do(lambda: driver.adapter().open_pool(arguments, pool, 1, tx_end, lambda: None))
 
     def do(self, call: Callable[[], Any]) -> Any:
         """Call, and wait for what it gives."""
@@ -190,7 +191,7 @@ def test_after_an_error_the_connection_can_be_used_again(opened: Open, table: ps
 
 
 def test_the_pool_gives_up_in_time(opened: Open) -> None:
-    raw = opened("rollback", Pool(size=1, max_overflow=1, timeout=0.2))
+    raw = opened("rollback", Pool(size=1, max_overflow=1, timeout=2.0))  # enough to make the second
     with raw.db() as first, raw.db() as second:
         assert first.connection is not second.connection
         with pytest.raises(Exception, match=r"(?i)connection") as caught, raw.db():

@@ -1,12 +1,13 @@
 """The drivers that can be measured. A new one is one row here and one file beside this one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
 from dbbench.address import Address
-from dbbench.plan import Pool, TxEnd
+from dbbench.drivers.settings import ASYNCPG, ASYNCPG_SAFE, PSYCOPG, PSYCOPG_SAFE, Setting
+from dbbench.plan import Pool, TxEnd, Value
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,13 @@ class Driver:
     distributions: tuple[str, ...]  # packages whose versions decide how fast it is
     module: str
     summary: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # that --driver-set takes
+    safe: Mapping[str, Value] = field(default_factory=dict)  # what its documentation says for a transaction pooler
+
+    def arguments(self, settings: Mapping[str, Value], *, raw: bool) -> dict[str, Any]:
+        """Arguments of connect() that make the settings so; without those of SQLAlchemy's for the `raw` driver."""
+        kinds = {name: self.settings[name] for name in settings}
+        return {name: kind.argument(settings[name]) for name, kind in kinds.items() if not (raw and kind.of_sqlalchemy)}
 
     def adapter(self) -> "Adapter":
         """The driver's own file, imported when it is needed."""
@@ -38,8 +46,7 @@ class Adapter(Protocol):
 
     def open_pool(
         self,
-        address: Address,
-        settings: Mapping[str, str],
+        arguments: Mapping[str, Any],
         pool: Pool,
         keep: int,
         tx_end: TxEnd,
@@ -47,9 +54,9 @@ class Adapter(Protocol):
     ) -> Any:
         """Open the driver's own pool, with up to `pool.capacity` connections of which `keep` are opened at once.
 
-        `opened` is called for every connection that the pool opens. A coroutine function for async drivers. The pool
-        has acquire() -> Db, release(db) and close(); the Db of the pool has end(), which ends the transaction as
-        `tx_end` says, and rollback(), for after an error.
+        `arguments` are those of connect(). `opened` is called for every connection that the pool opens. A coroutine
+        function for async drivers. The pool has acquire() -> Db, release(db) and close(); the Db of the pool has
+        end(), which ends the transaction as `tx_end` says, and rollback(), for after an error.
         """
         ...
 
@@ -62,6 +69,8 @@ _ROWS: Final = (
         distributions=("psycopg", "psycopg-binary", "psycopg-c", "psycopg-pool"),
         module="dbbench.drivers.psycopg",
         summary="psycopg 3, async",
+        settings=PSYCOPG,
+        safe=PSYCOPG_SAFE,
     ),
     Driver(
         name="asyncpg",
@@ -70,6 +79,8 @@ _ROWS: Final = (
         distributions=("asyncpg",),
         module="dbbench.drivers.asyncpg",
         summary="asyncpg, async only",
+        settings=ASYNCPG,
+        safe=ASYNCPG_SAFE,
     ),
     Driver(
         name="psycopg2",
@@ -86,6 +97,8 @@ _ROWS: Final = (
         distributions=("psycopg", "psycopg-binary", "psycopg-c", "psycopg-pool"),
         module="dbbench.drivers.psycopg_sync",
         summary="psycopg 3, sync, in threads: separates async from driver",
+        settings=PSYCOPG,
+        safe=PSYCOPG_SAFE,
     ),
 )
 DRIVERS: Final[dict[str, Driver]] = {row.name: row for row in _ROWS}

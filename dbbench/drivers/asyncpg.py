@@ -39,8 +39,7 @@ def facts() -> dict[str, str]:
 
 
 async def open_pool(
-    address: Address,
-    settings: Mapping[str, str],
+    arguments: Mapping[str, Any],
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
@@ -52,9 +51,7 @@ async def open_pool(
         await _configure(connection)
         opened()
 
-    connections = await asyncpg.create_pool(
-        **connect_arguments(address, settings), min_size=keep, max_size=pool.capacity, init=configure
-    )
+    connections = await asyncpg.create_pool(**arguments, min_size=keep, max_size=pool.capacity, init=configure)
     return Pool(connections, pool.timeout, tx_end)
 
 

@@ -7,7 +7,6 @@ import psycopg
 from psycopg.types.json import JsonbDumper
 from psycopg_pool import AsyncConnectionPool
 
-from dbbench.address import Address
 from dbbench.drivers.libpq import connect_arguments as connect_arguments  # the same for all users of libpq
 from dbbench.drivers.placeholders import Statements
 from dbbench.plan import Pool as PoolSettings
@@ -33,8 +32,7 @@ def _dotted(version: int) -> str:
 
 
 async def open_pool(
-    address: Address,
-    settings: Mapping[str, str],
+    arguments: Mapping[str, Any],
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
@@ -47,7 +45,7 @@ async def open_pool(
         opened()
 
     connections = AsyncConnectionPool(
-        kwargs={**connect_arguments(address, settings), "autocommit": tx_end == "autocommit"},
+        kwargs={**arguments, "autocommit": tx_end == "autocommit"},
         min_size=keep,
         max_size=pool.capacity,
         timeout=pool.timeout,

@@ -13,7 +13,6 @@ import psycopg2.extensions
 import psycopg2.extras
 import psycopg2.pool
 
-from dbbench.address import Address
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.placeholders import Statements
 from dbbench.plan import Pool as PoolSettings
@@ -35,8 +34,7 @@ def facts() -> dict[str, str]:
 
 
 def open_pool(
-    address: Address,
-    settings: Mapping[str, str],
+    arguments: Mapping[str, Any],
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
@@ -56,7 +54,7 @@ def open_pool(
     connections = psycopg2.pool.ThreadedConnectionPool(
         keep,
         pool.capacity,
-        **connect_arguments(address, settings),
+        **arguments,
         connection_factory=Connection,
     )
     return Pool(connections, pool, tx_end)

@@ -1,7 +1,8 @@
 """The `gate` command as a list of steps: two environments, one run, one verdict."""
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -10,21 +11,24 @@ from typing import Final
 
 import msgspec
 
+from dbbench import records
 from dbbench.drivers import DRIVERS
-from dbbench.errors import CannotStartError, UsageError
+from dbbench.errors import CannotStartError, DbbenchError, UsageError
 from dbbench.gate.environments import Environment, Wanted, environments
 from dbbench.gate.homes import GateHomes, homes
 from dbbench.gate.inventory import differences
 from dbbench.gate.judging import LOOKS, Judged, Key, is_over, look_at
 from dbbench.gate.result import ARMS, BASE, Difference, Outcome
 from dbbench.gate.tables import tables
-from dbbench.gathering import Options
+from dbbench.gathering import Options, gathered
 from dbbench.plan import MAX_ROUNDS, Arm, Cell, Gate, Plan
 from dbbench.progress import Watcher
 from dbbench.records import Measurement, Side
 from dbbench.run import Outcome as RunOutcome
 from dbbench.run import Purpose, execute
 from dbbench.setup import Cost
+from dbbench.wire.changes import Change, changes
+from dbbench.wire.run import OPERATIONS, count_all, single
 
 BUDGET_S: Final = 300.0
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
@@ -49,6 +53,28 @@ def execute_gate(request: Request, watch: Watcher) -> RunOutcome:
 
     Raises DbbenchError, and leaves no file, when nothing could be measured at all.
     """
+    with _sides(request, watch) as (options, purpose):
+        return execute(options, watch, purpose)
+
+
+def count_gate(request: Request, watch: Watcher) -> list[Change]:
+    """Make the environments, count what both put on the wire, and give what differs.
+
+    Raises DbbenchError where one side could not be counted: what is missing is no gain.
+    """
+    with (
+        _sides(request, watch) as (options, purpose),
+        gathered(options, records.new_id(), watch, lambda plan: single(purpose.arrange(plan)), purpose.homes) as found,
+    ):
+        counted, problems = count_all(found, OPERATIONS, watch)
+    if problems:
+        raise DbbenchError("not everything could be counted on both sides: there is no verdict")
+    return changes(*([one.row for one in counted if one.arm == arm] for arm in ARMS))
+
+
+@contextlib.contextmanager
+def _sides(request: Request, watch: Watcher) -> Iterator[tuple[Options, Purpose]]:
+    """The environments of both sides, and what a run is told to do with them."""
     project = request.wanted.project
     with environments(request.wanted, watch.say, watch.note) as (base, head), homes(base, head, project) as places:
         _say_differences(differences(base.inventory.packages, head.inventory.packages), base, head, watch)
@@ -63,7 +89,7 @@ def execute_gate(request: Request, watch: Watcher) -> RunOutcome:
             settle=_settled,
             look=partial(_look, watch),
         )
-        return execute(options, watch, purpose)
+        yield options, purpose
 
 
 def _side(environment: Environment) -> Side:

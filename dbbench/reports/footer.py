@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dbbench.compare import Row
 from dbbench.drivers import DRIVERS
-from dbbench.plan import Arm, Plan
+from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
 
@@ -48,7 +48,8 @@ def conditions(run: Run) -> list[tuple[str, str]]:
     header = run.header
     facts = [
         ("server", _server(header.server)),
-        ("drivers", "" if header.plan.gate else ", ".join(_driver(run, arm) for arm in header.plan.arms)),
+        ("drivers", "" if header.plan.gate else ", ".join(_driver(run, name) for name in header.plan.drivers)),
+        ("", _settings_of_arms(header.plan)),
         ("placement", _placement(run)),
         ("settings", _settings(header.plan)),
         ("run", _run(run)),
@@ -89,7 +90,8 @@ def _releases(run: Run) -> list[str]:
 
 def _settings(plan: Plan) -> str:
     pool = f"pool {plan.pool.size}+{plan.pool.max_overflow}"
-    return f"{pool}, checkout per {plan.checkout}, tx-end {plan.tx_end}, loop {plan.loop}"
+    pinged = ", pre-ping" if plan.pre_ping else ""
+    return f"{pool}{pinged}, checkout per {plan.checkout}, tx-end {plan.tx_end}, loop {plan.loop}"
 
 
 def _server(facts: Mapping[str, Any]) -> str:
@@ -100,13 +102,26 @@ def _server(facts: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _driver(run: Run, arm: Arm) -> str:
-    """Name the arm with the version of the first of its driver's packages that was installed."""
+def _driver(run: Run, name: str) -> str:
+    """Name the driver with the version of the first of its packages that was installed."""
     packages = run.header.environment.get("packages")
-    if not isinstance(packages, Mapping) or arm.driver not in DRIVERS:
-        return arm.name
-    versions = (packages[name] for name in DRIVERS[arm.driver].distributions if name in packages)
-    return f"{arm.name} {next(versions, '')}".strip()
+    if not isinstance(packages, Mapping) or name not in DRIVERS:
+        return name
+    versions = (packages[each] for each in DRIVERS[name].distributions if each in packages)
+    return f"{name} {next(versions, '')}".strip()
+
+
+def _settings_of_arms(plan: Plan) -> str:
+    """Say which settings of drivers are not the defaults, and what the names of arms that have some stand for."""
+    said = [f"{driver} {_pairs(settings)}" for driver, settings in plan.settings.items()]
+    said += [f"{arm.name}: {_pairs(arm.settings)}" for arm in plan.arms if arm.settings and not arm.null_pool]
+    if any(arm.null_pool for arm in plan.arms):
+        said.append("+null: SQLAlchemy's NullPool")
+    return "; ".join(said)
+
+
+def _pairs(settings: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={'none' if value is None else value}" for name, value in settings.items())
 
 
 def _placement(run: Run) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from dbbench import breakdown
 from dbbench.compare import Row, exported
+from dbbench.latency import Effect, effects
 from dbbench.records import Run
 
 SCHEMA: Final = 1  # of this document, not of the result file
@@ -21,8 +22,30 @@ def report(run: Run, rows: Sequence[Row]) -> str:
         "breakdown": [exported(one) for one in breakdown.breakdowns(run)],
         "errors": [exported(one) for one in breakdown.failures(run)],
         "layer_tax": [exported(one) for one in breakdown.layer_tax(run)],
+        "latency": [_latency(effect) for group in effects(run) for effect in group],
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _latency(effect: Effect) -> dict[str, Any]:
+    cell, tie = effect.cell, effect.tie
+    checked = tie.checked if tie else None
+    return {
+        "scenario": cell.scenario,
+        "layer": cell.layer,
+        "sessions": cell.sessions,
+        "driver": effect.driver,
+        "round_trips": effect.round_trips,
+        "lines": [
+            {"rtt_ms": line.rtt_s * 1e3, "measured_us": line.measured_us, "predicted_us": line.predicted_us}
+            for line in effect.lines
+        ],
+        "break_even_rtt_ms": None if tie is None or tie.rtt_s is None else tie.rtt_s * 1e3,
+        "checked_rtt_ms": checked and checked.rtt_s * 1e3,
+        "ratio": checked and checked.ratio,
+        "ratio_low": checked and checked.ratio_low,
+        "ratio_high": checked and checked.ratio_high,
+    }
 
 
 def _run(run: Run) -> dict[str, Any]:

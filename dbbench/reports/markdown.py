@@ -9,6 +9,7 @@ from dbbench.records import Run, clean
 from dbbench.reports.columns import Column, columns
 from dbbench.reports.footer import footer
 from dbbench.reports.remarks import Below, Titled, below, layer_tables
+from dbbench.reports.roundtrips import round_trip_tables
 from dbbench.reports.sentences import sentence, title
 
 _ACTIVE = re.compile(r"[\\|`*~<>\[\]&@#]")  # would become formatting, a link, HTML, or a mention of somebody
@@ -19,7 +20,7 @@ def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
     cells = groups(run, rows)
     more = below(run, cells, detailed=details)
     parts = [_cell(run, cell, group, rest) for (cell, group), rest in zip(cells, more, strict=True)]
-    parts += [_titled(table, "###") for table in layer_tables(run)]
+    parts += [_titled(table, "###") for table in (*layer_tables(run), *round_trip_tables(run))]
     facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, rows))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
@@ -46,7 +47,8 @@ def _cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below) -> str:
 
 def _titled(table: Titled, level: str) -> str:
     rest = f": {', '.join(escaped(part) for part in table.rest)}" if table.rest else ""
-    return f"{level} {escaped(table.title)}{rest}\n\n{_table(table.columns)}"
+    parts = [f"{level} {escaped(table.title)}{rest}", _table(table.columns), *map(escaped, table.sentences)]
+    return "\n\n".join(parts)
 
 
 def _table(layout: Sequence[Column]) -> str:

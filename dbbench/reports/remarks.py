@@ -23,6 +23,7 @@ class Titled(NamedTuple):
     title: str
     rest: list[str]  # what else there is to say about it
     columns: list[Column]
+    sentences: Sequence[str] = ()  # below it
 
 
 class Below(NamedTuple):

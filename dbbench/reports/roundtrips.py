@@ -1,0 +1,96 @@
+"""What the round trips of an operation cost: on a slow network, measured and predicted; and behind a pooler."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from dbbench.latency import Effect, effects
+from dbbench.plan import milliseconds
+from dbbench.records import Run
+from dbbench.reports.columns import NOTHING, Column, unit_for
+from dbbench.reports.remarks import Titled
+from dbbench.statistics import TIE_BAND
+
+_SUBSTANTIAL: Final = 100  # a time with so much before the point needs nothing behind it
+
+
+def round_trip_tables(run: Run) -> list[Titled]:
+    """One for every scenario, layer and number of sessions of a run with latency, or behind a pooler; else none."""
+    return [*(_latency(group, run.header.plan.baseline) for group in effects(run)), *_pooled(run)]
+
+
+def _pooled(run: Run) -> list[Titled]:
+    """Say how many round trips each arm makes, in every scenario and layer that was measured behind a pooler."""
+    plan, counted = run.header.plan, run.header.round_trips
+    places = {(cell.scenario, cell.layer): index for index, cell in enumerate(plan.cells) if cell.pooler}
+    arms = [arm.name for arm in plan.arms if arm.name in counted]
+    return [
+        Titled(
+            "round trips",
+            [scenario, layer, "per operation, straight to the server"],
+            [Column("driver", "", arms), Column("round", "trips", [_trips(counted[arm][index]) for arm in arms])],
+        )
+        for (scenario, layer), index in places.items()
+        if arms
+    ]
+
+
+def _latency(group: Sequence[Effect], baseline: str) -> Titled:
+    cell = group[0].cell
+    sessions = f"{cell.sessions:,} session{'' if cell.sessions == 1 else 's'}"
+    columns = [
+        Column("driver", "", [one.driver for one in group]),
+        Column("round", "trips", [_trips(one.round_trips) for one in group]),
+    ]
+    for position, line in enumerate(group[0].lines):
+        heading = f"rtt {milliseconds(line.rtt_s)}"
+        lines = [one.lines[position] for one in group]
+        unit = unit_for([each.measured_us for each in lines])
+        columns.append(Column(heading, unit.name, [_time(each.measured_us, unit.us) for each in lines]))
+        if position:  # the first is what the others are predicted from
+            columns.append(Column(heading, "vs model", [_deviation(each.deviation) for each in lines]))
+    place = [cell.scenario, cell.layer, sessions, "mean of an operation"]
+    return Titled("network latency", place, columns, _sentences(group, baseline))
+
+
+def _sentences(group: Sequence[Effect], baseline: str) -> list[str]:
+    said = ["The model: round trips x round-trip time + the time at the lowest round-trip time."]
+    return said + [sentence for one in group if (sentence := _tie(one, baseline))]
+
+
+def _tie(one: Effect, baseline: str) -> str:
+    """Say from which round-trip time on the driver ties with the baseline, and what was measured there."""
+    if one.tie is None:
+        return ""
+    if one.tie.rtt_s is None:
+        return f"{one.driver} and {baseline} tie at no latency: their round trips differ."
+    if not one.tie.rtt_s:
+        return f"{one.driver} and {baseline} tie within {TIE_BAND:.0%} at any latency."
+    said = (
+        f"{one.driver} and {baseline} tie within {TIE_BAND:.0%} "
+        f"from a round-trip time of about {_short(one.tie.rtt_s)} on"
+    )
+    checked = one.tie.checked
+    if checked is None:
+        return f"{said} (not checked by a measurement)."
+    interval = "" if checked.ratio_low is None else f" ({checked.ratio_low:.3f} to {checked.ratio_high:.3f})"
+    return f"{said}; measured at {_short(checked.rtt_s)}: {checked.ratio:.3f}{interval} times {baseline}'s latency."
+
+
+def _short(seconds: float) -> str:
+    """Two digits that mean something: 4.2 ms, 17 ms."""
+    return f"{float(f'{seconds * 1e3:.2g}'):g} ms"
+
+
+def _trips(trips: float | None) -> str:
+    return NOTHING if trips is None else f"{trips:.2f}".rstrip("0").rstrip(".")
+
+
+def _time(us: float | None, unit_us: int) -> str:
+    if us is None:
+        return NOTHING
+    value = us / unit_us
+    return f"{value:,.0f}" if value >= _SUBSTANTIAL else f"{value:.3g}"
+
+
+def _deviation(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:+.1%}"

@@ -1,0 +1,74 @@
+"""What was counted, on a terminal: a table and sentences per scenario and layer, then what happens at connect."""
+
+import io
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.padding import Padding
+
+from dbbench.reports.columns import Column
+from dbbench.reports.gate.sentences import shown
+from dbbench.reports.table import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.wire import trace as ladder
+from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, questions, remarks
+from dbbench.wire.result import Row, WireResult
+
+_INDENT: Final = (0, 0, 0, 2)
+_HEADINGS: Final = (
+    ("round", "trips"), ("messages", "sent"), ("messages", "received"), ("bytes", "sent"), ("bytes", "received"),
+    ("prepares", "per 100"),
+)  # fmt: skip
+
+
+def report(result: WireResult) -> str:
+    """Render as plain text, 80 columns wide."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    render(result, console)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def render(result: WireResult, console: Console, *, trace: bool = False) -> None:
+    """Print on the console, which decides on colours; `trace`: also the messages of one operation per row."""
+    for rows in cells(result):
+        name, rest = place(rows[0])
+        print_title(name, [*rest, "per operation"], console)
+        print_table(_columns(rows), console)
+        _print_lines(list(remarks(rows)), console)
+        console.print()
+    if result.rows:
+        _print_connects(result, console)
+    if trace:
+        ladder.render(result, console)
+    print_footer(conditions(result), console)
+
+
+def _columns(rows: Sequence[Row]) -> list[Column]:
+    values = zip(*map(per_operation, rows), strict=True)
+    return [
+        Column("driver", "", [shown(row.driver) for row in rows]),
+        *(Column(heading, unit, list(one)) for (heading, unit), one in zip(_HEADINGS, values, strict=True)),
+    ]
+
+
+def _print_connects(result: WireResult, console: Console) -> None:
+    found = connects(result)
+    print_title("at connect", ["the first connection"], console)
+    print_table(
+        [
+            Column("driver", "", [one.driver for one in found]),
+            Column("layer", "", [one.layer for one in found]),
+            Column("round trips", "", [one.round_trips for one in found]),
+            Column("messages", "sent", [one.messages for one in found]),
+            Column("statements", "", [one.statements for one in found]),
+        ],
+        console,
+    )
+    _print_lines([f"asked by {line}" for line in questions(found)], console)
+    console.print()
+
+
+def _print_lines(lines: Sequence[str], console: Console) -> None:
+    for line in lines:
+        console.print(Padding(plain(line, console), _INDENT), width=prose(console))

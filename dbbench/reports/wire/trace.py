@@ -1,0 +1,108 @@
+"""The messages of one operation per row, as a ladder: what the client sends, what the server answers, who waits."""
+
+import io
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+from rich.console import Console
+
+from dbbench.reports.gate.sentences import shown
+from dbbench.reports.table import WIDTH, plain, print_title
+from dbbench.reports.wire.words import place
+from dbbench.wire.result import TraceLine, WireResult
+
+MAX_LINES: Final = 200  # of one operation
+
+_LONGEST_REPEAT: Final = 4  # messages that are repeated in turn: Bind, Describe, Execute
+_MESSAGE: Final = 22  # columns
+_BYTES: Final = 11
+
+
+class _Rung(NamedTuple):
+    """One line of the ladder: a message, or how often it is repeated."""
+
+    from_client: bool
+    what: str
+    bytes: int
+    detail: str
+
+
+def report(result: WireResult) -> str:
+    """Render as plain text, 80 columns wide."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    render(result, console)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def render(result: WireResult, console: Console) -> None:
+    """Print a ladder for each row."""
+    for row in result.rows:
+        name, rest = place(row)
+        print_title(name, [*rest, shown(row.driver), "one operation"], console)
+        lines = list(ladder(row.trace))
+        for line in lines[:MAX_LINES]:
+            console.print(plain(line, console), no_wrap=True, crop=False, overflow="ignore")
+        if more := len(lines) - min(len(lines), MAX_LINES):
+            console.print(plain(f"  {more:,} more lines are left out", console, "dim"))
+        console.print()
+
+
+def ladder(trace: Sequence[TraceLine]) -> Iterator[str]:
+    """Write the lines: -> from the client, <- from the server, and one after each round trip.
+
+    Messages that are alike and follow each other are one line, CopyData x 120; those that alternate with others are
+    repeated in turn.
+    """
+    if not trace:
+        yield "  no messages"
+    for number, lines in groupby(trace, lambda line: line.round_trip):
+        for rung in _merged(list(lines)):
+            arrow = "->" if rung.from_client else "<-"
+            size = f"{rung.bytes:,} B"
+            line = f"  {arrow} {rung.what:<{_MESSAGE}} {size:>{_BYTES}}   "
+            yield f"{line}{_cut(rung.detail, WIDTH - 2 - cell_len(line))}".rstrip()
+        if number:
+            yield f"  {f'-- round trip {number:,} ':-<{WIDTH - 4}}"
+
+
+def _merged(lines: Sequence[TraceLine]) -> Iterator[_Rung]:
+    at = 0
+    while at < len(lines):
+        length, times = _repeat(lines, at)
+        end = at + length * times
+        suffix = "" if times == 1 else f" x {times:,}{' in turn' if length > 1 else ''}"
+        for first in range(at, at + length):
+            line = lines[first]
+            size = sum(each.size for each in lines[first:end:length])
+            yield _Rung(line.from_client, f"{shown(line.kind, _MESSAGE)}{suffix}", size, line.detail)
+        at = end
+
+
+def _repeat(lines: Sequence[TraceLine], at: int) -> tuple[int, int]:
+    """Find how many messages from here on are repeated together, and how often: what covers most of them."""
+    best = (1, 1)
+    for length in range(1, _LONGEST_REPEAT + 1):
+        pattern = list(map(_alike, lines[at : at + length]))
+        times = 1
+        while list(map(_alike, lines[at + length * times : at + length * (times + 1)])) == pattern:
+            times += 1
+        if times > 1 and length * times > best[0] * best[1]:
+            best = (length, times)
+    return best
+
+
+def _alike(line: TraceLine) -> tuple[bool, str, str]:
+    return line.from_client, line.kind, line.detail
+
+
+def _cut(detail: str, room: int) -> str:
+    """Write the SQL, tag or name on one line, as much of it as fits."""
+    text = shown(" ".join(detail.split()), 2 * WIDTH)
+    if cell_len(text) <= room:
+        return text
+    while text and cell_len(text) > room - 1:
+        text = text[:-1]
+    return f"{text}…"

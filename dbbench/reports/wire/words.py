@@ -1,0 +1,139 @@
+"""What was counted, in plain words; the same in every report of it that people read.
+
+Whatever comes from data goes through `shown` here, so what these functions give is short, on one line, and UTF-8.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from dbbench.reports.gate.sentences import MAX_TEXT, count, shown
+from dbbench.wire.counting import PORTION
+from dbbench.wire.explain import amount, explanations
+from dbbench.wire.result import Row, WireResult
+
+MAX_KINDS: Final = 12  # statements of one operation that are named
+MAX_ASKED: Final = 8  # statements at connect that are named
+MAX_SQL: Final = 60  # characters of each
+MAX_PROBLEMS: Final = 20  # lines; all of them are in the JSON report
+
+NOTE: Final = (
+    "counted, not timed: per operation, on a warm connection. A round trip is when the client waits for the server; "
+    "a prepare is a Parse message, which has the server parse a statement"
+)
+
+
+class Connect(NamedTuple):
+    """What one driver does at connect, in one layer."""
+
+    driver: str
+    layer: str
+    round_trips: str
+    messages: str  # sent
+    statements: str  # that were asked
+    asked: str
+
+
+def cells(result: WireResult) -> list[list[Row]]:
+    """Put the rows of the same scenario, layer and parameters together."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in result.rows:
+        found.setdefault((row.scenario, row.layer, row.params), []).append(row)
+    return list(found.values())
+
+
+def place(row: Row) -> tuple[str, list[str]]:
+    """Name where the row was counted: the scenario, and what else there is to say about it."""
+    return shown(row.scenario), [shown(part) for part in (row.layer, row.params) if part]
+
+
+def per_operation(row: Row) -> list[str]:
+    """Write the row's numbers: round trips, messages sent and received, bytes sent and received, prepares."""
+    return [
+        amount(row.round_trips),
+        *(amount(sum(messages.values())) for messages in (row.sent, row.received)),
+        *(f"{size:,.0f}" for size in (row.bytes_sent, row.bytes_received)),
+        amount(row.prepares_per_100),
+    ]
+
+
+def statements(counted: Mapping[str, float]) -> str:
+    """List statements: BEGIN, SELECT x 2, ROLLBACK."""
+    named = [
+        shown(name) if number == 1 else f"{shown(name)} x {amount(number)}"
+        for name, number in list(counted.items())[:MAX_KINDS]
+    ]
+    more = len(counted) - len(named)
+    return ", ".join([*named, *([f"{more:,} more"] if more > 0 else [])]) or "none"
+
+
+def remarks(rows: Sequence[Row]) -> Iterator[str]:
+    """Say which statements each driver sent, and why the numbers are what they are; the same only once."""
+    yield from _together([(row, f"statements: {statements(row.statements)}") for row in rows])
+    yield from _together([(row, shown(said, MAX_TEXT)) for row in rows for said in explanations(row, rows)])
+
+
+def connects(result: WireResult) -> list[Connect]:
+    """List what happens at connect; it is the same in every scenario, mostly, and then given once."""
+    return list(
+        dict.fromkeys(
+            Connect(
+                shown(row.driver),
+                shown(row.layer),
+                f"{row.connect.round_trips:,}",
+                f"{sum(row.connect.sent.values()):,}",
+                f"{len(row.connect_statements):,}",
+                _asked(row.connect_statements),
+            )
+            for row in result.rows
+        )
+    )
+
+
+def questions(found: Sequence[Connect]) -> Iterator[str]:
+    """Say which SQL is sent at connect, once for all who send the same."""
+    for asked in dict.fromkeys(one.asked for one in found):
+        who = dict.fromkeys(f"{one.driver} ({one.layer})" for one in found if one.asked == asked)
+        yield f"{', '.join(who)}: {asked}"
+
+
+def conditions(result: WireResult) -> list[tuple[str, str]]:
+    """Say under which settings this was counted, and what went wrong; as pairs of a word and a text."""
+    operations = sorted({row.operations for row in result.rows})
+    facts = [
+        ("server", f"PostgreSQL {result.server}" if result.server else ""),
+        ("drivers", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("settings", _settings(result)),
+        ("counted", f"{' to '.join(f'{number:,}' for number in _ends(operations))} operations each"),
+        ("note", NOTE if result.rows else ""),
+    ]
+    if any(PORTION in row.statements for row in result.rows):
+        facts.append(("", f"{PORTION}: an Execute that ended at its row limit, so that no tag names its statement"))
+    facts += [("problem", problem) for problem in result.problems[:MAX_PROBLEMS]]
+    if (more := len(result.problems) - MAX_PROBLEMS) > 0:
+        facts.append(("", f"{count(more, 'more problem')} in the JSON report"))
+    return [(label, shown(text, MAX_TEXT)) for label, text in facts if text]
+
+
+def _together(said: Sequence[tuple[Row, str]]) -> Iterator[str]:
+    for text in dict.fromkeys(text for _, text in said):
+        who = dict.fromkeys(shown(row.driver) for row, one in said if one == text)
+        yield f"{', '.join(who)}: {text}"
+
+
+def _asked(sql: Sequence[str]) -> str:
+    texts = [shown(" ".join(text.split()), MAX_SQL).rstrip("; ") for text in sql[:MAX_ASKED]]
+    more = len(sql) - len(texts)
+    return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])]) or "nothing"
+
+
+def _settings(result: WireResult) -> str:
+    own = [
+        f"{driver}.{name}={'none' if value is None else value}"
+        for driver, settings in result.settings.items()
+        for name, value in settings.items()
+    ]
+    return ", ".join([f"tx-end {result.tx_end}", *(["pre-ping"] if result.pool_pre_ping else []), *own])
+
+
+def _ends(operations: Sequence[int]) -> list[int]:
+    return sorted({operations[0], operations[-1]}) if operations else [0]

@@ -1,0 +1,73 @@
+"""How the connections of each cell reach the server: straight, through the relay that delays them, through a pooler."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from dbbench.address import Address
+from dbbench.crew import Crew
+from dbbench.messages import Route
+from dbbench.plan import Cell, Pooler
+from dbbench.poolers import SERVER_CONNECTIONS
+from dbbench.server.pooler import PoolerSettings, RunningPooler, pooler
+from dbbench.wire.relayed import Relay
+
+
+class Routes:
+    """The routes of one run. What stands on them is started when it is first needed, and ended by `stack`."""
+
+    def __init__(self, crew: Crew, stack: ExitStack) -> None:
+        self._crew = crew
+        self._stack = stack
+        self._relay: Relay | None = None
+        self._delayed: dict[float, Address] = {}
+        self._poolers: dict[Pooler, RunningPooler] = {}
+
+    def __call__(self, cell: Cell, arm: str, schema: str) -> Route | None:
+        """The route of the arm's connections in the cell; None: straight to the server."""
+        if cell.pooler is not None:
+            return self._pooled(cell.pooler, self._alias(schema, arm))
+        if cell.rtt_s is None:
+            return None
+        if cell.rtt_s not in self._delayed:
+            self._delayed[cell.rtt_s] = self.relay.listen(rtt_s=cell.rtt_s)
+        return Route(self._delayed[cell.rtt_s])
+
+    def _pooled(self, wanted: Pooler, alias: str) -> Route:
+        """A pooler's, with server connections that nobody has used before."""
+        if wanted not in self._poolers:
+            self._poolers[wanted] = self._stack.enter_context(self._pooler(wanted))
+        running = self._poolers[wanted]
+        running.reconnect(alias)
+        return Route(running.address(alias), pooled=True)
+
+    def _pooler(self, wanted: Pooler) -> contextlib.AbstractContextManager[RunningPooler]:
+        """A pooler with server connections for every arm and schema, on the server's CPUs."""
+        crew = self._crew
+        schemas = dict.fromkeys(crew.schemas.values())
+        return pooler(
+            crew.site.start.address,
+            PoolerSettings(wanted.mode, wanted.max_prepared_statements, SERVER_CONNECTIONS),
+            {self._alias(schema, arm.name): schema for schema in schemas for arm in crew.plan.arms},
+            crew.plan.placement.server_cpus,
+        )
+
+    def _alias(self, schema: str, arm: str) -> str:
+        """The pooler's name for the schema as the arm uses it; names of arms have characters that it cannot have."""
+        return f"{schema}_{[each.name for each in self._crew.plan.arms].index(arm)}"
+
+    @property
+    def relay(self) -> Relay:
+        """The relay in front of the server, on the server's CPUs: it stands for the network, not for the client."""
+        if self._relay is None:
+            cpus = self._crew.plan.placement.server_cpus
+            self._relay = self._stack.enter_context(Relay(self._crew.site.start.address, cpus))
+        return self._relay
+
+
+@contextlib.contextmanager
+def routed(crew: Crew) -> Iterator[Routes]:
+    """Give the crew its routes."""
+    with ExitStack() as stack:
+        crew.route = routes = Routes(crew, stack)
+        yield routes

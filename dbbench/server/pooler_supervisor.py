@@ -1,0 +1,132 @@
+"""The small process that owns a PgBouncer and ends it, whichever way dbbench ends: supervisor.py's ways, another child.
+
+pooler.py starts it by path with `python -I -S`. Its order, one line of JSON, comes through standard input, because it
+holds passwords; after that line the end of the input means the end. `ready` tells the port.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).resolve().parents[2]))  # isolated: without this only the standard library
+
+from dbbench.server import supervisor
+from dbbench.server.supervisor import Service, StartError, Stop, Watch
+
+SOCKET_PORT: Final = 6432
+"""Part of the name of the socket in the private directory, no more than that."""
+PORT_ATTEMPTS: Final = 5
+UP: Final = b"process up: PgBouncer"
+"""What PgBouncer logs when it listens."""
+PORT_TAKEN: Final = b"Address already in use"
+
+
+class Order(NamedTuple):
+    """What the parent wants."""
+
+    program: str
+    bases: list[str]
+    """Directories that may hold the private directory, best first."""
+    cpus: list[int] | None
+    """The CPUs that PgBouncer may use; None leaves it where the parent runs."""
+    databases: list[str]
+    """Lines of the section [databases]."""
+    settings: dict[str, str]
+    """Of the section [pgbouncer], on top of where it listens."""
+    users: str
+    """The file of users and passwords; empty: it listens on a socket in the private directory, and lets everybody in
+    who gets there, else on a loopback port."""
+
+
+class Pooler(Service):
+    """The private directory, and PgBouncer."""
+
+    name = "PgBouncer"
+
+    def start(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Start PgBouncer and wait until it listens."""
+        return {"port": self._start(Order(**order))}
+
+    def _start(self, order: Order) -> int:
+        deadline = time.monotonic() + supervisor.START_LIMIT_S
+        supervisor.pin(order.cpus)
+        if os.geteuid() == 0:
+            self._account = supervisor.account_for_root("PgBouncer")
+        program = order.program
+        copying = not supervisor.tried_as(self._account, lambda: os.access(program, os.R_OK | os.X_OK))
+        directory = self._make_directory(order.bases, programs=copying)
+        if copying:
+            program = shutil.copyfile(order.program, directory / "pgbouncer").as_posix()
+            Path(program).chmod(0o755)
+        users = directory / "users"
+        self._write(users, order.users)
+        ports = [free_port() for _ in range(PORT_ATTEMPTS)] if order.users else [SOCKET_PORT]
+        for port in ports:
+            # While the directory is still ours alone: nobody else can put a link in the way.
+            self._write(directory / f"{port}.ini", _configuration(order, directory, port))
+        self._hand_over(directory)
+        for port in ports:
+            if self._listens(program, directory / f"{port}.ini", deadline):
+                return port
+        raise StartError(f"PgBouncer found none of {len(ports)} ports free: {self._last_words()}")
+
+    def _write(self, path: Path, text: str) -> None:
+        path.touch(0o600)
+        path.write_text(text, encoding="utf-8")
+        self._hand_over(path)
+
+    def _listens(self, program: str, configuration: Path, deadline: float) -> bool:
+        """Start the program; false when somebody else has taken its port meanwhile."""
+        # SIGKILL: nothing is to be saved, and what the gentler signals mean has changed between versions.
+        child = self._spawn(signal.SIGKILL, (program, str(configuration)))
+        assert self._directory is not None
+        log = self._directory / "log"
+        while UP not in log.read_bytes():
+            if child.poll() is not None:
+                if PORT_TAKEN in log.read_bytes():
+                    return False
+                raise StartError(f"PgBouncer did not start: {self._last_words()}")
+            if time.monotonic() >= deadline:
+                limit = f"{supervisor.START_LIMIT_S:.0f} s"
+                raise StartError(f"PgBouncer was not ready within {limit}: {self._last_words()}")
+            self._watch.wait(supervisor.READY_CHECK_S)
+        return True
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now; it may be taken before it is used."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _configuration(order: Order, directory: Path, port: int) -> str:
+    if order.users:
+        where = {"listen_addr": "127.0.0.1", "unix_socket_dir": "", "auth_type": "plain"}
+    else:
+        where = {"unix_socket_dir": str(directory), "unix_socket_mode": "0700", "auth_type": "any"}
+    settings = {**order.settings, **where, "listen_port": str(port), "auth_file": str(directory / "users")}
+    return "\n".join(
+        ["[databases]", *order.databases, "[pgbouncer]", *(f"{name} = {value}" for name, value in settings.items()), ""]
+    )
+
+
+def order_of_parent(_watch: Watch) -> dict[str, Any]:
+    """Read the order; nothing comes behind it but the end."""
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        raise Stop
+    order: dict[str, Any] = json.loads(line)
+    return order
+
+
+if __name__ == "__main__":
+    supervisor.supervise(Pooler, order_of_parent)

@@ -1,0 +1,96 @@
+"""What a run with network latency does besides its blocks: count round trips, and check where drivers should tie."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from dbbench import latency
+from dbbench.bench import Bench
+from dbbench.compare import rows
+from dbbench.crew import Crew
+from dbbench.plan import Cell, Plan
+from dbbench.process import Worker, WorkerFailedError
+from dbbench.records import BreakEven, End, Header, Measurement, Run
+from dbbench.setup import Shape
+from dbbench.statistics import blocks_for_interval
+from dbbench.wire.relayed import Relay
+from dbbench.wire.run import Counting
+
+MAX_CHECKED_S: Final = 0.2  # of round-trip time: longer is no network that drivers are chosen for
+_COUNTED: Final = 20  # operations
+_ROUNDS: Final = 10  # of slices in a block of a check
+
+
+def round_trips(crew: Crew, relay: Relay, workers: Mapping[str, Worker]) -> dict[str, list[float | None]]:
+    """Count the round trips of an operation: arm -> by cell. None where that could not be done.
+
+    They do not depend on latency or sessions, so that each scenario and layer is counted once.
+    """
+    counting = Counting(crew, relay, _COUNTED)
+    found: dict[tuple[str, str, str], float | None] = {}
+    for index, cell in enumerate(crew.plan.cells):
+        for arm in crew.arms(index, workers):
+            place = cell.path, cell.layer, arm.name
+            if place not in found:
+                found[place] = None
+                with suppress(WorkerFailedError):
+                    found[place] = counting.row(index, arm.name, workers[arm.name]).round_trips
+    return {
+        arm.name: [found.get((cell.path, cell.layer, arm.name)) for cell in crew.plan.cells] for arm in crew.plan.arms
+    }
+
+
+def checks(bench: Bench, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
+    """Measure each driver that should tie with the baseline from some latency on, and the baseline, at that latency.
+
+    It takes as many blocks as an interval needs, or as the run was given.
+    """
+    found = [
+        (one, one.tie.rtt_s)
+        for group in latency.effects(Run(header, bench.measured, [], None))
+        for one in group
+        if one.tie is not None and one.tie.rtt_s and one.tie.rtt_s <= MAX_CHECKED_S
+    ]
+    if not found:
+        return
+    say("checking where drivers tie")
+    crew, cells = bench.crew, header.plan.cells
+    at = [msgspec.structs.replace(one.cell, rtt_s=rtt_s) for one, rtt_s in found]
+    plan = _plan(crew.plan, at)
+    pairs = [(one.driver, plan.baseline) for one, _ in found]
+    excluded = {(index, arm.name) for index, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
+    shapes = {index: Shape.of(_expected_ns(one, rtt_s), at[index], plan) for index, (one, rtt_s) in enumerate(found)}
+    own = Bench(replace(crew, plan=plan, excluded=excluded), shapes, say=lambda _: None)
+    measured = [record for record in own.blocks() if isinstance(record, Measurement)]
+    end = End("complete", datetime.now(UTC).isoformat(timespec="seconds"), own.measured_s)
+    compared = iter(rows(Run(msgspec.structs.replace(header, plan=plan), measured, [], end)))
+    for one, rtt_s in found:  # a row for every arm
+        row = next(row for row in [next(compared) for _ in plan.arms] if row.driver == one.driver)
+        if row.ratio is not None:
+            yield BreakEven(cells.index(one.cell), one.driver, rtt_s, row.ratio, row.ratio_low, row.ratio_high)
+
+
+def _expected_ns(one: latency.Effect, rtt_s: float) -> float:
+    """How long an operation should take there."""
+    cost_s = latency.cost_s(one)
+    assert cost_s is not None
+    assert one.round_trips is not None
+    return (cost_s + one.round_trips * rtt_s) * 1e9
+
+
+def _plan(plan: Plan, cells: list[Cell]) -> Plan:
+    """The run's plan for cells at the latencies that are checked."""
+    needed = blocks_for_interval(family=len(cells))
+    return msgspec.structs.replace(
+        plan,
+        cells=cells,
+        rounds=[_ROUNDS] * len(cells),
+        budget_s=None,
+        blocks=min(plan.blocks or needed, needed),
+        precision=None,
+        seed=plan.seed + 1,
+    )

@@ -1,0 +1,170 @@
+"""The `wire` command as a list of steps: every driver runs its operations through the relay, which counts.
+
+Nothing is timed here. One session, so that what passes between two questions to the relay is one operation's.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from dbbench import messages, records
+from dbbench.compare import params_text
+from dbbench.crew import Crew
+from dbbench.drivers import DRIVERS
+from dbbench.environment import installed
+from dbbench.errors import DbbenchError
+from dbbench.gathering import Gathered, Options, gathered, problem_line
+from dbbench.messages import Closed, Done, Route
+from dbbench.plan import Cell, Plan
+from dbbench.process import Worker, WorkerFailedError, WorkerLostError
+from dbbench.progress import Watcher
+from dbbench.records import Problem
+from dbbench.server.target import redacted
+from dbbench.setup import SetUp
+from dbbench.wire.counting import connect_statements, exchange, row, trace
+from dbbench.wire.frame import Frame
+from dbbench.wire.relayed import Relay, refuse_tls
+from dbbench.wire.result import Row, WireResult
+
+OPERATIONS: Final = 20  # counts have no noise, but operations may differ from each other
+WARM_UP: Final = 20  # operations: psycopg prepares a statement at its 6th execution, for every combination of types
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What one arm put on the wire in one cell."""
+
+    arm: str
+    row: Row
+
+
+def execute_wire(options: Options, operations: int, watch: Watcher) -> WireResult:
+    """Count what every driver exchanges with the server for an operation of every scenario and layer.
+
+    Raises DbbenchError when nothing could be counted at all.
+    """
+    if options.address is not None:
+        refuse_tls(options.address)
+    with gathered(options, records.new_id(), watch, single) as found:
+        counted, problems = count_all(found, operations, watch)
+        if not counted:
+            raise DbbenchError("nothing could be counted")
+        plan = found.crew.plan
+        return WireResult(
+            rows=[one.row for one in counted],
+            tx_end=plan.tx_end,
+            pool_pre_ping=plan.pre_ping,
+            settings=plan.settings,
+            versions={name: _version(name) for name in plan.drivers},
+            server=str(found.target.describe()["settings"]["server_version"]),
+            problems=problems,
+        )
+
+
+def single(plan: Plan) -> Plan:
+    """A run's plan for counting: each scenario and layer once, with one session and nothing in between."""
+    once: dict[tuple[str, str, str], Cell] = {}
+    for cell in plan.cells:
+        once.setdefault((cell.path, cell.layer, cell.driver), single_session(cell))
+    return msgspec.structs.replace(plan, cells=list(once.values()), rounds=[1] * len(once))
+
+
+def single_session(cell: Cell) -> Cell:
+    """The cell with one session and nothing in between."""
+    return msgspec.structs.replace(cell, sessions=1, rtt_s=None, pooler=None)
+
+
+def count_all(found: Gathered, operations: int, watch: Watcher) -> tuple[list[Counted], list[str]]:
+    """Make the tables and count, in every cell, with every arm. Also gives what could not be counted, a line each."""
+    crew, problems = found.crew, list(found.problems)
+    with ExitStack() as stack:
+        set_up = SetUp(crew, watch.say, watch.note)
+        problems += set_up.prepare(found.described)
+        counted = []
+        counting = Counting(crew, found.routes.relay, operations)
+        workers: dict[str, Worker] = {}
+        for index, cell in enumerate(crew.plan.cells):
+            watch.say(f"counting {cell.label}")
+            if len(workers) < len(crew.plan.arms):
+                workers = crew.start_workers(f"wire/{index}", stack)
+            for arm in crew.arms(index, workers):
+                try:
+                    counted.append(Counted(arm.name, counting.row(index, arm.name, workers[arm.name])))
+                except (WorkerFailedError, WorkerLostError) as error:
+                    problems.append(crew.excuse(index, arm, error, workers))
+    return counted, list(_said(problems, crew, watch))
+
+
+def _said(problems: Sequence[Problem], crew: Crew, watch: Watcher) -> Iterator[str]:
+    for problem in problems:
+        line = redacted(problem_line(problem), crew.site.start.address.password)
+        watch.problem(line)
+        yield line
+
+
+@dataclass
+class Counting:
+    """Counts with the relay, which records what passes between two questions."""
+
+    crew: Crew
+    relay: Relay
+    operations: int
+
+    def __post_init__(self) -> None:
+        """Open the way that is recorded, for every cell."""
+        self._route = Route(self.relay.listen(record=True))
+
+    def row(self, index: int, arm: str, worker: Worker) -> Row:
+        """Count one arm in one cell.
+
+        Raises WorkerFailedError where an operation failed, or what passed was no PostgreSQL protocol.
+        """
+        crew = replace(self.crew, route=lambda *_: self._route)
+        cell, seed = single_session(crew.plan.cells[index]), f"{crew.plan.seed}/wire/{index}"
+        crew.reset(cell, arm)
+        self._passed()
+        crew.open(worker, cell, arm)
+        worker.ask(messages.Connect(), Done, crew.patience)
+        connect = self._passed()
+        run = partial(self._operations, worker)
+        first = run(1, f"{seed}/first")
+        run(WARM_UP, f"{seed}/warm-up")
+        each = [run(1, f"{seed}/{number}") for number in range(self.operations)]
+        worker.ask(messages.Close(), Closed, crew.patience)
+        self._passed()
+        made = row(
+            scenario=cell.scenario,
+            layer=cell.layer,
+            params=params_text(cell),
+            driver=cell.driver or arm,
+            tx_end=crew.plan.tx_end,
+            exchanges=[exchange(frames) for frames in each],
+            connect=exchange(connect),
+            connect_statements=connect_statements(connect),
+            first=exchange(first),
+            trace=trace(each[-1]),
+        )
+        return msgspec.structs.replace(made, settings=crew.plan.settings.get(made.driver, {}))
+
+    def _operations(self, worker: Worker, number: int, seed: str) -> list[Frame]:
+        """Run operations, and give what passed meanwhile."""
+        ran = self.crew.slice(worker, number, seed)
+        if ran.failures:
+            raise WorkerFailedError(messages.Failed(ran.errors[0], scenario=True))
+        return self._passed()
+
+    def _passed(self) -> list[Frame]:
+        """What passed since the last time."""
+        recorded = self.relay.cut()
+        for problem in recorded.problems:
+            raise WorkerFailedError(messages.Failed(problem, scenario=False))
+        return recorded.frames
+
+
+def _version(driver: str) -> str:
+    """The version of the driver's first package that is installed."""
+    return next(filter(None, map(installed, DRIVERS[driver].distributions)), "")
