@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, Cli, url_of
+from pgbouncers import pgbouncer
 from typer.testing import CliRunner
 
 from dbbench import selfcheck
@@ -20,7 +21,7 @@ from dbbench.compare import COLUMNS
 from dbbench.trust import SelfCheck
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
-COMMANDS = ("run", "capacity", "gate", "show", "compare", "history", "export", "list", "doctor", "selfcheck")
+COMMANDS = ("run", "capacity", "gate", "wire", "show", "compare", "history", "export", "list", "doctor", "selfcheck")
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -147,6 +148,9 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
             words[number] = str(results[-1])
         elif word.startswith("postgresql://"):
             words[number] = url_of(foreign)
+    if "--pooler" in words:
+        pgbouncer()
+        words += ["--driver", "psycopg", "--sessions", "2"]
     if words[0] == "capacity":  # a search takes minutes; the last value of an option counts
         # One rate, so that two trials that agree are a search; brackets are what test_capacity.py is about.
         words += ["--trial", "1", "--precision", "50%", "--min-rate", "500", "--max-rate", "500"]
@@ -157,8 +161,9 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
     folder = workplace / "own server" if "--env-url" in words else workplace
     done = dbbench(*words, cwd=folder, DATABASE_URL=url_of(foreign), XDG_CACHE_HOME=str(workplace / "cache"))
 
-    # So few blocks are too few for a verdict, of a gate as of a comparison that should fail.
-    assert done.returncode == (6 if words[0] == "gate" or "--fail-over" in words else 0), done.stderr
+    # So few blocks are too few for a verdict, of a gate as of a comparison that should fail; counts need none.
+    undecided = (words[0] == "gate" and "--wire" not in words) or "--fail-over" in words
+    assert done.returncode == (6 if undecided else 0), done.stderr
     assert done.stdout or "-o" in words
 
 

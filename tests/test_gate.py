@@ -233,6 +233,48 @@ def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(dbbench: Cli,
     assert leftovers() <= before
 
 
+def test_the_exact_gate_names_what_a_revision_adds(dbbench: Cli, project: Path, tmp_path: Path) -> None:
+    arguments = ("gate", "bench/totals.py", "--project", ".", "--wire", "-d", "asyncpg,psycopg2")
+    grown = dbbench(
+        *arguments, "--base", "before", "--head", "HEAD", "--format", "json", "--report", "markdown=wire.md",
+        cwd=project, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+    )  # fmt: skip
+    assert grown.returncode == 1, grown.stderr
+    document = json.loads(grown.stdout)
+    assert document["verdict"] == "fail"
+    assert [(change["driver"], change["base"], change["head"]) for change in document["changes"]] == [
+        ("asyncpg", 4, 11),  # BEGIN, customers, their orders, ROLLBACK; then the orders of eight customers
+        ("psycopg2", 4, 11),
+    ]
+    assert "SELECT: 2 -> 9" in document["changes"][0]["because"]
+    assert "11 round trips per operation" in (project / "wire.md").read_text()
+    assert "FAIL" in (tmp_path / "summary.md").read_text()
+    assert not (project / "results").exists(), "nothing is measured"
+
+    fewer = dbbench(*arguments, "--base", "HEAD", "--head", "before", cwd=project)
+    assert fewer.returncode == 0, fewer.stderr
+    assert "11 -> 4 round trips per operation" in fewer.stdout
+
+    same = dbbench(*arguments, "--base", "HEAD", "--head", "HEAD", "--format", "json", cwd=project)
+    assert same.returncode == 0, same.stderr
+    assert json.loads(same.stdout)["changes"] == []
+
+
+def test_the_exact_gate_takes_no_verdict_from_half_a_count(dbbench: Cli, project: Path) -> None:
+    broken = "\n\nasync def orm(session, params, rng):\n    raise LookupError('broken')\n"
+    (project / "bench" / "totals.py").write_text(TOTALS.partition("\nasync def")[0] + broken)
+    git(project, "commit", "-qam", "three")
+    arguments = ("gate", "bench/totals.py", "--project", ".", "--wire", "-d", "psycopg2", "--base", "before")
+    half = dbbench(*arguments, cwd=project)
+    assert half.returncode == 3
+    assert "broken" in half.stderr
+    assert "there is no verdict" in half.stderr
+
+    unknown = dbbench(*arguments, "--report", "junit=gate.xml", cwd=project)
+    assert unknown.returncode == 2
+    assert "junit" in unknown.stderr
+
+
 def test_a_side_that_changes_the_tables_has_tables_of_its_own(dbbench: Cli, project: Path, tmp_path: Path) -> None:
     models = (project / "src" / "shop" / "models.py").read_text()
     added = "total: Mapped[int]\n    note: Mapped[str | None]"
