@@ -262,14 +262,7 @@ def _main(
 @_ends_well
 def run(
     context: typer.Context,
-    scenarios: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SCENARIO|FILE|DIR",
-            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
-            show_default=False,
-        ),
-    ] = None,
+    scenarios: common.Scenarios = None,
     driver: Annotated[
         list[str] | None,
         typer.Option(
@@ -286,15 +279,7 @@ def run(
         str,
         typer.Option(rich_help_panel=common.WHAT, metavar="D", help="The driver that the others are compared with."),
     ] = "psycopg",
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=common.WHAT,
-            metavar="L",
-            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
-            show_default=False,
-        ),
-    ] = None,
+    layer: common.Layers = None,
     sessions: Annotated[
         str | None,
         typer.Option(
@@ -369,17 +354,7 @@ def run(
         ),
     ] = None,
     seed: common.Seed = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            rich_help_panel=common.OUTPUT,
-            metavar="FILE",
-            help="Result file. Default: results/<UTC time>-<id>.jsonl.",
-            show_default=False,
-        ),
-    ] = None,
+    output: common.ResultFile = None,
     format_: Annotated[
         TableFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
     ] = TableFormat.TABLE,
@@ -523,17 +498,7 @@ def capacity(
         str,
         typer.Argument(metavar="SCENARIO|FILE", help="A built-in scenario or your own file."),
     ] = "point_reads",
-    driver: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driver",
-            "-d",
-            rich_help_panel=common.WHAT,
-            metavar="D",
-            help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, psycopg-sync. Default: the first three.",
-            show_default=False,
-        ),
-    ] = None,
+    driver: common.Drivers = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -663,14 +628,7 @@ def capacity(
 )
 @_ends_well
 def gate(
-    scenarios: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SCENARIO|FILE|DIR",
-            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
-            show_default=False,
-        ),
-    ] = None,
+    scenarios: common.Scenarios = None,
     base: Annotated[
         list[str] | None,
         typer.Option(
@@ -731,15 +689,7 @@ def gate(
             show_default=False,
         ),
     ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=common.WHAT,
-            metavar="L",
-            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
-            show_default=False,
-        ),
-    ] = None,
+    layer: common.Layers = None,
     sessions: Annotated[
         str | None,
         typer.Option(
@@ -804,17 +754,7 @@ def gate(
     max_overflow: common.MaxOverflow = 10,
     pool_timeout: common.PoolTimeout = 30.0,
     loop: common.Loop = "asyncio",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            rich_help_panel=common.OUTPUT,
-            metavar="FILE",
-            help="Result file. Default: results/<UTC time>-<id>.jsonl.",
-            show_default=False,
-        ),
-    ] = None,
+    output: common.ResultFile = None,
     format_: Annotated[
         GateFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
     ] = GateFormat.TABLE,
@@ -958,25 +898,8 @@ def _print_gate(result: Any, format_: GateFormat, path: Path) -> None:
 )
 @_ends_well
 def wire(
-    scenarios: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SCENARIO|FILE|DIR",
-            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
-            show_default=False,
-        ),
-    ] = None,
-    driver: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driver",
-            "-d",
-            rich_help_panel=common.WHAT,
-            metavar="D",
-            help="Driver to look at, repeatable: psycopg, asyncpg, psycopg2, psycopg-sync. Default: the first three.",
-            show_default=False,
-        ),
-    ] = None,
+    scenarios: common.Scenarios = None,
+    driver: common.Drivers = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(

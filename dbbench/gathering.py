@@ -41,11 +41,11 @@ from dbbench.plan import (
 from dbbench.process import Worker
 from dbbench.progress import Watcher
 from dbbench.records import Header, Problem
+from dbbench.relay.handle import refuse_tls
 from dbbench.routes import Routes, routed
 from dbbench.scenario import Description
 from dbbench.server import pooler
 from dbbench.server.target import Target, application, connected
-from dbbench.wire.relayed import refuse_tls
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
 

@@ -1,5 +1,6 @@
 """Options of the command line that several commands have, each written once: `Annotated` types for Typer."""
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -13,6 +14,34 @@ LOAD: Final = "Load"
 MEASURING: Final = "How it is measured"
 OUTPUT: Final = "Output"
 
+Scenarios = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SCENARIO|FILE|DIR",
+        help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
+        show_default=False,
+    ),
+]
+Drivers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--driver",
+        "-d",
+        rich_help_panel=WHAT,
+        metavar="D",
+        help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, psycopg-sync. Default: the first three.",
+        show_default=False,
+    ),
+]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        metavar="L",
+        help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
+        show_default=False,
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -87,6 +116,17 @@ Seed = Annotated[
         min=0,
         metavar="N",
         help="Seed of all random choices. Default: drawn.",
+        show_default=False,
+    ),
+]
+ResultFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+        help="Result file. Default: results/<UTC time>-<id>.jsonl.",
         show_default=False,
     ),
 ]

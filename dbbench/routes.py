@@ -9,8 +9,8 @@ from dbbench.crew import Crew
 from dbbench.messages import Route
 from dbbench.plan import Cell, Pooler
 from dbbench.poolers import SERVER_CONNECTIONS
+from dbbench.relay.handle import Relay
 from dbbench.server.pooler import PoolerSettings, RunningPooler, pooler
-from dbbench.wire.relayed import Relay
 
 
 class Routes:

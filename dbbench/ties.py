@@ -15,9 +15,9 @@ from dbbench.crew import Crew
 from dbbench.plan import Cell, Plan
 from dbbench.process import Worker, WorkerFailedError
 from dbbench.records import BreakEven, End, Header, Measurement, Run
+from dbbench.relay.handle import Relay
 from dbbench.setup import Shape
 from dbbench.statistics import blocks_for_interval
-from dbbench.wire.relayed import Relay
 from dbbench.wire.run import Counting
 
 MAX_CHECKED_S: Final = 0.2  # of round-trip time: longer is no network that drivers are chosen for

@@ -15,8 +15,8 @@ from dbbench.address import Address
 from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
 from dbbench.process import Worker
-from dbbench.wire.frame import Frame
-from dbbench.wire.relayed import Relay
+from dbbench.relay.frame import Frame
+from dbbench.relay.handle import Relay
 
 PATIENCE_S = 60.0
 POINT_READS = {"rows": 200, "document_bytes": 10}

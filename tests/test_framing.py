@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbbench.wire.frame import TEXT, Frame
-from dbbench.wire.framing import ClientFraming, FramingError, ServerFraming
+from dbbench.relay.frame import TEXT, Frame
+from dbbench.relay.framing import ClientFraming, FramingError, ServerFraming
 
 Framing = ClientFraming | ServerFraming
 Known = tuple[bytes, Frame]  # a message on the wire, and what it is

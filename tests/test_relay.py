@@ -26,9 +26,9 @@ from conftest import PASSWORD, connect
 from dbbench.address import Address
 from dbbench.errors import UsageError
 from dbbench.process import WorkerFailedError, WorkerLostError
-from dbbench.wire import relay as relay_module
-from dbbench.wire.frame import Frame, Recorded
-from dbbench.wire.relayed import Relay
+from dbbench.relay import process as relay_module
+from dbbench.relay.frame import Frame, Recorded
+from dbbench.relay.handle import Relay
 
 PATIENCE_S = 30.0
 START_UP = struct.pack("!II", 39, 3 << 16) + b"user\0dbbench\0database\0dbbench\0\0"
@@ -525,7 +525,7 @@ def test_a_relay_that_was_killed_is_named_and_leaves_nothing_behind(server: Addr
 
 def test_a_relay_ends_when_its_parent_is_killed(server: Address) -> None:
     program = (
-        "import sys, time; from dbbench.address import Address; from dbbench.wire.relayed import Relay\n"
+        "import sys, time; from dbbench.address import Address; from dbbench.relay.handle import Relay\n"
         "relay = Relay(Address(sys.argv[1], int(sys.argv[2]), 'dbbench', 'dbbench'))\n"
         "print(relay.pid, relay.listen(rtt_s=0.1).host, flush=True); time.sleep(600)\n"
     )

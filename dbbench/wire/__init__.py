@@ -1,1 +1,1 @@
-"""What drivers put on the wire: a relay that counts messages, and what is made of the counts."""
+"""What drivers put on the wire: counts of what the relay records, and what they say."""

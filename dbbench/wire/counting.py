@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from dbbench.plan import Layer, TxEnd
-from dbbench.wire.frame import Frame
+from dbbench.relay.frame import Frame
 from dbbench.wire.result import Exchange, Row, TraceLine
 
 EMPTY: Final = "(empty)"

@@ -23,11 +23,11 @@ from dbbench.plan import Cell, Plan
 from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.progress import Watcher
 from dbbench.records import Problem
+from dbbench.relay.frame import Frame
+from dbbench.relay.handle import Relay, refuse_tls
 from dbbench.server.target import redacted
 from dbbench.setup import SetUp
 from dbbench.wire.counting import connect_statements, exchange, row, trace
-from dbbench.wire.frame import Frame
-from dbbench.wire.relayed import Relay, refuse_tls
 from dbbench.wire.result import Row, WireResult
 
 OPERATIONS: Final = 20  # counts have no noise, but operations may differ from each other

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 
 from dbbench.address import Address
-from dbbench.errors import UsageError
-from dbbench.process import Child
-from dbbench.wire import orders
-from dbbench.wire.frame import Recorded
+from dbbench.errors import CannotStartError, UsageError
+from dbbench.process import Child, WorkerFailedError
+from dbbench.relay import orders
+from dbbench.relay.frame import Recorded
 
 _PATIENCE_S: Final = 60.0
 _END_LIMIT_S: Final = 5.0
@@ -33,15 +33,18 @@ class Relay(Child[orders.Order]):
     def __init__(self, upstream: Address, cpus: list[int] | None = None) -> None:
         """Start it, on these CPUs.
 
-        Raises UsageError when the server is to be talked to through TLS, WorkerFailedError when it cannot begin.
+        Raises UsageError when the server is to be talked to through TLS, CannotStartError when it cannot begin.
         """
         refuse_tls(upstream)
-        super().__init__("the relay", "dbbench.wire.relay", orders.decode_reply)
+        super().__init__("the relay", "dbbench.relay.process", orders.decode_reply)
         self._upstream = upstream
         self._directory = ""
         try:
             begin = orders.Begin(msgspec.structs.replace(upstream, password=""), cpus)
             self._directory = self.ask(begin, orders.Begun, _PATIENCE_S).directory
+        except WorkerFailedError as error:
+            self.end()
+            raise CannotStartError(str(error)) from None
         except BaseException:
             self.end()
             raise

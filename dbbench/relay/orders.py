@@ -6,7 +6,7 @@ import msgspec
 
 from dbbench.address import Address
 from dbbench.messages import Failed, Message
-from dbbench.wire.frame import Recorded
+from dbbench.relay.frame import Recorded
 
 # Orders: each gets one reply, which may be Failed instead.
 

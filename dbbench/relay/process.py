@@ -1,6 +1,6 @@
 """The relay process: stands between drivers and a server, and records or delays what passes.
 
-`python -m dbbench.wire.relay` reads orders from its stdin and writes replies to its stdout (orders.py). It ends when
+`python -m dbbench.relay.process` reads orders from its stdin and writes replies to its stdout (orders.py). It ends when
 its stdin does, so with its parent, and leaves no socket behind.
 """
 
@@ -21,8 +21,8 @@ from typing import Final
 
 from dbbench import messages
 from dbbench.address import Address
-from dbbench.wire import framing, orders
-from dbbench.wire.frame import Frame, Recorded
+from dbbench.relay import framing, orders
+from dbbench.relay.frame import Frame, Recorded
 
 _PATH_BYTES: Final = 100  # of a unix socket; 103 is the limit on macOS
 _HELD_BYTES: Final = 4 * 2**20  # that a pipe holds back before it stops reading; about twice that is held at most

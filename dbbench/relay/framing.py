@@ -7,7 +7,7 @@ no type byte: it opens the session, asks for encryption (then another first pack
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final, NamedTuple
 
-from dbbench.wire.frame import TEXT, Frame
+from dbbench.relay.frame import TEXT, Frame
 
 START: Final = "StartupMessage"
 CANCEL: Final = "CancelRequest"
