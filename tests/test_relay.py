@@ -24,8 +24,8 @@ import pytest
 from conftest import PASSWORD, connect
 
 from dbbench.address import Address
-from dbbench.errors import UsageError
-from dbbench.process import WorkerFailedError, WorkerLostError
+from dbbench.errors import CannotStartError, UsageError
+from dbbench.process import WorkerLostError
 from dbbench.relay import process as relay_module
 from dbbench.relay.frame import Frame, Recorded
 from dbbench.relay.handle import Relay
@@ -557,7 +557,7 @@ def test_a_relay_is_pinned(server: Address) -> None:
     cpu = max(os.sched_getaffinity(0))
     with Relay(server, [cpu]) as relay:
         assert os.sched_getaffinity(relay.pid) == {cpu}
-    with pytest.raises(WorkerFailedError, match=r"the relay cannot do its work: \[Errno 22\]"):
+    with pytest.raises(CannotStartError, match=r"the relay cannot do its work: \[Errno 22\]"):
         Relay(server, [4000])
 
 
