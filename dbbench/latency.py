@@ -1,13 +1,14 @@
 """What network latency does: time = cost + round trips x round-trip time, and from where on two drivers tie (pure).
 
-The cost is the mean latency of an operation at the lowest round-trip time that was measured, and the round trips are
-those that the relay counted, so that what is measured at the others says how far the model holds.
+Times are mean latencies of an operation, and the round trips are those that the relay counted. What is predicted takes
+the cost from the lowest round-trip time alone, so that the others say how far the model holds; where drivers tie is
+worked out from the costs at all of them.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
+from itertools import groupby, pairwise
 from typing import Final
 
 from dbbench.compare import Row, params_text, rows
@@ -16,6 +17,10 @@ from dbbench.records import BreakEven, Run
 from dbbench.statistics import TIE_BAND
 
 US_PER_S: Final = 1e6
+GRID: Final = [1e-5 * 1.03**step for step in range(390)]
+"""Round-trip times, seconds: from 10 microseconds to 1 s."""
+Time = Callable[[float], float]
+"""Of an operation at a round-trip time, both in seconds."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,9 @@ def _group(run: Run, indexes: Sequence[int], found: dict[tuple[str, str, int, st
         measured = [
             found[cell.scenario, cell.layer, cell.sessions, params_text(cell), arm.name].mean_us for cell in cells
         ]
-        cost_us = _cost_us(measured[0], trips, lowest)
+        first = measured[0]
         lines = [
-            Line(cell.rtt_s or 0.0, us, None if cost_us is None or trips is None else cost_us + trips * _us(cell))
+            Line(cell.rtt_s or 0.0, us, None if first is None or trips is None else first + trips * _us(lowest, cell))
             for cell, us in zip(cells, measured, strict=True)
         ]
         made.append(Effect(lowest, arm.name, trips, lines, None))
@@ -89,49 +94,53 @@ def _group(run: Run, indexes: Sequence[int], found: dict[tuple[str, str, int, st
     return [one if one is baseline else _with_tie(run, indexes[0], one, baseline) for one in made]
 
 
-def _us(cell: Cell) -> float:
-    return (cell.rtt_s or 0.0) * US_PER_S
-
-
-def _cost_us(measured_us: float | None, trips: float | None, cell: Cell) -> float | None:
-    """What an operation takes without latency, microseconds."""
-    if measured_us is None or trips is None:
-        return None
-    return max(0.0, measured_us - trips * _us(cell))
+def _us(lowest: Cell, cell: Cell) -> float:
+    """By how much the round-trip time is longer than the lowest, microseconds."""
+    return ((cell.rtt_s or 0.0) - (lowest.rtt_s or 0.0)) * US_PER_S
 
 
 def _with_tie(run: Run, cell: int, one: Effect, baseline: Effect) -> Effect:
-    own, other = cost_s(one), cost_s(baseline)
-    if own is None or other is None or one.round_trips is None or baseline.round_trips is None:
+    costs, others = cost_s(one), cost_s(baseline)
+    if not costs or not others or one.round_trips is None or baseline.round_trips is None:
         return one
     checks = [each for each in run.break_evens if each.cell == cell and each.arm == one.driver]
-    rtt_s = break_even_s(own, one.round_trips, other, baseline.round_trips)
+    rtt_s = break_even_s(partial(time_s, costs, one.round_trips), partial(time_s, others, baseline.round_trips))
     return Effect(one.cell, one.driver, one.round_trips, one.lines, Tie(rtt_s, checks[-1] if checks else None))
 
 
-def cost_s(effect: Effect) -> float | None:
-    """What an operation takes without latency, seconds."""
-    us = _cost_us(effect.lines[0].measured_us, effect.round_trips, effect.cell)
-    return None if us is None else us / US_PER_S
+def cost_s(effect: Effect) -> list[tuple[float, float]]:
+    """What an operation takes besides waiting for the network, by round-trip time; both in seconds.
+
+    It grows: who has waited for a while has cold caches.
+    """
+    if effect.round_trips is None:
+        return []
+    return [
+        (line.rtt_s, max(0.0, line.measured_us / US_PER_S - effect.round_trips * line.rtt_s))
+        for line in effect.lines
+        if line.measured_us is not None
+    ]
 
 
-def break_even_s(
-    cost_s: float, round_trips: float, other_cost_s: float, other_round_trips: float, band: float = TIE_BAND
-) -> float | None:
+def time_s(costs: Sequence[tuple[float, float]], round_trips: float, rtt_s: float) -> float:
+    """How long an operation takes at a round-trip time, seconds; between those measured the cost is interpolated."""
+    for (low, cost), (high, more) in pairwise(costs):
+        if low <= rtt_s <= high and low < high:
+            return cost + (more - cost) * (rtt_s - low) / (high - low) + round_trips * rtt_s
+    nearest = costs[0] if rtt_s < costs[0][0] else costs[-1]
+    return nearest[1] + round_trips * rtt_s
+
+
+def break_even_s(time: Time, other: Time, band: float = TIE_BAND) -> float | None:
     """The round-trip time, seconds, from which on two drivers take the same time within the tie band.
 
-    Each takes cost + round trips x round-trip time, and they tie while neither takes more than 1 + band times the
-    other's. None: from none on, because the round trips themselves differ by more than the band.
+    `time` and `other` give the time of an operation at a round-trip time. The result is one of `GRID`, whose steps are
+    3%. None: not even at the largest of them, because the round trips themselves differ.
     """
-    needed = 0.0
-    for cost, trips, other, others in (
-        (cost_s, round_trips, other_cost_s, other_round_trips),
-        (other_cost_s, other_round_trips, cost_s, round_trips),
-    ):
-        # cost + trips x R <= (1 + band) (other + others x R)
-        ahead, slope = cost - (1 + band) * other, (1 + band) * others - trips
-        if slope > 0:
-            needed = max(needed, ahead / slope)
-        elif ahead > 0 or slope < 0:
-            return None
-    return needed if math.isfinite(needed) else None
+    found: float | None = None
+    for rtt_s in reversed(GRID):
+        ratio = time(rtt_s) / max(other(rtt_s), 1e-12)
+        if not 1 / (1 + band) <= ratio <= 1 + band:
+            return found
+        found = rtt_s
+    return 0.0

@@ -58,33 +58,34 @@ def checks(bench: Bench, header: Header, say: Callable[[str], None]) -> Iterator
     if not found:
         return
     say("checking where drivers tie")
-    crew, cells = bench.crew, header.plan.cells
-    at = [msgspec.structs.replace(one.cell, rtt_s=rtt_s) for one, rtt_s in found]
+    crew, indexes = bench.crew, [header.plan.cells.index(one.cell) for one, _ in found]
+    at = [
+        msgspec.structs.replace(crew.plan.cells[index], rtt_s=rtt_s)  # the header's name no folders
+        for index, (_, rtt_s) in zip(indexes, found, strict=True)
+    ]
     plan = _plan(crew.plan, at)
     pairs = [(one.driver, plan.baseline) for one, _ in found]
-    excluded = {(index, arm.name) for index, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
-    shapes = {index: Shape.of(_expected_ns(one, rtt_s), at[index], plan) for index, (one, rtt_s) in enumerate(found)}
+    excluded = {(number, arm.name) for number, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
+    shapes = {number: Shape.of(_expected_ns(*each), at[number], plan) for number, each in enumerate(found)}
     own = Bench(replace(crew, plan=plan, excluded=excluded), shapes, say=lambda _: None)
     measured = [record for record in own.blocks() if isinstance(record, Measurement)]
     end = End("complete", datetime.now(UTC).isoformat(timespec="seconds"), own.measured_s)
     compared = iter(rows(Run(msgspec.structs.replace(header, plan=plan), measured, [], end)))
-    for one, rtt_s in found:  # a row for every arm
+    for index, (one, rtt_s) in zip(indexes, found, strict=True):  # a row for every arm
         row = next(row for row in [next(compared) for _ in plan.arms] if row.driver == one.driver)
         if row.ratio is not None:
-            yield BreakEven(cells.index(one.cell), one.driver, rtt_s, row.ratio, row.ratio_low, row.ratio_high)
+            yield BreakEven(index, one.driver, rtt_s, row.ratio, row.ratio_low, row.ratio_high)
 
 
 def _expected_ns(one: latency.Effect, rtt_s: float) -> float:
     """How long an operation should take there."""
-    cost_s = latency.cost_s(one)
-    assert cost_s is not None
     assert one.round_trips is not None
-    return (cost_s + one.round_trips * rtt_s) * 1e9
+    return latency.time_s(latency.cost_s(one), one.round_trips, rtt_s) * 1e9
 
 
 def _plan(plan: Plan, cells: list[Cell]) -> Plan:
     """The run's plan for cells at the latencies that are checked."""
-    needed = blocks_for_interval(family=len(cells))
+    needed = blocks_for_interval(family=len(cells) * (len(plan.arms) - 1))  # as compare.family counts them
     return msgspec.structs.replace(
         plan,
         cells=cells,
