@@ -28,7 +28,7 @@ from dbbench.errors import CannotStartError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.process import libpq_variables
 from dbbench.records import new_id
-from dbbench.server.pooled import CURES, Pooled, detect, guess
+from dbbench.server.pooled import Pooled, cure, detect, guess
 from dbbench.server.target import Target, connected, redacted
 
 Status = Literal["ok", "note", "missing", "problem"]
@@ -339,17 +339,17 @@ def _pooled(pooled: Pooled) -> Iterator[Check]:
     pooling = "a connection pooler" if pooled.mode == "unknown" else f"{pooled.mode} pooling"
     way_out = "dbbench run needs the server itself; --pooler transaction starts a pooler in front of it"
     yield Check("pooler", "problem", f"{pooling}: {pooled.evidence}", way_out)
-    for driver, cure in CURES.items():
-        name = f"pooler: {driver}"
-        if not cure:
+    for driver in DEFAULT:
+        name, mends = f"pooler: {driver}", cure(DRIVERS[driver])
+        if not mends:
             yield Check(name, "ok", "prepares no statements: nothing to do")
         elif pooled.prepared:
             yield Check(name, "ok", "prepared statements survive a transaction there: the defaults work")
         elif pooled.prepared is None:
             detail = "prepared statements may be lost there (PgBouncer follows them from 1.21 on, if it is told to)"
-            yield Check(name, "note", detail, cure)
+            yield Check(name, "note", detail, mends)
         else:
-            yield Check(name, "note", "prepared statements are lost there: the defaults fail", cure)
+            yield Check(name, "note", "prepared statements are lost there: the defaults fail", mends)
 
 
 def _settings(settings: dict[str, Any]) -> Iterator[Check]:

@@ -21,11 +21,12 @@ from dbbench import doctor
 from dbbench.address import Address
 from dbbench.alone import alone
 from dbbench.doctor import Check
+from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.plan import Placement
 from dbbench.progress import watcher
 from dbbench.reports.checks import render
 from dbbench.server import pooler
-from dbbench.server.pooled import CURES, detect, guess
+from dbbench.server.pooled import cure, detect, guess
 from dbbench.server.pooler import Mode
 
 PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli", "doctor")
@@ -427,7 +428,7 @@ def test_a_transaction_pooler_comes_with_a_line_for_each_driver(dbbench: Cli, fo
     assert "--pooler transaction" in found["pooler"]["remedy"]
     for driver in ("asyncpg", "psycopg"):
         assert found[f"pooler: {driver}"]["status"] == "note"
-        assert found[f"pooler: {driver}"]["remedy"] == CURES[driver]
+        assert found[f"pooler: {driver}"]["remedy"] == cure(DRIVERS[driver])
     assert found["pooler: psycopg2"]["status"] == "ok"
     assert not {"rights", "connections", "production"} & set(found)
     assert address.password not in done.stdout
@@ -479,7 +480,7 @@ def test_a_pooler_out_of_reach_is_recognised_by_its_port() -> None:
     assert (failed.name, failed.status) == ("server", "problem")
     assert hint.detail == "transaction pooling: 6543 is the port of Supabase's pooler, which pools by transaction"
     assert [(check.name, check.remedy) for check in drivers] == [
-        (f"pooler: {driver}", cure) for driver, cure in CURES.items()
+        (f"pooler: {driver}", cure(DRIVERS[driver])) for driver in DEFAULT
     ]
 
 
@@ -541,7 +542,7 @@ def test_the_line_for_a_driver_mends_what_fails_without_it(server: Address, driv
     pgbouncer()
     with bare(server, "transaction", "without", "with_it") as running:
         without = codes_of_user_code(running.address("without"), driver, "create_async_engine(url)")
-        cured = codes_of_user_code(running.address("with_it"), driver, CURES[driver])
+        cured = codes_of_user_code(running.address("with_it"), driver, cure(DRIVERS[driver]))
 
     assert without & {"26000", "42P05"}
     assert cured == set()

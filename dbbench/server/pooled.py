@@ -4,12 +4,12 @@ import contextlib
 import re
 import select
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import uuid4
 
 from dbbench.address import Address
+from dbbench.drivers import Driver
 from dbbench.drivers.libpq import connect_arguments
 from dbbench.errors import CannotStartError
 
@@ -19,13 +19,6 @@ ANSWER_LIMIT_S: Final = 5.0
 """A pooler lets a query wait for a server connection; who waits longer than this, waits for another client to go."""
 SEQUENCE: Final = "AABABB"
 """Which of two connections asks when. A pooler may take server connections in turn; mere alternation could miss it."""
-
-# What code that uses SQLAlchemy has to say where prepared statements do not survive a transaction.
-CURES: Final[Mapping[str, str]] = {
-    "asyncpg": 'create_async_engine(url, connect_args={"statement_cache_size": 0, "prepared_statement_cache_size": 0})',
-    "psycopg": 'create_async_engine(url, connect_args={"prepare_threshold": None})',
-    "psycopg2": "",  # it prepares nothing
-}
 
 
 @dataclass(frozen=True)
@@ -37,6 +30,13 @@ class Pooled:
     """How it gave itself away."""
     prepared: bool | None
     """Whether prepared statements survive the end of a transaction; None: that is not known."""
+
+
+def cure(driver: Driver) -> str:
+    """What code that uses SQLAlchemy has to say where prepared statements do not survive; empty: nothing."""
+    arguments = ", ".join(f'"{name}": {value}' for name, value in driver.safe.items())
+    make = "create_async_engine" if driver.is_async else "create_engine"
+    return f"{make}(url, connect_args={{{arguments}}})" if arguments else ""
 
 
 KNOWN: Final = (  # what host and port look like
