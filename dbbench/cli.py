@@ -382,8 +382,10 @@ def run(
     if asked and not _written(context, "precision"):
         precision = None
     drivers, base = arguments.drivers(driver, baseline)
+    # Every cell is measured at each latency, or behind each pooler with each setting: one scenario is enough of that.
+    scenarios = scenarios or (["point_reads"] if rtt or pooler else [])
     options = gathering.Options(
-        scenarios=catalog.find(scenarios or []),
+        scenarios=catalog.find(scenarios),
         drivers=drivers,
         baseline=base,
         layers=None if layer is None else arguments.choices("--layer", layer, plan.Layer),

@@ -138,7 +138,7 @@ Rtt = Annotated[
         rich_help_panel=CONNECTIONS,
         metavar="TIME,...",
         help="Simulate network latency: round-trip times like 0,1ms,5ms,20ms. Each is measured, "
-        "and the one from which on two drivers tie is worked out and checked.",
+        "and the one from which on two drivers tie is worked out and checked. Default scenario: point_reads.",
         show_default=False,
     ),
 ]
@@ -149,7 +149,8 @@ Pooler = Annotated[
         rich_help_panel=CONNECTIONS,
         metavar="transaction|session",
         help="Put a PgBouncer of its own in front of the server: each driver with its defaults and with the "
-        "settings that are documented for poolers, QueuePool and NullPool; errors are counted.",
+        "settings that are documented for poolers, QueuePool and NullPool; errors are counted. "
+        "Default: point_reads, as many sessions as the pool has connections.",
         show_default=False,
     ),
 ]
