@@ -47,7 +47,7 @@ def round_trips(crew: Crew, relay: Relay, workers: Mapping[str, Worker]) -> dict
 def checks(bench: Bench, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
     """Measure each driver that should tie with the baseline from some latency on, and the baseline, at that latency.
 
-    It takes as many blocks as an interval needs, or as the run was given.
+    It takes as many blocks as an interval needs, and no more than the run had.
     """
     found = [
         (one, one.tie.rtt_s)
@@ -63,7 +63,7 @@ def checks(bench: Bench, header: Header, say: Callable[[str], None]) -> Iterator
         msgspec.structs.replace(crew.plan.cells[index], rtt_s=rtt_s)  # the header's name no folders
         for index, (_, rtt_s) in zip(indexes, found, strict=True)
     ]
-    plan = _plan(crew.plan, at)
+    plan = _plan(crew.plan, at, most=1 + max(one.block for one in bench.measured))
     pairs = [(one.driver, plan.baseline) for one, _ in found]
     excluded = {(number, arm.name) for number, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
     shapes = {number: Shape.of(_expected_ns(*each), at[number], plan) for number, each in enumerate(found)}
@@ -83,15 +83,15 @@ def _expected_ns(one: latency.Effect, rtt_s: float) -> float:
     return latency.time_s(latency.cost_s(one), one.round_trips, rtt_s) * 1e9
 
 
-def _plan(plan: Plan, cells: list[Cell]) -> Plan:
-    """The run's plan for cells at the latencies that are checked."""
+def _plan(plan: Plan, cells: list[Cell], most: int) -> Plan:
+    """The run's plan for cells at the latencies that are checked, in so many blocks at most."""
     needed = blocks_for_interval(family=len(cells) * (len(plan.arms) - 1))  # as compare.family counts them
     return msgspec.structs.replace(
         plan,
         cells=cells,
         rounds=[_ROUNDS] * len(cells),
         budget_s=None,
-        blocks=min(plan.blocks or needed, needed),
+        blocks=min(needed, most),
         precision=None,
         seed=plan.seed + 1,
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from builders import cell
-from conftest import Cli
+from conftest import Cli, connect, url_of
 from pgbouncers import new_pgbouncer, pgbouncer
 from typer.testing import CliRunner
 
+from dbbench.address import Address
 from dbbench.cli import app
 from dbbench.drivers import DRIVERS
 from dbbench.plan import Pooler
@@ -98,6 +99,18 @@ def test_nothing_fails_in_session_mode(dbbench: Cli) -> None:
     document = measured(dbbench, *arguments)
     assert not any(failures(document, "pooler=session").values())
     assert {row["sessions"] for row in document["cells"]} == {4}
+
+
+def test_a_pooler_in_front_of_the_users_own_server(dbbench: Cli, foreign: Address) -> None:
+    pgbouncer()
+    arguments = ("--pooler", "session", "--url", url_of(foreign), "--blocks", "1", "--sessions", "2")
+    document = measured(dbbench, *arguments, "-d", "psycopg2", "--baseline", "psycopg2")
+    assert not any(failures(document, "pooler=session").values())
+    assert foreign.password not in json.dumps(document)
+    assert {row["driver"] for row in document["cells"]} == {"psycopg2", "psycopg2+null"}
+    with connect(foreign) as connection:
+        left = connection.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'dbbench')").fetchall()
+    assert left == []
 
 
 @pytest.mark.parametrize(
