@@ -257,7 +257,7 @@ def _main(
     "dbbench run point_reads --precision 2%\n\n"
     "dbbench run point_reads --rate 200 --sessions 15   (open loop)\n\n"
     "dbbench run point_reads --layer core --rtt 0,1ms,5ms\n\n"
-    "dbbench run point_reads --layer core --pooler transaction --tx-end commit"
+    "dbbench run point_reads --layer core --pooler transaction"
 )
 @_ends_well
 def run(
@@ -893,9 +893,8 @@ def _print_gate(result: Any, format_: GateFormat, path: Path) -> None:
     epilog="Examples:\n\n"
     "dbbench wire\n\n"
     "dbbench wire point_reads --layer core --tx-end autocommit\n\n"
-    "dbbench wire point_reads --driver asyncpg --layer orm --trace\n\n"
-    "dbbench wire point_reads --driver asyncpg --driver-set asyncpg.statement_cache_size=0 "
-    "--driver-set asyncpg.prepared_statement_cache_size=0\n\n"
+    "dbbench wire point_reads --layer core --driver psycopg --driver-set psycopg.prepare_threshold=0 --trace\n\n"
+    "dbbench wire point_reads --layer core --driver asyncpg --driver-set asyncpg.prepared_statement_cache_size=0\n\n"
     "dbbench wire my_scenario.py --format csv > wire.csv"
 )
 @_ends_well
