@@ -328,6 +328,9 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
 
 
 def _connections(plan: Plan) -> int:
-    """How many connections are open at once at most: the arms', the stewards' one per schema, the parent's."""
-    schemas = len({cell.path for cell in plan.cells}) * (len(plan.arms) if plan.gate else 1)
-    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + 1
+    """How many connections are open at once at most: the arms', the poolers', the stewards' one per schema, ours."""
+    scenarios = len({cell.path for cell in plan.cells})
+    schemas = scenarios * (len(plan.arms) if plan.gate else 1)
+    ways = len({cell.pooler for cell in plan.cells if cell.pooler})
+    pooled = len(plan.arms) * scenarios * ways * poolers.SERVER_CONNECTIONS
+    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + pooled + 1

@@ -19,6 +19,7 @@ from dbbench.gathering import Options, gathered, header, problem_line
 from dbbench.plan import Plan
 from dbbench.progress import Watcher
 from dbbench.records import End, Measurement, Problem, Side, Writer
+from dbbench.relay.handle import can_relay
 from dbbench.server.target import redacted
 from dbbench.setup import Cost, SetUp
 
@@ -108,7 +109,7 @@ def _measure(
             problems = [*found.problems, *set_up.run(found.described, workers, stack)]
             if purpose is not None:
                 crew.plan = purpose.settle(crew.plan, set_up.costs())
-            counts = bool(options.rtts or options.pooler)
+            counts = bool(options.rtts or options.pooler) and can_relay(crew.site.start.address)
             trips = ties.round_trips(crew, found.routes.relay, workers) if counts else {}
             sides = {} if purpose is None else purpose.sides
             top = header(found, run_id, started, other_runs=journal.other_runs)

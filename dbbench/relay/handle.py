@@ -18,9 +18,14 @@ _END_LIMIT_S: Final = 5.0
 _TLS_MODES: Final = ("require", "verify-ca", "verify-full")
 
 
+def can_relay(upstream: Address) -> bool:
+    """Whether what passes can be understood: not when the server is to be talked to through TLS."""
+    return upstream.sslmode not in _TLS_MODES
+
+
 def refuse_tls(upstream: Address) -> None:
     """Raise UsageError when the server is to be talked to through TLS."""
-    if upstream.sslmode in _TLS_MODES:
+    if not can_relay(upstream):
         raise UsageError(
             "the messages cannot be counted, nor delayed, through TLS: use a URL with sslmode=disable or prefer, "
             "or measure on a server that takes unencrypted connections"
