@@ -117,8 +117,8 @@ def reports(settings: Sequence[str], formats: Collection[str]) -> list[tuple[str
     return made
 
 
-def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
-    """DRIVER.NAME=VALUE settings of drivers, by driver: asyncpg.statement_cache_size=0."""
+def driver_settings(settings: Sequence[str], measured: Collection[str]) -> dict[str, dict[str, Value]]:
+    """DRIVER.NAME=VALUE settings of the drivers that are measured, by driver: asyncpg.statement_cache_size=0."""
     made: dict[str, dict[str, Value]] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -127,6 +127,8 @@ def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
             raise UsageError(f"--driver-set {setting}: write it as DRIVER.NAME=VALUE")
         if driver not in DRIVERS:
             raise UsageError(f"--driver-set {setting}: no driver {driver!r}; {nearest(driver, DRIVERS)}")
+        if driver not in measured:
+            raise UsageError(f"--driver-set {setting}: {driver} is not measured; --driver {driver} adds it")
         known = DRIVERS[driver].settings
         if name not in known:
             way_out = nearest(name, known) if known else f"{driver} has none"

@@ -409,7 +409,7 @@ def run(
         rtts=[] if rtt is None else arguments.rtts(rtt),
         pooler=None if pooler is None else arguments.choice("--pooler", pooler, plan.PoolerMode),
         pre_ping=pool_pre_ping,
-        settings=arguments.driver_settings(driver_set or []),
+        settings=arguments.driver_settings(driver_set or [], drivers),
     )
     if pooler is not None and rtt is not None:
         raise UsageError("--pooler and --rtt exclude each other: nothing stands between the pooler and the server")
@@ -719,7 +719,8 @@ def gate(
             "--wire",
             rich_help_panel=common.VERDICT,
             help="Measure no time: count round trips, messages and statements per operation, "
-            "which have no noise, and fail when there are more of them.",
+            "which have no noise, and fail when there are more of them. No budget and no tolerance has a part in it; "
+            "formats and reports are table, csv, json and markdown.",
         ),
     ] = False,
     inconclusive: Annotated[
@@ -947,9 +948,12 @@ def wire(
     from dbbench.drivers import DEFAULT
     from dbbench.wire.run import execute_wire
 
+    if trace and format_ is not TableFormat.TABLE:
+        raise UsageError(f"--trace goes with --format table, not with {format_}")
+    drivers = arguments.drivers(driver, driver[0].partition(",")[0])[0] if driver else list(DEFAULT)
     options = gathering.Options(
         scenarios=catalog.find(scenarios or []),
-        drivers=arguments.drivers(driver, driver[0].partition(",")[0])[0] if driver else list(DEFAULT),
+        drivers=drivers,
         layers=list(get_args(plan.Layer)) if layer is None else arguments.choices("--layer", layer, plan.Layer),
         address=arguments.address(url, env_url=env_url),
         allow_production=allow_production,
@@ -960,7 +964,7 @@ def wire(
         params=arguments.params(set_ or []),
         seed=seed,
         pre_ping=pool_pre_ping,
-        settings=arguments.driver_settings(driver_set or []),
+        settings=arguments.driver_settings(driver_set or [], drivers),
     )
     with _measuring(quiet=quiet) as watch:
         result = execute_wire(options, operations, watch)

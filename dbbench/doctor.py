@@ -337,7 +337,8 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
 def _pooled(pooled: Pooled) -> Iterator[Check]:
     """A pooler, which a run does not measure through; and what the user's own code needs there."""
     pooling = "a connection pooler" if pooled.mode == "unknown" else f"{pooled.mode} pooling"
-    way_out = "dbbench run needs the server itself; --pooler transaction starts a pooler in front of it"
+    mode = "session" if pooled.mode == "session" else "transaction"
+    way_out = f"dbbench run needs the server itself; --pooler {mode} starts a pooler in front of it"
     yield Check("pooler", "problem", f"{pooling}: {pooled.evidence}", way_out)
     for driver in DEFAULT:
         name, mends = f"pooler: {driver}", cure(DRIVERS[driver])
@@ -346,7 +347,7 @@ def _pooled(pooled: Pooled) -> Iterator[Check]:
         elif pooled.prepared:
             yield Check(name, "ok", "prepared statements survive a transaction there: the defaults work")
         elif pooled.prepared is None:
-            detail = "prepared statements may be lost there (PgBouncer follows them from 1.21 on, if it is told to)"
+            detail = "prepared statements may be lost there (PgBouncer 1.22 and newer follow them, if told to)"
             yield Check(name, "note", detail, mends)
         else:
             yield Check(name, "note", "prepared statements are lost there: the defaults fail", mends)

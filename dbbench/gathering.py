@@ -21,6 +21,7 @@ from dbbench.naming import nearest
 from dbbench.plan import (
     MAX_BUDGET_S,
     NOMINAL_BUDGET_S,
+    POOLER_BUDGET_S,
     Arm,
     Arrival,
     Cell,
@@ -217,10 +218,8 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
     most = max(2, len(options.drivers)) * options.pool.capacity + _SPARE_CONNECTIONS
     if options.pooler is not None:
         arms, ways = len(poolers.matrix(options.drivers, ["orm"])), len(poolers.PREPARED_STATEMENTS)
-        most = (
-            arms * (options.pool.capacity + ways * len(options.scenarios) * poolers.SERVER_CONNECTIONS)
-            + _SPARE_CONNECTIONS
-        )
+        pooled = ways * len(options.scenarios) * poolers.server_connections(options.pooler, options.pool)
+        most = arms * (options.pool.capacity + pooled) + _SPARE_CONNECTIONS
     with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
         yield _Server(server.address, server.alive)
 
@@ -287,7 +286,7 @@ def _budget(options: Options) -> tuple[float | None, float]:
         return None, NOMINAL_BUDGET_S
     if options.precision is not None:
         return options.budget_s or MAX_BUDGET_S, min(options.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S)
-    budget_s = options.budget_s or NOMINAL_BUDGET_S
+    budget_s = options.budget_s or (POOLER_BUDGET_S if options.pooler else NOMINAL_BUDGET_S)
     return budget_s, budget_s
 
 
@@ -331,6 +330,6 @@ def _connections(plan: Plan) -> int:
     """How many connections are open at once at most: the arms', the poolers', the stewards' one per schema, ours."""
     scenarios = len({cell.path for cell in plan.cells})
     schemas = scenarios * (len(plan.arms) if plan.gate else 1)
-    ways = len({cell.pooler for cell in plan.cells if cell.pooler})
-    pooled = len(plan.arms) * scenarios * ways * poolers.SERVER_CONNECTIONS
+    ways = {cell.pooler for cell in plan.cells if cell.pooler}
+    pooled = len(plan.arms) * scenarios * sum(poolers.server_connections(way.mode, plan.pool) for way in ways)
     return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + pooled + 1

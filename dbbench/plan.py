@@ -181,6 +181,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 NOMINAL_BUDGET_S: Final = 60.0
+POOLER_BUDGET_S: Final = 180.0  # each driver has up to four arms there
 MAX_BUDGET_S: Final = 900.0  # of a run that goes on until it is precise enough
 WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9, and 11 at the first look; what follows is a guess
 MAX_ROUNDS: Final = 30

@@ -6,12 +6,17 @@ from typing import Final
 import msgspec
 
 from dbbench.drivers import DRIVERS
-from dbbench.plan import Arm, Cell, Layer, Pooler, PoolerMode
+from dbbench.plan import Arm, Cell, Layer, Pool, Pooler, PoolerMode
 
-SERVER_CONNECTIONS: Final = 5  # of the pooler, for each arm: fewer than its clients, so that they have to share them
+_SHARED: Final = 5  # server connections for each arm: fewer than its clients, so that they have to share them
 PREPARED_STATEMENTS: Final = (0, 200)  # followed by the pooler: as before 1.21, and the default since 1.24
 SAFE: Final = "safe"
 NULL: Final = "null"
+
+
+def server_connections(mode: PoolerMode, pool: Pool) -> int:
+    """How many the pooler has for each arm; in session mode a client keeps one, so one for each."""
+    return pool.capacity if mode == "session" else _SHARED
 
 
 def variants(mode: PoolerMode, *, follows_prepared_statements: bool) -> list[Pooler]:

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from statistics import median
+from statistics import quantiles
 from time import perf_counter
 from typing import Final
 
@@ -13,11 +13,12 @@ from dbbench.drivers.libpq import connect_arguments
 from dbbench.errors import CannotStartError
 from dbbench.messages import Route
 from dbbench.plan import Cell, Pooler
-from dbbench.poolers import SERVER_CONNECTIONS
+from dbbench.poolers import server_connections
 from dbbench.relay.handle import Relay
 from dbbench.server.pooler import PoolerSettings, RunningPooler, pooler
 
 _PINGS: Final = 25
+_MOST_TUNED: Final = 0.1  # of the round-trip time
 _TUNED_S: Final = 0.05  # of round-trip time; a third of a millisecond is nothing in longer ones
 
 
@@ -55,7 +56,9 @@ class Routes:
         schemas = dict.fromkeys(crew.schemas.values())
         return pooler(
             crew.site.start.address,
-            PoolerSettings(wanted.mode, wanted.max_prepared_statements, SERVER_CONNECTIONS),
+            PoolerSettings(
+                wanted.mode, wanted.max_prepared_statements, server_connections(wanted.mode, crew.plan.pool)
+            ),
             {self._alias(schema, arm.name): schema for schema in schemas for arm in crew.plan.arms},
             crew.plan.placement.server_cpus,
         )
@@ -77,17 +80,18 @@ def delayed(relay: Relay, rtt_s: float) -> Address:
     """Where a round trip takes so much longer than through a relay that delays nothing, as a client sees it.
 
     Everybody on the way wakes up from a longer sleep than without the delay, which takes a third of a millisecond per
-    round trip on a virtual machine: so the relay is told to delay by so much less.
+    round trip on a virtual machine: so the relay is told to delay by so much less. Never by much: on a busy machine a
+    ping says little.
     """
     address = relay.listen(rtt_s=rtt_s)
     if not 0 < rtt_s <= _TUNED_S:
         return address
     excess_s = _ping_s(address) - _ping_s(relay.listen()) - rtt_s
-    return relay.listen(rtt_s=max(0.0, rtt_s - max(0.0, excess_s)))
+    return relay.listen(rtt_s=rtt_s - min(_MOST_TUNED * rtt_s, max(0.0, excess_s)))
 
 
 def _ping_s(address: Address) -> float:
-    """How long a round trip takes, seconds: the median of a few."""
+    """How long a round trip takes, seconds, when nothing is in its way: the fifth part of a few that took least."""
     import psycopg
 
     took = []
@@ -104,7 +108,7 @@ def _ping_s(address: Address) -> float:
         raise CannotStartError(
             f"cannot connect to {address} through the relay: {' '.join(str(error).split())}"
         ) from None
-    return median(took)
+    return quantiles(took, n=5)[0]
 
 
 @contextlib.contextmanager

@@ -585,7 +585,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """
     with subprocess.Popen(
         [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--layer", "raw,core,orm", "--budget", "90",
-         "-o", "run.jsonl"],
+         "--pool-timeout", "2", "-o", "run.jsonl"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     ) as process:  # fmt: skip
         yield process

@@ -151,6 +151,8 @@ def test_documented_commands_work(command: str, dbbench: Cli, workplace: Path, f
     if "--pooler" in words:
         pgbouncer()
         words += ["--driver", "psycopg", "--sessions", "2"]
+    if words[0] == "wire":
+        words += ["--operations", "5", "--set", "bulk_inserts.batch=20"]
     if words[0] == "capacity":  # a search takes minutes; the last value of an option counts
         # One rate, so that two trials that agree are a search; brackets are what test_capacity.py is about.
         words += ["--trial", "1", "--precision", "50%", "--min-rate", "500", "--max-rate", "500"]

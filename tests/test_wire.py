@@ -55,7 +55,7 @@ def test_round_trips_of_a_warm_point_read(dbbench: Cli, tx_end: str, core: dict[
 def test_counts_are_the_same_every_time(dbbench: Cli) -> None:
     """Of everything, the scenario with many connections, the pipelines and the bulk inserts included."""
     arguments = ("wire", "--layer", "core,raw", "--format", "json", "--operations", "5", "--quiet")
-    documents = [json.loads(dbbench(*arguments).stdout) for _ in range(3)]
+    documents = [json.loads(dbbench(*arguments, "--set", "bulk_inserts.batch=200").stdout) for _ in range(3)]
     assert len(documents[0]["cells"]) == 3 * 2 * 3
     for document in documents[1:]:
         for cell, first in zip(document["cells"], documents[0]["cells"], strict=True):
@@ -160,6 +160,8 @@ def test_what_cannot_be_counted_is_said_and_the_rest_is_kept(dbbench: Cli, tmp_p
         (["--driver-set", "psycopg2.prepare_threshold=1"], "psycopg2 has none"),
         (["--driver-set", "asyncpg.prepared_statement_name_func=me"], "is uuid"),
         (["--driver", "nothing"], "no driver 'nothing'"),
+        (["--driver", "asyncpg", "--driver-set", "psycopg.prepare_threshold=0"], "psycopg is not measured"),
+        (["--trace", "--format", "json"], "--trace goes with --format table"),
         (["--layer", "nothing"], "--layer nothing"),
     ],
 )

@@ -28,6 +28,7 @@ from dbbench.run import Outcome as RunOutcome
 from dbbench.run import Purpose, execute
 from dbbench.setup import Cost
 from dbbench.wire.changes import Change, changes
+from dbbench.wire.explain import amount
 from dbbench.wire.run import OPERATIONS, count_all, single
 
 BUDGET_S: Final = 300.0
@@ -69,7 +70,11 @@ def count_gate(request: Request, watch: Watcher) -> list[Change]:
         counted, problems = count_all(found, OPERATIONS, watch)
     if problems:
         raise DbbenchError("not everything could be counted on both sides: there is no verdict")
-    return changes(*([one.row for one in counted if one.arm == arm] for arm in ARMS))
+    base, head = ([one.row for one in counted if one.arm == arm] for arm in ARMS)
+    for one, other in zip(base, head, strict=True):
+        trips = f"{amount(one.round_trips)} and {amount(other.round_trips)} round trips per operation"
+        watch.note(f"{one.scenario}, {one.driver}, {one.layer}: {trips}")
+    return changes(base, head)
 
 
 @contextlib.contextmanager

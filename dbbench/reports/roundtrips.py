@@ -53,7 +53,9 @@ def _latency(group: Sequence[Effect], baseline: str) -> Titled:
 
 
 def _sentences(group: Sequence[Effect], baseline: str) -> list[str]:
-    said = ["The model: round trips x round-trip time + the time at the lowest round-trip time."]
+    said = []
+    if len(group[0].lines) > 1:
+        said.append("The model: round trips x round-trip time + the time at the lowest round-trip time.")
     return said + [sentence for one in group if (sentence := _tie(one, baseline))]
 
 
