@@ -217,7 +217,7 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
     watch.say("starting PostgreSQL")
     most = max(2, len(options.drivers)) * options.pool.capacity + _SPARE_CONNECTIONS
     if options.pooler is not None:
-        arms, ways = len(poolers.matrix(options.drivers, ["orm"])), len(poolers.PREPARED_STATEMENTS)
+        arms, ways = len(poolers.matrix(options.drivers)), len(poolers.PREPARED_STATEMENTS)
         pooled = ways * len(options.scenarios) * poolers.server_connections(options.pooler, options.pool)
         most = arms * (options.pool.capacity + pooled) + _SPARE_CONNECTIONS
     with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
@@ -243,8 +243,13 @@ def _plan(options: Options, described: Mapping[Path, Description], place: Placem
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
     arms = [Arm(name, name) for name in options.drivers]
     if options.pooler is not None:
+        if any(cell.layer == "raw" for cell in cells):
+            raise UsageError(
+                "--pooler measures SQLAlchemy's layers, core and orm: the pool of raw asyncpg resets "
+                "the search path, without which dbbench's tables are not found through a pooler"
+            )
         cells = poolers.behind(cells, _poolers(options.pooler, watch))
-        arms = poolers.matrix(options.drivers, [cell.layer for cell in cells])
+        arms = poolers.matrix(options.drivers)
     if options.rtts:
         cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
     budget_s, nominal_s = _budget(options)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from dbbench.drivers import DRIVERS
-from dbbench.plan import Arm, Cell, Layer, Pool, Pooler, PoolerMode
+from dbbench.plan import Arm, Cell, Pool, Pooler, PoolerMode
 
 _SHARED: Final = 5  # server connections for each arm: fewer than its clients, so that they have to share them
 PREPARED_STATEMENTS: Final = (0, 200)  # followed by the pooler: as before 1.21, and the default since 1.24
@@ -31,15 +31,15 @@ def behind(cells: Sequence[Cell], poolers: Sequence[Pooler]) -> list[Cell]:
     return [msgspec.structs.replace(cell, pooler=each) for cell in cells for each in (None, *poolers)]
 
 
-def matrix(drivers: Sequence[str], layers: Sequence[Layer]) -> list[Arm]:
+def matrix(drivers: Sequence[str]) -> list[Arm]:
     """Every driver with its defaults and with the settings that its documentation gives for poolers, as arms.
 
-    Each with SQLAlchemy's QueuePool and, where SQLAlchemy is measured at all, with NullPool.
+    Each with SQLAlchemy's QueuePool and with NullPool.
     """
     made = []
     for name in drivers:
         safe = dict(DRIVERS[name].safe)
-        for null in (False, True) if set(layers) - {"raw"} else (False,):
+        for null in (False, True):
             for settings in ({}, safe) if safe else ({},):
                 parts = [name, *([SAFE] if settings else []), *([NULL] if null else [])]
                 made.append(Arm("+".join(parts), name, settings=settings, null_pool=null))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import cell
 from conftest import Cli, connect, url_of
-from pgbouncers import new_pgbouncer, pgbouncer
+from pgbouncers import pgbouncer
 from typer.testing import CliRunner
 
 from dbbench.address import Address
@@ -17,11 +17,12 @@ from dbbench.plan import Pooler
 from dbbench.poolers import behind, matrix, variants
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
+ASYNCPG_ALONE = ("-d", "asyncpg", "--baseline", "asyncpg")
 PREPARED = {"26000", "42P05", "08P01"}  # how prepared statements fail that another client made, or did not make
 
 
 def test_every_driver_is_measured_with_its_defaults_and_what_is_documented_for_poolers() -> None:
-    arms = matrix(["psycopg", "asyncpg", "psycopg2"], ["orm"])
+    arms = matrix(["psycopg", "asyncpg", "psycopg2"])
     assert [arm.name for arm in arms] == [
         "psycopg", "psycopg+safe", "psycopg+null", "psycopg+safe+null",
         "asyncpg", "asyncpg+safe", "asyncpg+null", "asyncpg+safe+null",
@@ -32,9 +33,11 @@ def test_every_driver_is_measured_with_its_defaults_and_what_is_documented_for_p
         assert arm.null_pool == arm.name.endswith("+null")
 
 
-def test_the_raw_layer_has_no_null_pool() -> None:
-    assert not any(arm.null_pool for arm in matrix(["asyncpg"], ["raw"]))
-    assert any(arm.null_pool for arm in matrix(["asyncpg"], ["raw", "core"]))
+def test_the_raw_layer_is_refused(dbbench: Cli) -> None:
+    pgbouncer()
+    done = dbbench("run", "point_reads", "--layer", "raw", "--pooler", "session")
+    assert done.returncode == 2
+    assert "--pooler measures SQLAlchemy's layers" in done.stderr
 
 
 def test_what_is_documented_are_settings_that_drivers_have() -> None:
@@ -69,14 +72,14 @@ def failures(document: dict[str, Any], way: str) -> dict[str, dict[str, int]]:
 def test_defaults_fail_in_transaction_mode_and_the_documented_settings_do_not(dbbench: Cli) -> None:
     """A ROLLBACK makes psycopg forget its statements, so it takes commits to see it fail."""
     pgbouncer()
-    document = measured(dbbench, "--pooler", "transaction", "--layer", "raw", "--blocks", "2")
+    document = measured(dbbench, "--pooler", "transaction", "--layer", "core", "--blocks", "2", "-d", "asyncpg")
     ways = {row["params"].partition("pooler=")[2] for row in document["cells"]}
     (bare,) = ways & {"transaction", "transaction,max_prepared_statements=0"}
     found = failures(document, f"pooler={bare}")
     assert found["asyncpg"]
     assert found["psycopg"]
     assert {code for codes in found.values() for code in codes} <= PREPARED
-    for arm in ("psycopg+safe", "asyncpg+safe", "psycopg2"):
+    for arm in ("psycopg+safe", "psycopg+safe+null", "asyncpg+safe", "asyncpg+safe+null"):
         assert found[arm] == {}, "not one"
         rows = [row for row in document["cells"] if row["driver"] == arm and row["params"].endswith(bare)]
         assert rows[0]["operations"] > 0
@@ -84,20 +87,9 @@ def test_defaults_fail_in_transaction_mode_and_the_documented_settings_do_not(db
     assert not any(failures(document, "max_prepared_statements=200").values()), "one that follows them needs nothing"
 
 
-def test_engines_with_and_without_a_pool_behind_a_pooler(dbbench: Cli) -> None:
-    new_pgbouncer()
-    document = measured(
-        dbbench, "--pooler", "transaction", "--layer", "core", "--blocks", "1", "-d", "asyncpg", "--baseline", "asyncpg"
-    )
-    assert failures(document, "max_prepared_statements=0")["asyncpg"]
-    assert not failures(document, "max_prepared_statements=0")["asyncpg+safe+null"]
-    following = failures(document, "max_prepared_statements=200")
-    assert following == {"asyncpg": {}, "asyncpg+safe": {}, "asyncpg+null": {}, "asyncpg+safe+null": {}}
-
-
 def test_nothing_fails_in_session_mode(dbbench: Cli) -> None:
     pgbouncer()
-    document = measured(dbbench, "--pooler", "session", "--layer", "raw", "--blocks", "1", "-d", "asyncpg")
+    document = measured(dbbench, "--pooler", "session", "--layer", "core", "--blocks", "1", *ASYNCPG_ALONE)
     assert not any(failures(document, "pooler=session").values())
     assert {row["sessions"] for row in document["cells"]} == {15}, "as many as the pool has connections"
 
