@@ -429,6 +429,7 @@ def test_a_driver_may_be_its_own_baseline(dbbench: Cli) -> None:
     ("--tx-end", "autocommit", "--checkout", "session", "--sessions", "2", "--placement", "free"),
     ("--pool-size", "1", "--max-overflow", "0", "--pool-timeout", "5", "--sessions", "3"),
     ("--driver", "psycopg-sync,psycopg2", "--layer", "raw,core", "--format", "markdown", "--quiet"),
+    ("--pool-pre-ping", "--driver-set", "psycopg.prepare_threshold=none", "--layer", "core"),
 ])  # fmt: skip
 def test_every_option_works(dbbench: Cli, options: tuple[str, ...]) -> None:
     if "uvloop" in options:

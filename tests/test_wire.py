@@ -114,6 +114,17 @@ def test_the_csv_and_the_trace(dbbench: Cli) -> None:
     assert "counting point_reads, core" in shown.stderr
 
 
+def test_the_other_options(dbbench: Cli) -> None:
+    done = dbbench(
+        "wire", "point_reads", "--driver", "asyncpg", "--layer", "core", "--set", "rows=50", "--seed", "3",
+        "--loop", "uvloop", "--pool-size", "1", "--max-overflow", "0", "--pool-timeout", "5", "--operations", "2",
+        "--driver-set", "asyncpg.prepared_statement_name_func=uuid", "--format", "markdown",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "rows=50" in done.stdout
+    assert "| asyncpg | 3 |" in done.stdout
+
+
 def test_a_users_own_server_and_scenario(dbbench: Cli, foreign: Address, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "async def raw(db, params, rng):\n"
