@@ -27,7 +27,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 
 docs: .venv/installed-dev
-	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/test_docs.py -k reference
+	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/process/test_docs.py -k reference
 
 wheel: .venv/installed
 	PIP_CONSTRAINT=constraints.txt $(PIP) wheel --quiet --no-deps --wheel-dir dist .

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-from dbbench.gate.judging import BETWEEN_PROCESSES, Block
+from dbbench.stats.centre import BETWEEN_PROCESSES, Block
 
 DATA = Path(__file__).parent.parent / "tests" / "data" / "identical_sides.json"
 WEIGHTS: dict[str, Callable[[Block], float]] = {

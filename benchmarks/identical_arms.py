@@ -18,16 +18,17 @@ from typing import Final
 import msgspec
 
 from dbbench import catalog, records
-from dbbench.arguments import choices
-from dbbench.bench import Bench
-from dbbench.compare import log_ratios
+from dbbench.analysis.ratios import log_ratios
+from dbbench.cli.progress import watcher
+from dbbench.cli.values import choices
 from dbbench.drivers import DEFAULT
-from dbbench.environment import describe
-from dbbench.gathering import Options, gathered
+from dbbench.engine.blocks import Bench
+from dbbench.engine.machine import describe
+from dbbench.engine.opening import gathered
+from dbbench.engine.options import Options
+from dbbench.engine.setup import SetUp
 from dbbench.plan import Arm, Layer, Plan, Pool
-from dbbench.progress import watcher
 from dbbench.records import Measurement
-from dbbench.setup import SetUp
 
 AGAIN: Final = " again"
 SEED: Final = 20261123

@@ -1,10 +1,10 @@
-"""Make the recorded noise of tests/test_judging.py from whole gates of identical sides.
+"""Make the recorded noise of tests/pure/commands/test_judging.py from whole gates of identical sides.
 
     for i in $(seq 10); do
         dbbench gate --base-python one/bin/python --head-python other/bin/python -o gate$i.jsonl
     done
     python benchmarks/identical_sides.py gate*.jsonl > tests/data/identical_sides.json
-    python tests/test_judging.py
+    python tests/pure/commands/test_judging.py
 
 The two environments have the same packages, installed separately.
 """
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from dbbench import records
-from dbbench.gate.tables import tables
+from dbbench.commands.gate.tables import tables
 from dbbench.plan import Cell
 
 

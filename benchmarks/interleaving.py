@@ -16,12 +16,13 @@ import msgspec
 from rich.console import Console
 
 from dbbench import catalog, records
-from dbbench.crew import Crew
-from dbbench.gathering import Options, gathered
+from dbbench.child import Worker
+from dbbench.cli.progress import watcher
+from dbbench.engine.opening import gathered
+from dbbench.engine.options import Options
+from dbbench.engine.setup import SetUp
+from dbbench.engine.workers import Crew
 from dbbench.plan import Arm, PlacementMode, Plan, Pool
-from dbbench.process import Worker
-from dbbench.progress import watcher
-from dbbench.setup import SetUp
 
 SECONDS: Final = 1.5  # of each arm, in one repetition
 REPETITIONS: Final = 5

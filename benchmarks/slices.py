@@ -16,11 +16,12 @@ from typing import Final
 import msgspec
 from rich.console import Console
 
-from dbbench import catalog, messages, placement
+from dbbench import catalog, messages
+from dbbench.child import Worker
 from dbbench.drivers import DEFAULT
+from dbbench.engine import placement
 from dbbench.messages import Done, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Pool
-from dbbench.process import Worker
 from dbbench.records import new_id
 from dbbench.server.embedded import embedded_server
 from dbbench.server.target import application, connected

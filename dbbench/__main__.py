@@ -1,5 +1,5 @@
 """`python -m dbbench`, where the script is not on the PATH."""
 
-from dbbench.cli import main
+from dbbench.cli.app import main
 
 main()

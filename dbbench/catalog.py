@@ -9,8 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from dbbench.errors import ScenarioError, UsageError
-from dbbench.naming import nearest
+from dbbench.errors import ScenarioError, UsageError, nearest
 from dbbench.plan import Layer
 from dbbench.scenario import LAYERS, Operation, Scenario
 from dbbench.twin import load_module

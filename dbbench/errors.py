@@ -12,6 +12,8 @@ A message is one sentence that names the culprit and the way out.
 """
 
 import signal
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import ClassVar
 
@@ -72,3 +74,11 @@ class Interrupted(KeyboardInterrupt):
     def exit_code(self) -> int:
         """The shell's convention: 128 + the number of the signal."""
         return 128 + self.signum
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: what may have been meant, and what there is."""
+    names = list(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    there_is = f"there is {', '.join(names)}"
+    return f"did you mean {close[0]}? ({there_is})" if close else there_is

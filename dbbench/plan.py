@@ -1,8 +1,7 @@
 """What is measured, with which settings and in which order: plain data, settled before anything runs."""
 
 import random
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -178,46 +177,3 @@ class Plan(msgspec.Struct, frozen=True):
         order = list(self.arms)
         self.rng(block, cell, round_).shuffle(order)
         return order
-
-
-NOMINAL_BUDGET_S: Final = 60.0
-POOLER_BUDGET_S: Final = 180.0  # each driver has up to four arms there
-MAX_BUDGET_S: Final = 900.0  # of a run that goes on until it is precise enough
-WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9, and 11 at the first look; what follows is a guess
-MAX_ROUNDS: Final = 30
-MIN_SHORT_ROUNDS: Final = 3  # of slices of one session: they take less time than what goes before them
-# What things take, roughly, where an operation takes 1.5 ms. Guesses on purpose, not measurements: two runs with
-# the same options and seed then visit cells and slices in the same order.
-_WORKER_START_S: Final = 0.4
-_OPEN_S: Final = 0.15
-_WARM_UP_S_PER_CONNECTION: Final = 0.015
-_SHORT_SLICE_S: Final = 0.05
-_SLICE_S_PER_CONNECTION: Final = 0.03
-
-
-def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) -> list[int]:
-    """How many rounds each cell gets in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
-
-    Cells share the time of a block evenly: those with short slices get more of them.
-    """
-    connections = [min(cell.sessions, pool.capacity) for cell in cells]
-    fixed = arms * (_WORKER_START_S + sum(_OPEN_S + _WARM_UP_S_PER_CONNECTION * number for number in connections))
-    share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
-    slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
-    return [
-        min(MAX_ROUNDS, max(MIN_SHORT_ROUNDS if number == 1 else 1, int(share / (arms * seconds))))
-        for number, seconds in zip(connections, slices, strict=True)
-    ]
-
-
-_MIN_OPEN_SLICE_S: Final = 2.0  # shorter, and a queue has no time to build up
-_MAX_OPEN_SLICE_S: Final = 10.0
-
-
-def open_slice_s(cells: Sequence[Cell], arms: int, budget_s: float, blocks: int | None) -> float:
-    """How long operations are due in a slice of an open loop, seconds: one slice for an arm, cell and block.
-
-    So that the blocks that are wanted fit in the budget. What happens in an open loop takes seconds, not milliseconds.
-    """
-    slices = (blocks or WANTED_BLOCKS) * arms * max(1, len(cells))
-    return min(_MAX_OPEN_SLICE_S, max(_MIN_OPEN_SLICE_S, budget_s / slices))

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Meta
 
 from dbbench.errors import DbbenchError, UsageError
-from dbbench.histogram import MAX_BUCKET
 from dbbench.plan import Plan
+from dbbench.stats.histogram import MAX_BUCKET
 
 SCHEMA: Final = 1
 MAX_BYTES: Final = 64 * 1024 * 1024  # of a result file that is read; a run of an hour writes a few megabytes

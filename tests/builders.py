@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from dbbench.histogram import Histogram
 from dbbench.plan import Arm, Cell, Layer, Placement, Plan, Pool
 from dbbench.records import SCHEMA, Distribution, End, Header, Measurement, Problem, Run, Slice
+from dbbench.stats.histogram import Histogram
 
 DRIVERS = ("psycopg", "asyncpg", "psycopg2")
 OPERATIONS = 40  # per slice

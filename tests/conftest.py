@@ -57,7 +57,7 @@ def dbbench(tmp_path: Path) -> Cli:
 
     def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-P", "-m", "dbbench.cli", *arguments],
+            [sys.executable, "-P", "-m", "dbbench", *arguments],
             cwd=cwd,
             env={**os.environ, "COLUMNS": "80", **environment},
             capture_output=True,

@@ -8,7 +8,7 @@ import pytest
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
-from dbbench.server.pooler import (
+from dbbench.server.pgbouncer import (
     Mode,
     PoolerSettings,
     RunningPooler,

@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from dbbench.compare import NS_PER_US, Row, params_text
-from dbbench.histogram import Histogram, value_of
+from dbbench.analysis.rows import NS_PER_US, Row, params_text
+from dbbench.analysis.sqlstate import meaning
 from dbbench.plan import Arm, Cell, Layer, Plan
 from dbbench.records import Distribution, Measurement, Run, Slice
-from dbbench.sqlstate import meaning
-from dbbench.statistics import median_interval
+from dbbench.stats.histogram import Histogram, value_of
+from dbbench.stats.paired import median_interval
 
 NS_PER_MS: Final = 1_000_000
 BYTES_PER_MB: Final = 1_000_000

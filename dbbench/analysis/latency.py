@@ -11,10 +11,10 @@ from functools import partial
 from itertools import groupby, pairwise
 from typing import Final
 
-from dbbench.compare import Row, params_text, rows
+from dbbench.analysis.rows import Row, params_text, rows
 from dbbench.plan import Cell
 from dbbench.records import BreakEven, Run
-from dbbench.statistics import TIE_BAND
+from dbbench.stats.paired import TIE_BAND
 
 US_PER_S: Final = 1e6
 GRID: Final = [1e-5 * 1.03**step for step in range(390)]

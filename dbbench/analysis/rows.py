@@ -3,20 +3,19 @@
 Here nanoseconds become microseconds, and only here.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
 import msgspec
 
-from dbbench.histogram import Histogram
-from dbbench.plan import Arm, Cell, Plan
+from dbbench.analysis.ratios import family, log_ratios
+from dbbench.plan import Arm, Cell
 from dbbench.records import Measurement, Problem, Run
-from dbbench.sequential import Table, judgements
-from dbbench.statistics import Judgement, Verdict, block_log_ratio
+from dbbench.stats.histogram import Histogram
+from dbbench.stats.paired import Judgement, Verdict
+from dbbench.stats.sequential import judgements
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_US: Final = 1_000
@@ -54,19 +53,6 @@ class Row(msgspec.Struct, frozen=True):
 
 Value = str | int | float | None
 COLUMNS: Final = Row.__struct_fields__
-_RATIO_DIGITS: Final = 4
-_DIGITS: Final = 3
-
-
-def exported(record: msgspec.Struct) -> dict[str, Value]:
-    """Give the fields of a row, or of a record like one, by name, with as many digits as mean something."""
-    return {name: _rounded(name, getattr(record, name)) for name in record.__struct_fields__}
-
-
-def _rounded(name: str, value: Value) -> Value:
-    if not isinstance(value, float):
-        return value
-    return round(value, _RATIO_DIGITS if name.startswith("ratio") else _DIGITS)
 
 
 def rows(run: Run) -> list[Row]:
@@ -85,48 +71,6 @@ def rows(run: Run) -> list[Row]:
     ]
 
 
-def family(plan: Plan) -> int:
-    """Count the comparisons that the run makes: the rows that are judged together."""
-    return len(plan.cells) * (len(plan.arms) - 1)
-
-
-Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
-
-
-OfBlock = Callable[[Mapping[int, float], Mapping[int, float]], float | None]  # of an arm and of the baseline
-
-
-def log_ratios(
-    plan: Plan,
-    measurements: Iterable[Measurement],
-    quantity: Quantity | None = None,
-    of_block: OfBlock = block_log_ratio,
-) -> Table:
-    """Give, for every arm but the baseline in every cell measured so far, the ln of its ratio by block.
-
-    Of the time per operation, or of another `quantity`; or what else `of_block` makes of a block.
-
-    From slices alone, so that a run may keep its measurements without their histograms. Problems are not looked at: a
-    table of the first blocks of a run is the beginning of the table of the whole, whatever happened later.
-    """
-    times: dict[tuple[int, int, str], Mapping[int, float]] = {}
-    last: dict[int, int] = {}  # cell -> the last block in which it was measured
-    quantity = quantity or partial(time_per_operation, paced=plan.paced)
-    for one in measurements:
-        times[one.block, one.cell, one.arm] = quantity(one)
-        last[one.cell] = max(last.get(one.cell, 0), one.block)
-    blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
-    return {
-        (cell, arm.name): [
-            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, plan.baseline), {}))
-            for block in blocks[: bisect_right(blocks, last[cell])]
-        ]
-        for cell in sorted(last)
-        for arm in plan.arms
-        if arm.name != plan.baseline
-    }
-
-
 def groups(run: Run, rows: Sequence[Row]) -> list[tuple[Cell, list[Row]]]:
     """Put rows together that are compared with each other: those of one cell."""
     cells: dict[tuple[str, str, int, str], Cell] = {}
@@ -141,19 +85,6 @@ def groups(run: Run, rows: Sequence[Row]) -> list[tuple[Cell, list[Row]]]:
 def params_text(cell: Cell) -> str:
     """Write the parameters as they are given on the command line, and the way to the server: rows=10000 rtt=5ms."""
     return " ".join(filter(None, [*(f"{name}={value}" for name, value in cell.params.items()), cell.way]))
-
-
-def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, float]:
-    """Map each round to its nanoseconds per operation; rounds in which nothing succeeded are left out.
-
-    Elapsed time, so that it is 1 / throughput; `paced` (see Plan), the mean latency.
-    """
-    times = {
-        part.round: (part.latency_ns if paced else part.elapsed_ns) / part.operations
-        for part in measurement.slices
-        if part.operations
-    }
-    return {round_: time for round_, time in times.items() if time}
 
 
 def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None) -> Row:

@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from dbbench.errors import UsageError
-from dbbench.naming import nearest
+from dbbench.errors import UsageError, nearest
 
 _TABLES = ("dbbench.gate",)  # of another command, within a table of options
 _RENAMED = {"set": "set_", "format": "format_"}  # options whose parameter has another name

@@ -9,10 +9,9 @@ from typing import Any, Final, get_args
 
 from dbbench import catalog
 from dbbench.address import Address
+from dbbench.commands.gate.result import Metric
 from dbbench.drivers import DEFAULT, DRIVERS
-from dbbench.errors import UsageError
-from dbbench.gate.result import Metric
-from dbbench.naming import nearest
+from dbbench.errors import UsageError, nearest
 from dbbench.plan import Loop, Value
 from dbbench.server.target import parse_url
 

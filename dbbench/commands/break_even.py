@@ -8,17 +8,17 @@ from typing import Final
 
 import msgspec
 
-from dbbench import latency
-from dbbench.bench import Bench
-from dbbench.compare import rows
-from dbbench.crew import Crew
+from dbbench.analysis import latency
+from dbbench.analysis.rows import rows
+from dbbench.child import Worker, WorkerFailedError
+from dbbench.commands.wire.steps import Counting
+from dbbench.engine.blocks import Bench
+from dbbench.engine.setup import Shape
+from dbbench.engine.workers import Crew
 from dbbench.plan import Cell, Plan
-from dbbench.process import Worker, WorkerFailedError
 from dbbench.records import BreakEven, End, Header, Measurement, Run
 from dbbench.relay.handle import Relay
-from dbbench.setup import Shape
-from dbbench.statistics import blocks_for_interval
-from dbbench.wire.run import Counting
+from dbbench.stats.paired import blocks_for_interval
 
 MAX_CHECKED_S: Final = 0.2  # of round-trip time: longer is no network that drivers are chosen for
 _COUNTED: Final = 20  # operations

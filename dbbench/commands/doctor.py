@@ -19,16 +19,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from dbbench import __version__, arguments, placement, trust
+from dbbench import __version__
 from dbbench.address import Address
-from dbbench.alone import MARK
+from dbbench.child import libpq_variables
+from dbbench.cli import values
+from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DEFAULT, DRIVERS, Driver
-from dbbench.environment import installed
+from dbbench.engine import placement
+from dbbench.engine.exclusive import MARK
+from dbbench.engine.machine import installed
 from dbbench.errors import CannotStartError, RefusedError
 from dbbench.plan import Placement, Pool
-from dbbench.process import libpq_variables
 from dbbench.records import new_id
-from dbbench.server.pooled import Pooled, cure, detect, guess
+from dbbench.server.pooler_detection import Pooled, cure, detect, guess
 from dbbench.server.target import Target, connected, redacted
 
 Status = Literal["ok", "note", "missing", "problem"]
@@ -87,7 +90,7 @@ def examine(url: str | None = None, *, env_url: bool = False) -> list[Check]:
 
 def _address(url: str | None, *, env_url: bool) -> tuple[Address | None, list[Check]]:
     try:
-        return arguments.address(url, env_url=env_url), []
+        return values.address(url, env_url=env_url), []
     except ImportError as error:
         return None, [Check("server", "problem", f"not tried: its URL cannot be read: {error}", _install("sqlalchemy"))]
 
@@ -226,7 +229,7 @@ def _other_runs() -> Iterator[Check]:
 
 def _selfcheck() -> Iterator[Check]:
     """What is known of how far this machine can be trusted."""
-    found = trust.kept()
+    found = kept.kept()
     effects = [] if found is None else [one for one in found.sensitivity if one.smallest_effect is not None]
     if found is None or not effects:
         yield Check("selfcheck", "note", "how far this machine can be trusted is not known", "dbbench selfcheck tells")
@@ -255,7 +258,7 @@ def _results() -> Iterator[Check]:
 def _embedded(place: Placement, *, start: bool) -> Iterator[Check]:
     """The embedded PostgreSQL; started and ended again, unless the user's own server is meant."""
     from dbbench.server.embedded import PACKAGE
-    from dbbench.server.supervisor import Binaries
+    from dbbench.server.supervisors.postgres import Binaries
 
     remedy = f"{_install(PACKAGE.replace('_', '-'))}, or measure a server of your own with --url"
     spec = importlib.util.find_spec(PACKAGE)

@@ -10,18 +10,21 @@ from typing import Literal
 
 import msgspec
 
-from dbbench import records, ties, trust
-from dbbench.alone import alone
-from dbbench.bench import BUDGET_SLACK, Bench
-from dbbench.crew import Homes
+from dbbench import records
+from dbbench.commands import break_even
+from dbbench.commands.selfcheck import kept
+from dbbench.engine.blocks import BUDGET_SLACK, Bench
+from dbbench.engine.exclusive import alone
+from dbbench.engine.opening import gathered, header, problem_line
+from dbbench.engine.options import Options
+from dbbench.engine.setup import Cost, SetUp
+from dbbench.engine.watcher import Watcher
+from dbbench.engine.workers import Homes
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError
-from dbbench.gathering import Options, gathered, header, problem_line
 from dbbench.plan import Plan
-from dbbench.progress import Watcher
 from dbbench.records import End, Measurement, Problem, Side, Writer
 from dbbench.relay.handle import can_relay
 from dbbench.server.target import redacted
-from dbbench.setup import Cost, SetUp
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def _measure(
             if purpose is not None:
                 crew.plan = purpose.settle(crew.plan, set_up.costs())
             counts = bool(options.rtts or options.pooler) and can_relay(crew.site.start.address)
-            trips = ties.round_trips(crew, found.routes.relay, workers) if counts else {}
+            trips = break_even.round_trips(crew, found.routes.relay, workers) if counts else {}
             sides = {} if purpose is None else purpose.sides
             top = header(found, run_id, started, other_runs=journal.other_runs)
             top = msgspec.structs.replace(top, sides=sides, round_trips=trips)
@@ -122,7 +125,7 @@ def _measure(
             bench.look = purpose.look
         _blocks(bench, journal, watch)
         if options.rtts:
-            for checked in ties.checks(bench, top, watch.say):
+            for checked in break_even.checks(bench, top, watch.say):
                 journal.write(checked)
         if purpose is None:
             _remark(bench, watch)
@@ -149,7 +152,7 @@ def _remark(bench: Bench, watch: Watcher) -> None:
         watch.note(
             f"not every ratio is known to {100 * plan.precision:g}% after {bench.measured_s:.0f} s; --budget gives more"
         )
-    if warning := trust.warning(bench.log_ratios.values(), plan.placement.mode):
+    if warning := kept.warning(bench.log_ratios.values(), plan.placement.mode):
         watch.note(warning)
     budget_s = plan.budget_s
     if budget_s is not None and bench.measured_s > budget_s * (1 + BUDGET_SLACK):

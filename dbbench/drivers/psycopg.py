@@ -7,7 +7,7 @@ import psycopg
 from psycopg.types.json import JsonbDumper
 from psycopg_pool import AsyncConnectionPool
 
-from dbbench.drivers.libpq import connect_arguments as connect_arguments  # the same for all users of libpq
+from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.placeholders import Statements
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd

@@ -16,16 +16,16 @@ from typing import Any, Final
 import msgspec
 
 from dbbench import messages
-from dbbench.compare import family, log_ratios
-from dbbench.crew import Crew
+from dbbench.analysis.ratios import family, log_ratios
+from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.engine.setup import Shape
+from dbbench.engine.workers import Crew
 from dbbench.errors import ServerLostError
-from dbbench.histogram import Histogram
 from dbbench.messages import Closed, Ran
 from dbbench.plan import Arm, Plan
-from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Measurement, Problem, Slice
-from dbbench.sequential import Table, closed
-from dbbench.setup import Shape
+from dbbench.stats.histogram import Histogram
+from dbbench.stats.sequential import Table, closed
 
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {
     name: {} for name in ("latency", "wait", "query", "service", "lag", "loop_lag")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from dbbench.progress import Watcher
+from dbbench.engine.watcher import Watcher
 
 MARK: Final = "dbbench.run"
 

@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import Final
 
 from dbbench.address import Address
-from dbbench.crew import Crew
 from dbbench.drivers.libpq import connect_arguments
+from dbbench.engine.pooler_arms import server_connections
+from dbbench.engine.workers import Crew
 from dbbench.errors import CannotStartError
 from dbbench.messages import Route
 from dbbench.plan import Cell, Pooler
-from dbbench.poolers import server_connections
 from dbbench.relay.handle import Relay
-from dbbench.server.pooler import PoolerSettings, RunningPooler, pooler
+from dbbench.server.pgbouncer import PoolerSettings, RunningPooler, pooler
 
 _PINGS: Final = 25
 _MOST_TUNED: Final = 0.1  # of the round-trip time

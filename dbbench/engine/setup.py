@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from dbbench import messages
-from dbbench.crew import WARM_UP_NS, WARM_UP_OPERATIONS, Crew
+from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Crew
 from dbbench.messages import Checked, Closed, Done
 from dbbench.plan import Arm, Cell, Plan
-from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
 from dbbench.scenario import Description
 

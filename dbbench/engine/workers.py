@@ -14,10 +14,10 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from dbbench import messages
+from dbbench.child import Home, Worker, WorkerFailedError, WorkerLostError
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.messages import Described, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Pace, Plan
-from dbbench.process import Home, Worker, WorkerFailedError, WorkerLostError
 from dbbench.records import Problem
 from dbbench.scenario import Description
 

@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from dbbench.address import Address
+from dbbench.child import Child, WorkerFailedError
 from dbbench.errors import CannotStartError, UsageError
-from dbbench.process import Child, WorkerFailedError
 from dbbench.relay import orders
 from dbbench.relay.frame import Recorded
 

@@ -8,15 +8,15 @@ import msgspec
 from rich.console import Console
 from rich.padding import Padding
 
-from dbbench.compare import params_text
+from dbbench.analysis.rows import params_text
+from dbbench.commands.capacity.result import Answer, Capacity, Result, rate_text
+from dbbench.commands.capacity.slo import MAX_ERRORS
 from dbbench.records import clean
 from dbbench.reports.columns import NOTHING, Column, in_one_unit
-from dbbench.reports.csv import table as csv_table
-from dbbench.reports.footer import footer
-from dbbench.reports.sentences import title
-from dbbench.reports.table import plain, print_footer, print_table, print_title, prose
-from dbbench.slo import MAX_ERRORS
-from dbbench.trials import Answer, Capacity, Result, rate_text
+from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.csv_text import table as csv_table
+from dbbench.reports.run.footer import footer
+from dbbench.reports.run.sentences import title
 
 SCHEMA: Final = 1
 COLUMNS: Final = (

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from dbbench.breakdown import LAYERS, Breakdown, LayerTax
-from dbbench.compare import Row
+from dbbench.analysis.breakdown import LAYERS, Breakdown, LayerTax
+from dbbench.analysis.rows import Row
 from dbbench.plan import Cell
-from dbbench.statistics import Verdict
+from dbbench.stats.paired import Verdict
 
 NOTHING: Final = "\N{EN DASH}"
 

@@ -9,14 +9,14 @@ import msgspec
 from rich.console import Console
 from rich.padding import Padding
 
+from dbbench.commands.stored.compare import Change, Comparison, LeftOut
+from dbbench.commands.stored.fingerprint import Difference, fingerprint
 from dbbench.records import Run, clean
 from dbbench.reports.columns import NOTHING, Column, in_one_unit
-from dbbench.reports.csv import table as csv_table
-from dbbench.reports.markdown import escaped
-from dbbench.reports.table import plain, print_footer, print_table, print_title, prose
-from dbbench.statistics import Verdict
-from dbbench.stored.changes import Change, Comparison, LeftOut
-from dbbench.stored.fingerprint import Difference, fingerprint
+from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.csv_text import table as csv_table
+from dbbench.reports.markdown_text import escaped
+from dbbench.stats.paired import Verdict
 
 SCHEMA: Final = 1
 MAX_LINES: Final = 30  # of one kind; all of them are in the JSON

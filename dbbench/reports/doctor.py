@@ -8,8 +8,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from dbbench.doctor import Check, ready
-from dbbench.reports.table import plain, prose
+from dbbench.commands.doctor import Check, ready
+from dbbench.reports.console import plain, prose
 
 _STYLES: Final = {"ok": "green", "note": "yellow", "missing": "red", "problem": "red"}
 READY: Final = "Everything is there that dbbench run needs."

@@ -11,14 +11,15 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from dbbench.commands.stored.fingerprint import differences
+from dbbench.commands.stored.history import Entry, Pointer, Trend, group_of, groups, in_order, trends
 from dbbench.records import clean
-from dbbench.reports.changes import MAX_LINES, place, ratio, rounded, when
 from dbbench.reports.columns import Column
-from dbbench.reports.csv import table as csv_table
-from dbbench.reports.table import plain, print_footer, print_table, print_title, prose
-from dbbench.statistics import TIE_BAND
-from dbbench.stored.fingerprint import differences
-from dbbench.stored.history import MAX_P, Entry, Pointer, Trend, group_of, groups, in_order, trends
+from dbbench.reports.compare import MAX_LINES, place, ratio, rounded, when
+from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.csv_text import table as csv_table
+from dbbench.stats.change_points import MAX_P
+from dbbench.stats.paired import TIE_BAND
 
 SCHEMA: Final = 1
 SHOWN: Final = 24  # values of a sparkline: the latest

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from rich.console import Console
 
+from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
 from dbbench.reports.columns import NOTHING as _DASH
 from dbbench.reports.columns import Column
-from dbbench.reports.table import plain, print_table, print_title, prose
-from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.reports.console import plain, print_table, print_title, prose
 
 _DEFAULT: Final = "split"  # placement of `dbbench run`
 

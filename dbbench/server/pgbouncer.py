@@ -24,9 +24,9 @@ import msgspec
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
-from dbbench.server import pooler_supervisor
 from dbbench.server.supervised import Supervised, candidate_bases, supervised
-from dbbench.server.supervisor import last_words
+from dbbench.server.supervisors import pgbouncer
+from dbbench.server.supervisors.system import last_words
 
 Mode = Literal["transaction", "session"]
 """When a server connection goes back to the others: at the end of each transaction, or when the client disconnects."""
@@ -117,7 +117,7 @@ def pooler(
             f"{_dotted(PREPARED_STATEMENTS_SINCE)} or newer; install one, or leave max_prepared_statements out"
         )
     password = "" if upstream.is_socket else secrets.token_hex(16)
-    order = pooler_supervisor.Order(
+    order = pgbouncer.Order(
         program=str(program),
         bases=candidate_bases(),
         cpus=None if cpus is None else list(cpus),
@@ -125,7 +125,7 @@ def pooler(
         settings=_settings(settings, upstream, found),
         users=f'"{USER}" "{password}"\n' if password else "",
     )
-    with supervised(pooler_supervisor.__file__, failure=_cannot_start) as running:
+    with supervised(pgbouncer.__file__, failure=_cannot_start) as running:
         running.tell(order._asdict())
         directory = running.expect_directory()
         port = running.expect("ready")["port"]

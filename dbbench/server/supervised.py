@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dbbench.errors import CannotStartError
-from dbbench.server.supervisor import remove_tree
+from dbbench.server.supervisors.system import remove_tree
 
 END_LIMIT_S: Final = 5.0
 Failure = Callable[[str], CannotStartError]

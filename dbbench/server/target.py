@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
-from dbbench.server.pooled import behind_pooler
+from dbbench.server.pooler_detection import behind_pooler
 
 SETTINGS: Final = (
     "server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "jit", "autovacuum",

@@ -17,7 +17,7 @@ interrupted because its numbers please has another probability of error.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dbbench.statistics import ERROR, Judgement, Look, Verdict, half_width, judge, looks
+from dbbench.stats.paired import ERROR, Judgement, Look, Verdict, half_width, judge, looks
 
 Key = tuple[int, str]  # cell index, arm name
 Values = Sequence[float | None]  # ln of the ratio to the baseline, by block

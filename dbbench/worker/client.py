@@ -9,13 +9,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from dbbench import bare, requests
 from dbbench.drivers import DRIVERS, Driver
-from dbbench.load import BARE_TWIN, REQUESTS_TWIN, Bare, Load, Tasks, Threads
 from dbbench.messages import Route, Start
 from dbbench.plan import Cell
 from dbbench.scenario import Operation
-from dbbench.waiting import timed
+from dbbench.worker import bare, request
+from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, Bare, Load, Tasks, Threads
+from dbbench.worker.pool_wait import timed
 
 
 def server_settings(application: str, schema: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ class Client:
         self._start = start
         self._driver: Driver = DRIVERS[start.driver]
         self._runner = runner
-        self._requests: ModuleType = requests if self._driver.is_async else REQUESTS_TWIN
+        self._requests: ModuleType = request if self._driver.is_async else REQUESTS_TWIN
         self._loops: ModuleType = bare if self._driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
         settings = (

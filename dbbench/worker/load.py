@@ -23,10 +23,10 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from dbbench import bare, requests
 from dbbench.plan import Pace
-from dbbench.requests import Request, Tally
 from dbbench.twin import load_module
+from dbbench.worker import bare, request
+from dbbench.worker.request import Request, Tally, session
 
 HEARTBEAT_NS: Final = 1_000_000  # asyncio's timers, rounded up by epoll, know no less
 _TASK_SPIN_NS: Final = 1_000_000  # before an operation is due: an event loop wakes up to 1 ms late
@@ -105,7 +105,7 @@ class Tasks:
         watch = _Watch()
         tally = _tally(work, self._connections, _task_until)
         tasks = [
-            asyncio.ensure_future(requests.session(request, rng, tally))
+            asyncio.ensure_future(session(request, rng, tally))
             for request, rng in zip(self._requests, work.rngs, strict=True)
         ]
         lags = array("q")
@@ -156,7 +156,7 @@ def _thread_until(when_ns: int) -> None:
         time.sleep(0)
 
 
-REQUESTS_TWIN: Final[ModuleType] = load_module(Path(requests.__file__), f"{__name__}_requests_twin", sync=True)
+REQUESTS_TWIN: Final[ModuleType] = load_module(Path(request.__file__), f"{__name__}_requests_twin", sync=True)
 BARE_TWIN: Final[ModuleType] = load_module(Path(bare.__file__), f"{__name__}_bare_twin", sync=True)
 
 

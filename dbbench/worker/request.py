@@ -15,7 +15,7 @@ from typing import Any
 
 from dbbench.plan import TxEnd
 from dbbench.scenario import Operation, Params
-from dbbench.waiting import WAIT, Wait
+from dbbench.worker.pool_wait import WAIT, Wait
 
 Request = Callable[[Random], Awaitable[Any]]
 """Runs one operation with the random numbers it is given, and gives what the operation returned."""

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from dbbench.client import server_settings
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Start
+from dbbench.worker.client import server_settings
 
 _STRUCTURE: Final = """
     SELECT format('column %s.%s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull)

@@ -13,7 +13,7 @@ import yaml
 from conftest import REPOSITORY
 from typer.main import get_command
 
-from dbbench.cli import app
+from dbbench.cli.app import app
 
 ACTION: dict[str, Any] = yaml.safe_load((REPOSITORY / "action.yml").read_text())
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]

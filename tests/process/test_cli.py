@@ -20,13 +20,13 @@ import pytest
 from conftest import PASSWORD, Cli, connect, url_of
 
 from dbbench.address import Address
-from dbbench.compare import COLUMNS
+from dbbench.analysis.rows import COLUMNS
 from dbbench.errors import ExitCode
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 # A budget that one block exceeds, and not `--blocks 1`: it gives that block as few rounds as can be.
 QUICK = ("--budget", "0.5", "--set", "rows=50", "--seed", "1")
-PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli")
+PROGRAM = (sys.executable, "-P", "-m", "dbbench")
 RUN = ("run", "point_reads", "--driver", "psycopg2", *QUICK)
 
 
@@ -499,7 +499,7 @@ def test_help_takes_at_most_three_times_as_long_as_importing_typer(tmp_path: Pat
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    pairs = [(seconds("-m", "dbbench.cli", "--help"), seconds("-c", "import typer")) for _ in range(15)]
+    pairs = [(seconds("-m", "dbbench", "--help"), seconds("-c", "import typer")) for _ in range(15)]
     assert median(one / other for one, other in pairs) <= 3
 
 

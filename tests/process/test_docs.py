@@ -14,11 +14,11 @@ from conftest import REPOSITORY, Cli, url_of
 from pgbouncers import pgbouncer
 from typer.testing import CliRunner
 
-from dbbench import selfcheck
 from dbbench.address import Address
-from dbbench.cli import app
-from dbbench.compare import COLUMNS
-from dbbench.trust import SelfCheck
+from dbbench.analysis.rows import COLUMNS
+from dbbench.cli.app import app
+from dbbench.commands.selfcheck import steps
+from dbbench.commands.selfcheck.result import SelfCheck
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 COMMANDS = ("run", "capacity", "gate", "wire", "show", "compare", "history", "export", "list", "doctor", "selfcheck")
@@ -127,7 +127,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path
     orders = next(source for _, source in blocks("python") if "orders" in source)
     (folder / "orders.py").write_text(orders)
     (folder / "my_scenario.py").write_text("async def orm(session, params, rng): return 1\n")
-    run = [sys.executable, "-P", "-m", "dbbench.cli", "run", "point_reads", "--quiet"]
+    run = [sys.executable, "-P", "-m", "dbbench", "run", "point_reads", "--quiet"]
     for name in ("base.jsonl", "head.jsonl", "nightly/one.jsonl", "results/one.jsonl"):
         subprocess.run([*run, "-o", name], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     for name in (".venv-main", ".venv"):
@@ -179,7 +179,7 @@ def test_documented_self_checks_are_understood(command: str, monkeypatch: pytest
         seconds.append(stage_s)
         return SelfCheck([], [], [], None, [])
 
-    monkeypatch.setattr(selfcheck, "run", run)
+    monkeypatch.setattr(steps, "run", run)
     done = CliRunner().invoke(app, shlex.split(command)[1:])
 
     assert done.exit_code == 0, done.stderr

@@ -24,13 +24,13 @@ import pytest
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
-from dbbench.server import supervisor
 from dbbench.server.embedded import EmbeddedServer, embedded_server
+from dbbench.server.supervisors import system
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks for processes in /proc")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 
-REPOSITORY: Final = Path(__file__).parents[1]
+REPOSITORY: Final = Path(__file__).parents[2]
 SITE: Final = Path(psycopg.__file__).parents[1]  # where the wheel is installed, too
 NOBODY: Final = 65534
 STRANGER: Final = 65533
@@ -346,8 +346,8 @@ def test_unsuitable_tmpdir_is_passed_over(launch: Launch, base: Path, name: str,
 
 @pytest.mark.parametrize("name", ["/tmp/a,b", "/tmp/$(id)", "/tmp/`id`", '/tmp/"', "/tmp/a\nb", "/tmp/\udcff"])
 def test_tmpdir_that_initdb_or_libpq_would_misread_is_refused(name: str) -> None:
-    with pytest.raises(supervisor.StartError, match=r"cannot be quoted.*set TMPDIR"):
-        supervisor.private_directory([name], None, programs=False)
+    with pytest.raises(system.StartError, match=r"cannot be quoted.*set TMPDIR"):
+        system.private_directory([name], None, programs=False)
 
 
 def test_nothing_of_the_parent_reaches_the_server(launch: Launch, base: Path) -> None:
@@ -569,7 +569,7 @@ def test_server_ends_with_its_supervisor_and_the_directory_with_the_parent(
 ) -> None:
     child = launch(RUNNING.format(end=ENDS_LATER), tmpdir=base)
     with busy_backend(directory_of(child)):
-        supervisor = find(base, "supervisor.py")
+        supervisor = find(base, "supervisors/postgres.py")
         os.kill(supervisor, signal.Signals[name])
         eventually(lambda: not processes(base), "end of all server processes")
         # A process that ends loses its command line before it closes its pipes.
@@ -583,7 +583,7 @@ def test_server_ends_with_its_supervisor_and_the_directory_with_the_parent(
 def test_initdb_ends_with_its_supervisor(launch: Launch, base: Path) -> None:
     child = launch(STARTING.format(start="start()"), tmpdir=base)
     find(base, "/initdb")
-    os.kill(find(base, "supervisor.py"), signal.SIGKILL)
+    os.kill(find(base, "supervisors/postgres.py"), signal.SIGKILL)
 
     said = child.communicate()[1]
     assert "CannotStartError: cannot start the embedded PostgreSQL: its supervisor ended with status -9" in said
@@ -593,7 +593,7 @@ def test_initdb_ends_with_its_supervisor(launch: Launch, base: Path) -> None:
 def test_supervisor_survives_what_a_terminal_sends(launch: Launch, base: Path) -> None:
     child = launch(RUNNING.format(end=ENDS_LATER), tmpdir=base)
     directory = directory_of(child)
-    pid = find(base, "supervisor.py")
+    pid = find(base, "supervisors/postgres.py")
     os.kill(pid, signal.SIGINT)
     os.kill(pid, signal.SIGHUP)
     time.sleep(0.2)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 
-from dbbench.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS
+from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 CELL_KEYS = [
@@ -417,7 +417,7 @@ def test_an_interrupted_gate_keeps_what_it_has(pythons: tuple[Path, Path], tmp_p
     before = leftovers()
     process = subprocess.Popen(
         [
-            sys.executable, "-P", "-m", "dbbench.cli", "gate", "steady.py", *interpreters(pythons), *LAYOUT,
+            sys.executable, "-P", "-m", "dbbench", "gate", "steady.py", *interpreters(pythons), *LAYOUT,
             "-d", "psycopg2", "--format", "json", "-o", "g.jsonl",
         ],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "80"},

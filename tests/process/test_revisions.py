@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
+from dbbench.commands.gate.revisions import check_out, dirty, resolve
 from dbbench.errors import CannotStartError, UsageError
-from dbbench.gate.revisions import check_out, dirty, resolve
 
 AUTHOR: Final = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
 

@@ -19,13 +19,14 @@ from typing import Final
 
 import pytest
 
+from dbbench.commands.gate import requirements, virtualenvs
+from dbbench.commands.gate import sides as module
+from dbbench.commands.gate.inventory import Inventory, differences, own
+from dbbench.commands.gate.sides import Environment, Wanted, environments
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
-from dbbench.gate import environments as module
-from dbbench.gate.environments import Environment, Wanted, environments
-from dbbench.gate.inventory import Inventory, differences, own
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
-REPOSITORY: Final = Path(__file__).parents[1]
+REPOSITORY: Final = Path(__file__).parents[2]
 PYTHON: Final = Path(sys.executable)
 NOTHING: Final = Wanted(base=(), head=(), base_python=None, head_python=None, project=None)
 RELEASES: Final = replace(NOTHING, base=("asyncpg==0.30.0",), head=("asyncpg==0.31.0",))
@@ -99,8 +100,8 @@ def lacking(folder: Path) -> Path:
     return folder / "bin/python"
 
 
-def recipe(*texts: str, side: module.Name = "base", extra: tuple[str, ...] = ()) -> module._Recipe:
-    return module._recipe(side, [module._parse(text) for text in texts], extra, ())
+def recipe(*texts: str, side: requirements.Name = "base", extra: tuple[str, ...] = ()) -> virtualenvs.Recipe:
+    return module._recipe(side, [requirements.parse(text) for text in texts], extra, ())
 
 
 # Requirements
@@ -193,7 +194,7 @@ def test_only_what_is_complete_is_left_in_the_cache(pair: tuple[Environment, Env
     ],
 )
 def test_of_pips_words_the_telling_ones_are_taken(complaint: list[str], message: str) -> None:
-    assert module._pip_reason("\n".join(complaint), recipe("asyncpg==1")) == message
+    assert virtualenvs._pip_reason("\n".join(complaint), recipe("asyncpg==1")) == message
 
 
 def test_base_and_head_are_two_installations_even_if_they_are_equal() -> None:
@@ -226,10 +227,13 @@ def test_what_was_not_asked_for_is_kept_at_the_running_version() -> None:
     installed = {"asyncpg": "1", "psycopg": "3.2", "psycopg-binary": "3.2", "psycopg-pool": "3.3", "dbbench": "1",
                  "odd": "1.0-unknown", "uvloop": "0.2.post1"}  # fmt: skip
 
-    assert module._constraints([module._parse("psycopg==3.1")], installed) == [
+    assert module._constraints([requirements.parse("psycopg==3.1")], installed) == [
         "asyncpg==1", "psycopg-pool==3.3", "uvloop==0.2.post1",
     ]  # fmt: skip
-    assert module._constraints([module._parse("psycopg-pool==3.1")], installed) == ["asyncpg==1", "uvloop==0.2.post1"]
+    assert module._constraints([requirements.parse("psycopg-pool==3.1")], installed) == [
+        "asyncpg==1",
+        "uvloop==0.2.post1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -255,13 +259,13 @@ def test_source_code_needs_from_source(
 
     assert isinstance(made.error, UsageError)
     assert str(made.error) == f"{text} is source code: give --from-source, which builds {name} on both sides"
-    assert not module._parse(text).is_lasting
+    assert not requirements.parse(text).is_lasting
     assert str(tmp_path.resolve()) in recipe(text).requirements[0]
 
 
 def test_a_folder_of_unknown_name_is_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"which package that is cannot be told; write 'NAME @ file://{tmp_path}'"):
-        module._parse(str(tmp_path))
+        requirements.parse(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["-r other.txt", "--pre", "./nope", "asyncpg==", "asyncpg=1", "git+https://x/y", ""])
@@ -286,12 +290,12 @@ def test_what_is_no_requirement_is_named(text: str) -> None:
     ],
 )
 def test_only_what_means_the_same_tomorrow_is_kept(text: str, lasting: bool) -> None:
-    assert module._parse(text).is_lasting is lasting
-    assert not module._parse(text).is_source
+    assert requirements.parse(text).is_lasting is lasting
+    assert not requirements.parse(text).is_source
 
 
 def test_a_url_of_source_code_is_source_code() -> None:
-    assert module._parse("asyncpg @ git+https://x/asyncpg@main#egg=a.whl").is_source
+    assert requirements.parse("asyncpg @ git+https://x/asyncpg@main#egg=a.whl").is_source
 
 
 # The cache
@@ -307,13 +311,13 @@ def stocked(shelf: Path, ages_s: dict[str, float]) -> Callable[[], set[str]]:
 
 
 def test_old_environments_go_and_those_in_use_stay(tmp_path: Path) -> None:
-    day = module.UNUSED_S
+    day = virtualenvs.UNUSED_S
     left = stocked(
         tmp_path,
         {**{f"new{i}": 10.0 for i in range(7)}, "old1": 2 * day, "old2": 3 * day, ".making-x": 2 * day, ".making-y": 9},
     )
 
-    module._tidy(tmp_path)
+    virtualenvs._tidy(tmp_path)
 
     assert left() == {*(f"new{i}" for i in range(7)), "old1", ".making-y"}
 
@@ -321,7 +325,7 @@ def test_old_environments_go_and_those_in_use_stay(tmp_path: Path) -> None:
 def test_more_than_that_stay_while_they_may_be_in_use(tmp_path: Path) -> None:
     left = stocked(tmp_path, {f"new{i}": i * 60.0 for i in range(12)})
 
-    module._tidy(tmp_path)
+    virtualenvs._tidy(tmp_path)
 
     assert len(left()) == 12
 
@@ -331,8 +335,8 @@ def test_of_two_gates_at_once_the_first_wins(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "used").write_text(name)
 
-    module._publish(tmp_path / "first", tmp_path / "kept")
-    module._publish(tmp_path / "second", tmp_path / "kept")
+    virtualenvs._publish(tmp_path / "first", tmp_path / "kept")
+    virtualenvs._publish(tmp_path / "second", tmp_path / "kept")
 
     assert (tmp_path / "kept/used").read_text() == "first"
 
@@ -341,7 +345,7 @@ def test_without_a_cache_a_temporary_folder_will_do(temporary: Path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/x")
     monkeypatch.setattr(module, "_install", lambda _recipe, _label, folder: folder / "environment")
     with contextlib.ExitStack() as stack:
-        folder = module._make(recipe("asyncpg==1"), "x", stack, lambda _: None, cached=True)
+        folder = virtualenvs.make(recipe("asyncpg==1"), "x", stack, lambda _: None, cached=True)
         assert folder.parent.parent == temporary.resolve()
         assert folder.parent.is_dir()
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dbbench.canonical import lines
+from dbbench.worker.canonical import lines
 
 
 class OwnUuid(uuid.UUID):

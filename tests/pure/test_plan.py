@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbbench.plan import MAX_ROUNDS, MIN_SHORT_ROUNDS, Arm, Cell, Placement, Plan, Pool, rounds_for
+from dbbench.engine.planning import MAX_ROUNDS, MIN_SHORT_ROUNDS, rounds_for
+from dbbench.plan import Arm, Cell, Placement, Plan, Pool
 
 ARMS = [Arm(name, name) for name in ("psycopg", "asyncpg", "psycopg2")]
 

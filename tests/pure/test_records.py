@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from dbbench import records
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.histogram import MAX_BUCKET
 from dbbench.records import (
     MAX_BLOCKS,
     End,
@@ -32,6 +31,7 @@ from dbbench.records import (
     default_path,
     new_id,
 )
+from dbbench.stats.histogram import MAX_BUCKET
 
 HEADER = builders.header()
 MEASURED = builders.measurement("asyncpg", 212.0)

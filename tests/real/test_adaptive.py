@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from dbbench import plan
 from dbbench.address import Address
-from dbbench.cli import app
-from dbbench.statistics import looks
+from dbbench.cli.app import app
+from dbbench.stats.paired import looks
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 ROUNDS = 3  # in a block: what these tests are about are blocks, and thirty rounds take most of the time of one

@@ -17,16 +17,16 @@ import pytest
 from conftest import Cli, url_of
 from rich.console import Console
 
-from dbbench import search
 from dbbench.address import Address
-from dbbench.capacity import judged, wanted
+from dbbench.commands.capacity import search
+from dbbench.commands.capacity.result import Answer, Capacity, Result, Trial, capacity, rate_text, time_text
+from dbbench.commands.capacity.slo import parse
+from dbbench.commands.capacity.steps import judged, wanted
 from dbbench.errors import UsageError
 from dbbench.messages import Ran
 from dbbench.records import End, Problem, Run
 from dbbench.reports.capacity import COLUMNS, conditions, csv_report, json_report, render, sentences
 from dbbench.reports.columns import NOTHING
-from dbbench.slo import parse
-from dbbench.trials import Answer, Capacity, Result, Trial, capacity, rate_text, time_text
 
 SLOW = '''
 """Sleep for 10 ms on the server."""
@@ -36,7 +36,7 @@ async def orm(session, params, rng): return (await session.execute(text("SELECT 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 QUICK = ("--trial", "1s", "--precision", "50%", "--seed", "1")
 TWO = ("--sessions", "2", "--pool-size", "2", "--max-overflow", "0")  # at 10 ms each: about 200 a second
-PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli")
+PROGRAM = (sys.executable, "-P", "-m", "dbbench")
 OBJECTIVE = parse("p99<10ms")
 
 

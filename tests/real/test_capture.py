@@ -12,9 +12,9 @@ from conftest import connect
 
 from dbbench import catalog, messages
 from dbbench.address import Address
+from dbbench.child import Worker
 from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
-from dbbench.process import Worker
 from dbbench.relay.frame import Frame
 from dbbench.relay.handle import Relay
 

@@ -17,19 +17,19 @@ from conftest import PASSWORD, Cli, connect, url_of
 from pgbouncers import bare, new_pgbouncer, pgbouncer
 from rich.console import Console
 
-from dbbench import doctor
 from dbbench.address import Address
-from dbbench.alone import alone
-from dbbench.doctor import Check
+from dbbench.cli.progress import watcher
+from dbbench.commands import doctor
+from dbbench.commands.doctor import Check
 from dbbench.drivers import DEFAULT, DRIVERS
+from dbbench.engine.exclusive import alone
 from dbbench.plan import Placement
-from dbbench.progress import watcher
-from dbbench.reports.checks import render
-from dbbench.server import pooler
-from dbbench.server.pooled import cure, detect, guess
-from dbbench.server.pooler import Mode
+from dbbench.reports.doctor import render
+from dbbench.server import pgbouncer as module
+from dbbench.server.pgbouncer import Mode
+from dbbench.server.pooler_detection import cure, detect, guess
 
-PROGRAM = (sys.executable, "-P", "-m", "dbbench.cli", "doctor")
+PROGRAM = (sys.executable, "-P", "-m", "dbbench", "doctor")
 Patched = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -386,7 +386,7 @@ def test_a_pooler_gives_itself_and_its_mode_away(server: Address, mode: Mode, si
 
 def test_a_pooler_that_takes_turns_is_recognised(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     pgbouncer()
-    monkeypatch.setattr(pooler, "SETTINGS", {**pooler.SETTINGS, "server_round_robin": "1"})
+    monkeypatch.setattr(module, "SETTINGS", {**module.SETTINGS, "server_round_robin": "1"})
     with bare(server, "transaction", "one") as running, ExitStack() as stack:
         for _ in range(2):  # two server connections, both free
             stack.enter_context(connect(running.address("one"))).execute("BEGIN")
@@ -407,7 +407,7 @@ def test_looking_leaves_no_statement_behind_in_the_pool(server: Address) -> None
 
 def test_a_pooler_that_follows_prepared_statements_is_recognised(server: Address) -> None:
     new_pgbouncer()
-    with pooler.pooler(server, pooler.PoolerSettings("transaction", 20, 2), {"one": "public"}) as running:
+    with module.pooler(server, module.PoolerSettings("transaction", 20, 2), {"one": "public"}) as running:
         found = detect(running.address("one"))
 
     assert found is not None

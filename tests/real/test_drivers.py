@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from dbbench.address import Address
-from dbbench.canonical import lines
-from dbbench.client import server_settings
 from dbbench.drivers import DRIVERS, Driver
 from dbbench.plan import Pool, TxEnd
+from dbbench.worker.canonical import lines
+from dbbench.worker.client import server_settings
 
 ROW = (
     7,

@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
+from dbbench.commands.gate import inventory
+from dbbench.commands.gate.inventory import Inventory, differences, normalised, own, take
+from dbbench.commands.gate.result import Difference
 from dbbench.errors import CannotStartError
-from dbbench.gate import inventory
-from dbbench.gate.inventory import Inventory, differences, normalised, own, take
-from dbbench.gate.result import Difference
 
 EMPTY: Final = Inventory("CPython", "3.11.7", {}, (), ())
 

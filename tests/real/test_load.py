@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dbbench.load import Load, Samples, Tasks, Threads, Work, schedule
 from dbbench.plan import Pace
+from dbbench.worker.load import Load, Samples, Tasks, Threads, Work, schedule
 
 LIMIT_NS = 10**10
 Make = Callable[[list[Callable[[Random], Any]]], Load]

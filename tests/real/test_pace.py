@@ -16,9 +16,9 @@ import pytest
 from conftest import connect
 
 from dbbench.address import Address
+from dbbench.child import Worker
 from dbbench.messages import Checked, Close, Closed, Done, Open, Prepare, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pace, Pool
-from dbbench.process import Worker
 from dbbench.scenario import LAYERS
 
 PATIENCE_S = 60.0

@@ -24,11 +24,11 @@ from pgbouncers import bare, new_pgbouncer, pgbouncer
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
-from dbbench.server import pooler as module
-from dbbench.server import pooler_supervisor
-from dbbench.server.pooler import Mode, PoolerSettings, RunningPooler, parse_version, pooler
+from dbbench.server import pgbouncer as module
+from dbbench.server.pgbouncer import Mode, PoolerSettings, RunningPooler, parse_version, pooler
+from dbbench.server.supervisors import pgbouncer as supervisor
 
-REPOSITORY: Final = Path(__file__).parents[1]
+REPOSITORY: Final = Path(__file__).parents[2]
 PATIENCE_S: Final = 30.0
 MODES: Final[Sequence[Mode]] = ("transaction", "session")
 NOBODY: Final = 65534
@@ -416,7 +416,7 @@ def test_a_wrong_password_for_the_server_is_said_at_the_start(foreign: Address) 
 
 def test_a_server_that_is_not_there_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECT_LIMIT_S", 2)
-    message = fails(Address("127.0.0.1", pooler_supervisor.free_port(), "d", "u", "s3cr3t-canary"))
+    message = fails(Address("127.0.0.1", supervisor.free_port(), "d", "u", "s3cr3t-canary"))
 
     assert message.startswith("cannot start PgBouncer: the server does not answer through it: ")
     assert "connect failed" in message
@@ -473,15 +473,15 @@ def test_a_port_that_is_taken_is_not_the_end(foreign: Address, tmp_path: Path) -
     script = tmp_path / "supervisor_with_bad_luck.py"
     script.write_text(
         f"import socket, sys; sys.path.append({str(REPOSITORY)!r})\n"
-        "from dbbench.server import pooler_supervisor, supervisor\n"
+        "from dbbench.server.supervisors import pgbouncer\n"
         "taken = [socket.create_server(('127.0.0.1', 0)) for _ in range(2)]\n"
         "ports = [each.getsockname()[1] for each in taken]\n"
-        "free = pooler_supervisor.free_port\n"
-        "pooler_supervisor.free_port = lambda: ports.pop() if ports else free()\n"
-        "supervisor.supervise(pooler_supervisor.Pooler, pooler_supervisor.order_of_parent)\n"
+        "free = pgbouncer.free_port\n"
+        "pgbouncer.free_port = lambda: ports.pop() if ports else free()\n"
+        "pgbouncer.supervise(pgbouncer.Pooler, pgbouncer.order_of_parent)\n"
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooler_supervisor, "__file__", str(script))
+        patch.setattr(supervisor, "__file__", str(script))
         with bare(foreign, "transaction", "one") as running:
             assert ask(running.address("one"), "SELECT 1") == 1
             assert (running.directory / "log").read_text().count("Address already in use") >= 2
@@ -507,7 +507,7 @@ def test_prepared_statements_came_with_1_21(found: tuple[int, int], can: bool) -
 
 def test_a_supervisor_without_an_order_ends(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-S", pooler_supervisor.__file__],
+        [sys.executable, "-I", "-S", supervisor.__file__],
         cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

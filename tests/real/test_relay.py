@@ -24,8 +24,8 @@ import pytest
 from conftest import PASSWORD, connect
 
 from dbbench.address import Address
+from dbbench.child import WorkerLostError
 from dbbench.errors import CannotStartError, UsageError
-from dbbench.process import WorkerLostError
 from dbbench.relay import process as relay_module
 from dbbench.relay.frame import Frame, Recorded
 from dbbench.relay.handle import Relay

@@ -11,17 +11,19 @@ from pathlib import Path
 import pytest
 from conftest import PASSWORD, connect
 
-from dbbench import catalog, gathering, records, trust
+from dbbench import catalog, records
 from dbbench.address import Address
-from dbbench.breakdown import breakdowns, failures, layer_tax
-from dbbench.compare import Row, rows
+from dbbench.analysis.breakdown import breakdowns, failures, layer_tax
+from dbbench.analysis.rows import Row, rows
+from dbbench.commands.run import Outcome, execute
+from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DRIVERS
+from dbbench.engine import planning
+from dbbench.engine.options import Options
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.gathering import Options
 from dbbench.plan import Pool
 from dbbench.records import Run
-from dbbench.run import Outcome, execute
-from dbbench.statistics import block_log_ratio
+from dbbench.stats.paired import block_log_ratio
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 FAST = {"rows": "50", "batch": "20"}
@@ -29,7 +31,7 @@ FAST = {"rows": "50", "batch": "20"}
 
 def plan_for(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Plan runs with a number of blocks as if they had so many seconds: rounds follow from that, and little else."""
-    monkeypatch.setattr(gathering, "NOMINAL_BUDGET_S", seconds)
+    monkeypatch.setattr(planning, "NOMINAL_BUDGET_S", seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -532,7 +534,7 @@ def test_layers_are_put_side_by_side(server: Address, tmp_path: Path) -> None:
 def test_a_run_that_is_noisier_than_its_machine_says_so(
     server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trust, "warning", lambda rows, placement: f"{len(rows)} rows, {placement}: noisy")
+    monkeypatch.setattr(kept, "warning", lambda rows, placement: f"{len(rows)} rows, {placement}: noisy")
     *_, listener = measured(options(server, tmp_path, "point_reads", placement="free"))
 
     assert "2 rows, free: noisy" in listener.notes

@@ -13,14 +13,14 @@ from conftest import Cli
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dbbench import selfcheck, trust
-from dbbench.cli import app
-from dbbench.compare import log_ratios
+from dbbench.analysis.ratios import log_ratios
+from dbbench.cli.app import app
+from dbbench.commands.selfcheck import kept, steps
+from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.commands.selfcheck.steps import false_alarm_rate, smallest_effect
 from dbbench.reports.selfcheck import render, sentence
 from dbbench.scenario import LAYERS
-from dbbench.selfcheck import false_alarm_rate, smallest_effect
-from dbbench.statistics import median_interval
-from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.stats.paired import median_interval
 
 
 def noise(sd: float, blocks: int = 40) -> list[float]:
@@ -89,25 +89,25 @@ def test_a_run_that_is_much_noisier_than_the_machine_can_be_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert trust.warning(ratios(0.3), "split") == "", "nobody knows"
+    assert kept.warning(ratios(0.3), "split") == "", "nobody knows"
 
-    assert trust.keep(check(floor(0.01), floor(0.005, "shared")))
-    assert "noisier than this machine can be" in trust.warning(ratios(0.3), "split")
-    assert trust.warning(ratios(0.005), "split") == ""
-    assert trust.warning(ratios(0.3), "free") == "", "of this placement nothing is known"
-    assert trust.warning([[0.1, -0.1]], "split") == "", "too few blocks"
+    assert kept.keep(check(floor(0.01), floor(0.005, "shared")))
+    assert "noisier than this machine can be" in kept.warning(ratios(0.3), "split")
+    assert kept.warning(ratios(0.005), "split") == ""
+    assert kept.warning(ratios(0.3), "free") == "", "of this placement nothing is known"
+    assert kept.warning([[0.1, -0.1]], "split") == "", "too few blocks"
 
 
 def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for content in (b"", b"{}", b"\xff\xfe", b'{"noise_floor": 3}'):
-        trust.path().parent.mkdir(exist_ok=True)
-        trust.path().write_bytes(content)
-        assert trust.kept() is None
-    monkeypatch.setenv("XDG_CACHE_HOME", str(trust.path()))  # a file, not a folder
-    assert trust.keep(check()) is False
+        kept.path().parent.mkdir(exist_ok=True)
+        kept.path().write_bytes(content)
+        assert kept.kept() is None
+    monkeypatch.setenv("XDG_CACHE_HOME", str(kept.path()))  # a file, not a folder
+    assert kept.keep(check()) is False
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert trust.path().is_absolute()
+    assert kept.path().is_absolute()
 
 
 @pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
@@ -117,10 +117,10 @@ def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     # Seven rounds in the only block: the median of their ratios bears three that were disturbed.
     quick = {"DRIVERS": drivers, "OVERHEAD_ROUNDS": 7, "FLOOR_ROUNDS": 7, "PGBENCH_PAIRS": 6}
     for name, value in quick.items():
-        monkeypatch.setattr(selfcheck, name, value)
+        monkeypatch.setattr(steps, name, value)
     done = CliRunner().invoke(app, ["selfcheck", "--seconds", "1", "--seed", "1", "--format", "json", "--quiet"])
     document = json.loads(done.stdout)
-    found = trust.kept()
+    found = kept.kept()
 
     assert done.exit_code == 0, done.stderr
     assert found is not None

@@ -14,10 +14,10 @@ from conftest import connect
 
 from dbbench import catalog, messages
 from dbbench.address import Address
+from dbbench.child import Worker, WorkerFailedError, WorkerLostError
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Checked, Close, Closed, Described, Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
-from dbbench.process import Worker, WorkerFailedError, WorkerLostError
 from dbbench.scenario import LAYERS
 
 PATIENCE_S = 60.0

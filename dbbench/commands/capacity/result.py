@@ -5,11 +5,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import search
+from dbbench.commands.capacity import search
+from dbbench.commands.capacity.search import Tried
+from dbbench.commands.capacity.slo import Objective
 from dbbench.plan import Cell
 from dbbench.records import Run
-from dbbench.search import Tried
-from dbbench.slo import Objective
 
 _MS: Final = 1_000  # microseconds
 _S: Final = 1_000_000

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from dbbench.errors import UsageError
-from dbbench.histogram import Histogram
+from dbbench.stats.histogram import Histogram
 
 MAX_ERRORS: Final = 0.001  # of what was tried, may fail: a failed operation has no latency, so it must not hide a tail
 MAX_TRIAL_S: Final = 60.0  # unless longer trials are asked for

@@ -14,21 +14,23 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import records, search, slo
-from dbbench.alone import alone
-from dbbench.crew import Crew
+from dbbench import records
+from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.commands.capacity import search, slo
+from dbbench.commands.capacity.result import Answer, Capacity, Result, Trial, capacity, rate_text, time_text, tried
+from dbbench.commands.capacity.search import Bounds
+from dbbench.commands.capacity.slo import Objective
+from dbbench.engine.exclusive import alone
+from dbbench.engine.opening import Gathered, gathered, header, problem_line
+from dbbench.engine.options import Options
+from dbbench.engine.setup import SetUp, Shape
+from dbbench.engine.watcher import Watcher
+from dbbench.engine.workers import Crew
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
-from dbbench.gathering import Gathered, Options, gathered, header, problem_line
 from dbbench.messages import Failed, Ran
 from dbbench.plan import Arm, Arrival, Cell, Pace
-from dbbench.process import Worker, WorkerFailedError, WorkerLostError
-from dbbench.progress import Watcher
 from dbbench.records import End, Header, Problem, Run
-from dbbench.search import Bounds
 from dbbench.server.target import redacted
-from dbbench.setup import SetUp, Shape
-from dbbench.slo import Objective
-from dbbench.trials import Answer, Capacity, Result, Trial, capacity, rate_text, time_text, tried
 
 _GUESS: Final = 0.5  # of a closed loop's throughput: responses of arrivals at random get late well before that
 _GRACE_S: Final = 1.0  # an operation that has not begun so long after it was due is not waited for,

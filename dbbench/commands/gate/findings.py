@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from dbbench.compare import params_text
+from dbbench.analysis.rows import params_text
+from dbbench.commands.gate.inventory import differences
+from dbbench.commands.gate.judging import LOOKS, Judged, ending, look_at
+from dbbench.commands.gate.result import BASE, HEAD, Finding, GateResult, Metric, Outcome, Row, Side
+from dbbench.commands.gate.tables import tables, total_us
 from dbbench.errors import ExitCode
-from dbbench.gate.inventory import differences
-from dbbench.gate.judging import LOOKS, Judged, ending, look_at
-from dbbench.gate.result import BASE, HEAD, Finding, GateResult, Metric, Outcome, Row, Side
-from dbbench.gate.tables import tables, total_us
 from dbbench.plan import Plan
 from dbbench.records import Measurement, Problem, Run
 

@@ -9,9 +9,9 @@ from random import Random
 from typing import Final
 
 import dbbench
-from dbbench.gate.environments import Environment
-from dbbench.gate.result import ARMS, BASE, HEAD
-from dbbench.process import Home
+from dbbench.child import Home
+from dbbench.commands.gate.result import ARMS, BASE, HEAD
+from dbbench.commands.gate.sides import Environment
 
 _MAX_PADDING: Final = 4096  # bytes: a page, over which the stack's start is shifted
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from dbbench.commands.gate.result import Difference
     from dbbench.errors import CannotStartError
-    from dbbench.gate.result import Difference
 
 OLDEST: Final = (3, 11)
 _PATIENCE_S: Final = 60.0  # for one answer; site-packages on a network drive are slow
@@ -75,7 +75,7 @@ def own() -> Inventory:
 
 def differences(base: Mapping[str, str], head: Mapping[str, str]) -> "list[Difference]":
     """The packages that are not the same on both sides, sorted by name."""
-    from dbbench.gate.result import Difference
+    from dbbench.commands.gate.result import Difference
 
     both = [Difference(name, base.get(name), head.get(name)) for name in sorted({*base, *head})]
     return [each for each in both if each.base != each.head]

@@ -15,15 +15,14 @@ divided by three instead.
 """
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
-from typing import Final, NamedTuple
+from typing import Final
 
-from dbbench.gate.result import Metric, Outcome
-from dbbench.statistics import EXACT_BLOCKS, adjusted_p_values
+from dbbench.commands.gate.result import Metric, Outcome
+from dbbench.stats.centre import Block, centre
+from dbbench.stats.signflip import adjusted_p_values
 
 FAIL_ERROR: Final = 0.01  # probability that a gate of identical environments fails
 MIN_LOSS: Final = 0.025  # estimated loss below which nothing fails, however sure it is
@@ -43,29 +42,6 @@ class Look:
 
 
 LOOKS: Final = (Look(12, 0.002), Look(16, 0.003), Look(24, 0.005))  # the errors sum up to FAIL_ERROR (union bound)
-
-_RANDOM_SUBSETS: Final = 20_000
-_SUBSET_SEED: Final = 20261123  # fixed: the same records give the same verdicts, whenever they are read
-
-BETWEEN_PROCESSES: Final = 0.02  # least error of a block, as processes differ (benchmarks/block_weights.py)
-
-
-class Block(NamedTuple):
-    """What a block says about a row."""
-
-    log_ratio: float  # ln of head / base
-    error: float = 0.0  # its standard error, as far as the slices of the block show it
-
-    @property
-    def weight(self) -> float:
-        """How much it counts: the inverse of its standard deviation.
-
-        The inverse of its variance would estimate a little better, and test much worse: of twelve blocks, the two or
-        three quietest would decide alone, and so few cannot be significant (docs/ci.md).
-        """
-        return 1 / math.hypot(BETWEEN_PROCESSES, self.error)
-
-
 Key = tuple[int, Metric]  # cell index, metric
 Values = Sequence[Block | None]  # by block
 Table = Mapping[Key, Values]  # all rows have the same length
@@ -127,51 +103,6 @@ def is_over(table: Table, tolerances: Mapping[Key, float]) -> bool:
     if blocks >= LOOKS[-1].blocks:
         return True
     return any(look.blocks == blocks for look in LOOKS) and is_decided(look_at(table, tolerances))
-
-
-@dataclass(frozen=True)
-class Centre:
-    """Where the centre of a row's log ratios lies."""
-
-    estimate: float
-    low: float | None  # bounds; None where there are too few blocks for one that is as sure as it should be
-    high: float | None
-
-
-def centre(blocks: Sequence[Block], error: float) -> Centre:
-    """Estimate the centre of a row, with a lower and an upper bound, each wrong with probability `error` at most.
-
-    The means of all 2^n - 1 non-empty subsets of n symmetric values cut the line in 2^n stretches, each of which holds
-    the centre with the same probability (typical values: Hartigan, JASA 1969): the bound is the k-th mean from the end
-    with k = error * 2^n, the estimate is the middle one. It is the sign-flip test turned round, so that bound and test
-    agree. The log ratio of a block is symmetric because sides take turns at random; its weight does not change when the
-    sides are swapped, so weighted means serve as well. Beyond EXACT_BLOCKS, random subsets. At least one block.
-    """
-    return _centre(tuple(blocks), error)
-
-
-@lru_cache(maxsize=256)  # while a gate is on, its table is judged again after every block
-def _centre(blocks: tuple[Block, ...], error: float) -> Centre:
-    parts = [(block.weight * block.log_ratio, block.weight) for block in blocks]
-    if len(blocks) <= EXACT_BLOCKS:
-        sums = [(0.0, 0.0)]
-        for part, weight in parts:
-            sums += [(total + part, weights + weight) for total, weights in sums]
-        means = sorted(total / weights for total, weights in sums if weights)
-    else:
-        rng = random.Random(_SUBSET_SEED)
-        means = sorted(_mean_of_some(parts, rng) for _ in range(_RANDOM_SUBSETS - 1))
-    k = int(error * (len(means) + 1))
-    low, high = (means[k - 1], means[-k]) if k else (None, None)
-    return Centre(means[len(means) // 2], low, high)
-
-
-def _mean_of_some(parts: Sequence[tuple[float, float]], rng: random.Random) -> float:
-    pattern = 0
-    while not pattern:
-        pattern = rng.getrandbits(len(parts))
-    some = [each for at, each in enumerate(parts) if pattern >> at & 1]
-    return sum(part for part, _ in some) / sum(weight for _, weight in some)
 
 
 def _judged(table: Table, tolerances: Mapping[Key, float], fail_error: float) -> dict[Key, Judged]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dbbench.commands.gate.inventory import finish
 from dbbench.errors import CannotStartError, UsageError
-from dbbench.gate.inventory import finish
 
 _SHORT: Final = 7  # digits of a commit that people read
 _NO_SIDE_EFFECTS: Final = (

@@ -12,24 +12,26 @@ from typing import Final
 import msgspec
 
 from dbbench import records
+from dbbench.commands.gate.homes import GateHomes, homes
+from dbbench.commands.gate.inventory import differences
+from dbbench.commands.gate.judging import LOOKS, Judged, Key, is_over, look_at
+from dbbench.commands.gate.result import ARMS, BASE, Difference, Outcome
+from dbbench.commands.gate.sides import Environment, Wanted, environments
+from dbbench.commands.gate.tables import tables
+from dbbench.commands.run import Outcome as RunOutcome
+from dbbench.commands.run import Purpose, execute
+from dbbench.commands.wire.changes import Change, changes
+from dbbench.commands.wire.explain import amount
+from dbbench.commands.wire.steps import OPERATIONS, count_all, single
 from dbbench.drivers import DRIVERS
+from dbbench.engine.opening import gathered
+from dbbench.engine.options import Options
+from dbbench.engine.planning import MAX_ROUNDS
+from dbbench.engine.setup import Cost
+from dbbench.engine.watcher import Watcher
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
-from dbbench.gate.environments import Environment, Wanted, environments
-from dbbench.gate.homes import GateHomes, homes
-from dbbench.gate.inventory import differences
-from dbbench.gate.judging import LOOKS, Judged, Key, is_over, look_at
-from dbbench.gate.result import ARMS, BASE, Difference, Outcome
-from dbbench.gate.tables import tables
-from dbbench.gathering import Options, gathered
-from dbbench.plan import MAX_ROUNDS, Arm, Cell, Gate, Plan
-from dbbench.progress import Watcher
+from dbbench.plan import Arm, Cell, Gate, Plan
 from dbbench.records import Measurement, Side
-from dbbench.run import Outcome as RunOutcome
-from dbbench.run import Purpose, execute
-from dbbench.setup import Cost
-from dbbench.wire.changes import Change, changes
-from dbbench.wire.explain import amount
-from dbbench.wire.run import OPERATIONS, count_all, single
 
 BUDGET_S: Final = 300.0
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are

@@ -6,13 +6,14 @@ from functools import partial
 from statistics import median
 from typing import Final
 
-from dbbench.compare import Quantity, log_ratios, time_per_operation
-from dbbench.gate.judging import TOLERANCE, Block, Key, Values
-from dbbench.gate.result import HEAD, Metric
-from dbbench.histogram import Histogram
+from dbbench.analysis.ratios import Quantity, log_ratios, time_per_operation
+from dbbench.commands.gate.judging import TOLERANCE, Key, Values
+from dbbench.commands.gate.result import HEAD, Metric
 from dbbench.plan import Plan
 from dbbench.records import Measurement
-from dbbench.statistics import block_error
+from dbbench.stats.centre import Block
+from dbbench.stats.histogram import Histogram
+from dbbench.stats.paired import block_error
 
 METRICS: Final[tuple[Metric, ...]] = ("time", "cpu", "p95", "p99")
 _QUANTILES: Final[Mapping[Metric, float]] = {"p95": 0.95, "p99": 0.99}

@@ -23,23 +23,25 @@ from typing import Final
 
 import msgspec
 
-from dbbench import bare, catalog, messages, records
-from dbbench.alone import alone
-from dbbench.bench import Bench
-from dbbench.compare import log_ratios
-from dbbench.crew import Crew
+from dbbench import catalog, messages, records
+from dbbench.analysis.ratios import log_ratios
+from dbbench.child import worker_environment
+from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.engine.blocks import Bench
+from dbbench.engine.exclusive import alone
+from dbbench.engine.opening import gathered, problem_line
+from dbbench.engine.options import Options
+from dbbench.engine.setup import SetUp
+from dbbench.engine.watcher import Watcher
+from dbbench.engine.workers import Crew
 from dbbench.errors import DbbenchError
-from dbbench.gathering import Options, gathered, problem_line
 from dbbench.messages import Closed
 from dbbench.plan import Arm, Checkout, Layer, PlacementMode, Plan, Pool, TxEnd
-from dbbench.process import worker_environment
-from dbbench.progress import Watcher
 from dbbench.records import Measurement, Problem
 from dbbench.server.embedded import find_package
-from dbbench.server.supervisor import Binaries
-from dbbench.setup import SetUp
-from dbbench.statistics import ERROR, Verdict, half_width, judge, median_interval
-from dbbench.trust import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.server.supervisors.postgres import Binaries
+from dbbench.stats.paired import ERROR, Verdict, half_width, judge, median_interval
+from dbbench.worker import bare
 
 SCENARIO: Final = "point_reads"
 DRIVERS: Final = ("psycopg", "asyncpg", "psycopg2", "psycopg-sync")

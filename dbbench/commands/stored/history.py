@@ -5,24 +5,18 @@ points raise many alarms that are none).
 """
 
 import math
-import random
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
-from statistics import mean, median
+from itertools import pairwise
+from statistics import median
 from string import ascii_lowercase
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
+from dbbench.commands.stored.compare import Subject, block_log_ratios, is_gate
+from dbbench.commands.stored.fingerprint import fingerprint
 from dbbench.records import Run, clean
-from dbbench.stored.changes import Subject, block_log_ratios, is_gate
-from dbbench.stored.fingerprint import fingerprint
-
-FEWEST: Final = 3  # runs on each side of a change point
-MAX_P: Final = 0.01  # of a change point
-_SHUFFLES: Final = 999  # a p-value of 0.01 then has a standard error of 0.003
-_SEED: Final = 20261123  # fixed: the same runs give the same change points, whenever they are read
-_ROUNDING: Final = 1e-9  # statistics that differ by a smaller share are equal
+from dbbench.stats.change_points import change_points
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -165,49 +159,3 @@ def _printable(text: str) -> str:
 
 
 # --- change points ---------------------------------------------------------------------------------------------------
-
-
-def change_points(values: Sequence[float]) -> list[tuple[int, float]]:
-    """Find where the level of the values changes: the index of the first value after it, and its p-value.
-
-    Binary segmentation (Vostrikova, Soviet Mathematics Doklady 24, 1981): where a stretch changes, both of its sides
-    are looked at in turn. So steady values have a change point with probability MAX_P at most, if they come in no
-    order; values that drift have more. Ten are the fewest in which there is one: fewer have too few orders.
-    """
-    found: list[tuple[int, float]] = []
-    stretches = [(0, len(values))]
-    while stretches:
-        start, end = stretches.pop()
-        if (split := _split(values[start:end])) is not None:
-            at, p_value = start + split[0], split[1]
-            found.append((at, p_value))
-            stretches += [(start, at), (at, end)]
-    return sorted(found)
-
-
-def _split(values: Sequence[float]) -> tuple[int, float] | None:
-    """Find the most likely change of the stretch; None where other orders of the values look like that as well.
-
-    The largest weighted CUSUM against its distribution over permutations (Antoch and Huskova, Statistics & Probability
-    Letters 53, 2001), the observed order counted among them. It gives up when the p-value cannot be small any more
-    (Besag and Clifford, Biometrika 78, 1991), so that steady values, nearly all of them, cost little.
-    """
-    if len(values) < 2 * FEWEST:
-        return None
-    middle = mean(values)
-    centred = [value - middle for value in values]
-    observed, at = _cusum(centred)
-    threshold, rng, hits = observed * (1 - _ROUNDING), random.Random(_SEED), 1
-    for _ in range(_SHUFFLES):
-        rng.shuffle(centred)
-        hits += _cusum(centred)[0] >= threshold
-        if hits > MAX_P * (_SHUFFLES + 1):
-            return None
-    return at, hits / (_SHUFFLES + 1)
-
-
-def _cusum(centred: Sequence[float]) -> tuple[float, int]:
-    """Give the largest between-sides sum of squares (up to a factor) and how many values are before that split."""
-    total = len(centred)
-    sums = enumerate(accumulate(centred), 1)
-    return max((value * value / (k * (total - k)), k) for k, value in sums if FEWEST <= k <= total - FEWEST)

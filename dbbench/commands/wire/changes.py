@@ -6,8 +6,8 @@ from typing import Final
 
 import msgspec
 
-from dbbench.wire.explain import amount
-from dbbench.wire.result import Row
+from dbbench.commands.wire.explain import amount
+from dbbench.commands.wire.result import Row
 
 ROUND_TRIPS: Final = "round trips per operation"
 STATEMENTS: Final = "statements per operation"

@@ -23,9 +23,9 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from dbbench.commands.wire.result import Exchange, Row, TraceLine
 from dbbench.plan import Layer, TxEnd
 from dbbench.relay.frame import Frame
-from dbbench.wire.result import Exchange, Row, TraceLine
 
 EMPTY: Final = "(empty)"
 """Among statements: one without any SQL, as pools send to ask whether a connection lives."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dbbench.wire.counting import EMPTY
-from dbbench.wire.result import Row, TraceLine
+from dbbench.commands.wire.counting import EMPTY
+from dbbench.commands.wire.result import Row, TraceLine
 
 MAX_SENTENCES: Final = 3  # of a row
 

@@ -12,23 +12,24 @@ from typing import Final
 import msgspec
 
 from dbbench import messages, records
-from dbbench.compare import params_text
-from dbbench.crew import Crew
+from dbbench.analysis.rows import params_text
+from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.commands.wire.counting import connect_statements, exchange, row, trace
+from dbbench.commands.wire.result import Row, WireResult
 from dbbench.drivers import DRIVERS
-from dbbench.environment import installed
+from dbbench.engine.machine import installed
+from dbbench.engine.opening import Gathered, gathered, problem_line
+from dbbench.engine.options import Options
+from dbbench.engine.setup import SetUp
+from dbbench.engine.watcher import Watcher
+from dbbench.engine.workers import Crew
 from dbbench.errors import DbbenchError
-from dbbench.gathering import Gathered, Options, gathered, problem_line
 from dbbench.messages import Closed, Done, Route
 from dbbench.plan import Cell, Plan
-from dbbench.process import Worker, WorkerFailedError, WorkerLostError
-from dbbench.progress import Watcher
 from dbbench.records import Problem
 from dbbench.relay.frame import Frame
 from dbbench.relay.handle import Relay, refuse_tls
 from dbbench.server.target import redacted
-from dbbench.setup import SetUp
-from dbbench.wire.counting import connect_statements, exchange, row, trace
-from dbbench.wire.result import Row, WireResult
 
 OPERATIONS: Final = 20  # counts have no noise, but operations may differ from each other
 WARM_UP: Final = 20  # operations: psycopg prepares a statement at its 6th execution, for every combination of types

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Final, cast
 
-from dbbench.gate.result import GateResult
+from dbbench.commands.gate.result import GateResult
 
 Report = Callable[[GateResult], str]
 

@@ -6,8 +6,9 @@ Every line is one command. The runner reads a command only at the beginning of a
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.gate.result import Finding, GateResult, Outcome
-from dbbench.reports.gate.sentences import WORDS, row_sentence, shown, verdict_sentence, what_would_decide
+from dbbench.commands.gate.result import Finding, GateResult, Outcome
+from dbbench.reports.gate.sentences import WORDS, row_sentence, verdict_sentence, what_would_decide
+from dbbench.reports.text import shown
 
 # GitHub shows 10 errors, 10 warnings and 10 notices of a step, and drops the rest without a word
 # (github.com/orgs/community/discussions/26680).

@@ -11,9 +11,9 @@ A threshold on a loss is better than one on a time: base was measured at the sam
 
 from typing import Final
 
-from dbbench.gate.result import GateResult, Metric, Row
+from dbbench.commands.gate.result import GateResult, Metric, Row
 from dbbench.reports.gate.json import rounded, text
-from dbbench.reports.gate.sentences import shown
+from dbbench.reports.text import shown
 
 MEASURES: Final[dict[Metric, str]] = {
     "time": "latency",

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any, Final
 
-from dbbench.gate.result import GateResult, Row
-from dbbench.reports.csv import table
+from dbbench.commands.gate.result import GateResult, Row
+from dbbench.reports.csv_text import table
 from dbbench.reports.gate.json import rounded
-from dbbench.reports.gate.sentences import number
+from dbbench.reports.text import number
 
 _LOSS_DIGITS: Final = 4  # as many as the table shows of a number
 _P_DIGITS: Final = 4  # significant ones

@@ -2,10 +2,11 @@
 
 from typing import Any, Final
 
-from dbbench.gate.result import Finding, GateResult, Metric, Row
+from dbbench.commands.gate.result import Finding, GateResult, Metric, Row
 from dbbench.reports.gate.bmf import benchmark
 from dbbench.reports.gate.json import rounded, text
-from dbbench.reports.gate.sentences import METRICS, loss, number, share
+from dbbench.reports.gate.sentences import METRICS, loss
+from dbbench.reports.text import number, share
 
 UNITS: Final[dict[Metric, str]] = {"time": "us/op", "cpu": "us/op", "p95": "us", "p99": "us"}
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dbbench.gate.result import Difference, Finding, GateResult, Row, Side
-from dbbench.reports.gate.sentences import number
+from dbbench.commands.gate.result import Difference, Finding, GateResult, Row, Side
+from dbbench.reports.text import number
 
 SCHEMA: Final = 1  # of this document
 

@@ -11,17 +11,9 @@ from typing import Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from dbbench.gate.result import Finding, GateResult, Outcome
-from dbbench.reports.gate.sentences import (
-    MAX_TEXT,
-    METRICS,
-    count,
-    number,
-    row_sentence,
-    shown,
-    verdict_sentence,
-    what_would_decide,
-)
+from dbbench.commands.gate.result import Finding, GateResult, Outcome
+from dbbench.reports.gate.sentences import METRICS, row_sentence, verdict_sentence, what_would_decide
+from dbbench.reports.text import MAX_TEXT, count, number, shown
 
 # XML 1.0 (2.2) has no place for these, not even escaped; of the others that it excludes, `shown` leaves nothing.
 _ILLEGAL: Final = re.compile("[\ufffe\uffff]")

@@ -8,23 +8,21 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from dbbench.gate.result import Finding, GateResult, Outcome
+from dbbench.commands.gate.result import Finding, GateResult, Outcome
 from dbbench.reports.columns import NOTHING
 from dbbench.reports.gate.sentences import (
-    MAX_TEXT,
     METRICS,
     WORDS,
     loss,
     no_packages,
     packages,
     remarks,
-    share,
-    shown,
     times,
     urgent_first,
     verdict_sentence,
 )
-from dbbench.reports.markdown import escaped
+from dbbench.reports.markdown_text import escaped
+from dbbench.reports.text import MAX_TEXT, share, shown
 
 # "Body is too long (maximum is 65536 characters)", GitHub's API answers to a longer comment. Bytes are at least as many
 # as characters, and an action that posts this may want to add a line.

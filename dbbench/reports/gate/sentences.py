@@ -3,13 +3,12 @@
 Whatever comes from data goes through `shown` here, so what these functions give is short, on one line, and UTF-8.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dbbench.gate.result import Finding, GateResult, Metric, Outcome, Row
-from dbbench.records import MAX_NAME, clean
+from dbbench.commands.gate.result import Finding, GateResult, Metric, Outcome, Row
 from dbbench.reports.columns import NOTHING, in_one_unit
+from dbbench.reports.text import MAX_TEXT, count, number, share, shown
 
 METRICS: Final[dict[Metric, str]] = {
     "time": "time per operation",
@@ -24,7 +23,6 @@ WORDS: Final[dict[Outcome, str]] = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
     Outcome.ADVISORY: "ADVISORY",
 }
-MAX_TEXT: Final = 400  # characters of a problem, a reason or a condition
 MAX_NAMED: Final = 3  # rows in the sentence of a verdict; the tables have all of them
 
 _MORE: Final[dict[Metric, tuple[str, str]]] = {  # a latency is high, a time is much
@@ -225,11 +223,6 @@ def _digits(finding: Finding) -> int:
     return _DIGITS[0]  # nobody could see a difference as small as that
 
 
-def share(value: float) -> str:
-    """Write a share as it would be said: 5%, 2.5%, 0.75%."""
-    return f"{100 * value:z.2f}".rstrip("0").rstrip(".") + "%"
-
-
 def times(values_us: Sequence[float | None]) -> tuple[list[str], str]:
     """Write times in one unit, and give the unit; a time that is not known is a dash."""
     known = [number(value) for value in values_us]
@@ -238,27 +231,11 @@ def times(values_us: Sequence[float | None]) -> tuple[list[str], str]:
     return [NOTHING if value is None else next(left) for value in known], unit
 
 
-def number(value: float | None) -> float | None:
-    """Give the number, or None for what is no number that a document may hold."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def count(how_many: int, of: str) -> str:
-    """Write how many there are of something: 1 session, 1,500 sessions."""
-    return f"{how_many:,} {of}{'' if how_many == 1 else 's'}"
-
-
 def _is(how_many: int) -> str:
     return "is" if how_many == 1 else "are"
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
-
-
-def shown(text: str, most: int = MAX_NAME) -> str:
-    """Make text from data fit for people: short, on one line, no control characters, nothing UTF-8 cannot encode."""
-    safe = clean(text[: 2 * most]).encode(errors="replace").decode()
-    return safe if len(safe) <= most and len(text) <= 2 * most else safe[: most - 1] + "…"
 
 
 def pythons(result: GateResult) -> tuple[str, str] | None:

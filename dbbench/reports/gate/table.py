@@ -9,25 +9,22 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dbbench.gate.result import Finding, GateResult, Outcome
+from dbbench.commands.gate.result import Finding, GateResult, Outcome
 from dbbench.reports.columns import Column
-from dbbench.reports.footer import MAX_PROBLEMS
+from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.gate.sentences import (
-    MAX_TEXT,
     SHORT,
     WORDS,
     cell,
-    count,
     loss,
     no_packages,
     packages,
     remarks,
-    share,
-    shown,
     times,
     verdict_sentence,
 )
-from dbbench.reports.table import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.run.footer import MAX_PROBLEMS
+from dbbench.reports.text import MAX_TEXT, count, share, shown
 
 MAX_PACKAGES: Final = 30  # lines; all of them are in the JSON
 MAX_WORD: Final = 16  # columns for the word before a condition

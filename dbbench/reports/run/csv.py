@@ -3,17 +3,15 @@
 The other tables of a run, `TABLES`, are files of their own: a CSV has one header.
 """
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from dbbench import breakdown
-from dbbench.breakdown import Breakdown, Failure, LayerTax
-from dbbench.compare import COLUMNS, Row, exported
+from dbbench.analysis import breakdown
+from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
+from dbbench.analysis.rows import COLUMNS, Row
 from dbbench.records import Run
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from dbbench.reports.csv_text import table
+from dbbench.reports.exported import exported
 
 
 def report(_run: Run, rows: Sequence[Row]) -> str:
@@ -42,25 +40,3 @@ TABLES: Final[Mapping[str, Callable[[Run, Sequence[Row]], str]]] = {
     "errors": errors_report,
     "layers": layers_report,
 }
-
-
-def table(header: Iterable[str], records: Iterable[Mapping[str, str | float | None]]) -> str:
-    """Write a header line and one line for each record, whose values are in the order of the header."""
-    return "".join([_line(header), *(_line(map(_field, record.values())) for record in records)])
-
-
-def _line(fields: Iterable[str]) -> str:
-    # The csv module quotes what is in its line terminator: with LF alone, a CR in a name would end the line.
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\r\n").writerow(fields)
-    return text.getvalue().removesuffix("\r\n") + "\n"
-
-
-def _field(value: str | float | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA_STARTS) else value  # a spreadsheet would run it (CWE-1236)
-    if isinstance(value, int):
-        return str(value)
-    return f"{value:.4f}".rstrip("0").rstrip(".")  # never 1e-05, which some spreadsheets take for text

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dbbench.compare import rows
-from dbbench.errors import UsageError
-from dbbench.naming import nearest
+from dbbench.analysis.rows import rows
+from dbbench.errors import UsageError, nearest
 from dbbench.records import Run
-from dbbench.reports import REPORTS, csv
+from dbbench.reports import REPORTS
+from dbbench.reports.run import csv
 
 
 def files(
@@ -29,7 +29,7 @@ def files(
 
 
 def _suites(run: Run, output: Path | None, driver: str | None) -> Iterator[tuple[Path | None, str]]:
-    from dbbench.reports.pyperf import suite, text
+    from dbbench.reports.run.pyperf import suite, text
 
     arms = [arm.name for arm in run.header.plan.arms]
     if driver is not None:
@@ -44,7 +44,7 @@ def _suites(run: Run, output: Path | None, driver: str | None) -> Iterator[tuple
 
 
 def _distributions(run: Run, output: Path | None, driver: str | None) -> Iterator[tuple[Path | None, str]]:
-    from dbbench.reports.hgrm import series, text
+    from dbbench.reports.run.hgrm import series, text
 
     found = series(run, driver)
     if output is not None and _is_folder(output):

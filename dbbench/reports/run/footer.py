@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from dbbench.compare import Row
+from dbbench.analysis.rows import Row
 from dbbench.drivers import DRIVERS
 from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean

@@ -14,12 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final, NamedTuple
 
-from dbbench.compare import params_text
-from dbbench.errors import UsageError
-from dbbench.histogram import OCTAVE_BITS, Histogram, value_of
-from dbbench.naming import nearest
+from dbbench.analysis.rows import params_text
+from dbbench.errors import UsageError, nearest
 from dbbench.plan import Cell
 from dbbench.records import Measurement, Run
+from dbbench.stats.histogram import OCTAVE_BITS, Histogram, value_of
 
 NS_PER_MS: Final = 1_000_000
 TICKS: Final = 5  # lines for every halving of the distance to 100%

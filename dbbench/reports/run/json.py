@@ -5,10 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
-from dbbench import breakdown
-from dbbench.compare import Row, exported
-from dbbench.latency import Effect, effects
+from dbbench.analysis import breakdown
+from dbbench.analysis.latency import Effect, effects
+from dbbench.analysis.rows import Row
 from dbbench.records import Run
+from dbbench.reports.exported import exported
 
 SCHEMA: Final = 1  # of this document, not of the result file
 

@@ -1,18 +1,16 @@
 """Markdown as GitHub renders it, for pull requests and job summaries."""
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from dbbench.compare import Row, groups
+from dbbench.analysis.rows import Row, groups
 from dbbench.plan import Cell
-from dbbench.records import Run, clean
+from dbbench.records import Run
 from dbbench.reports.columns import Column, columns
-from dbbench.reports.footer import footer
-from dbbench.reports.remarks import Below, Titled, below, layer_tables
-from dbbench.reports.roundtrips import round_trip_tables
-from dbbench.reports.sentences import sentence, title
-
-_ACTIVE = re.compile(r"[\\|`*~<>\[\]&@#]")  # would become formatting, a link, HTML, or a mention of somebody
+from dbbench.reports.markdown_text import escaped, line
+from dbbench.reports.run.footer import footer
+from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
+from dbbench.reports.run.roundtrips import round_trip_tables
+from dbbench.reports.run.sentences import sentence, title
 
 
 def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
@@ -23,17 +21,6 @@ def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
     parts += [_titled(table, "###") for table in (*layer_tables(run), *round_trip_tables(run))]
     facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, rows))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
-
-
-def escaped(text: str) -> str:
-    """Make text mean itself, on one line."""
-    return _ACTIVE.sub(_entity, clean(text))
-
-
-def _entity(match: re.Match[str]) -> str:
-    character = match.group()
-    # An entity where a backslash would not do: GitHub still sees a mention in \@, and HTML in a \< of some renderers.
-    return f"&#{ord(character)};" if character in "<>&@#" else f"\\{character}"
 
 
 def _cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below) -> str:
@@ -54,12 +41,8 @@ def _titled(table: Titled, level: str) -> str:
 def _table(layout: Sequence[Column]) -> str:
     return "\n".join(
         [
-            _line(f"{column.heading} {column.unit}".strip() for column in layout),
+            line(f"{column.heading} {column.unit}".strip() for column in layout),
             "| --- |" + " ---: |" * (len(layout) - 1),
-            *(_line(values) for values in zip(*(column.values for column in layout), strict=True)),
+            *(line(values) for values in zip(*(column.values for column in layout), strict=True)),
         ]
     )
-
-
-def _line(values: Iterable[str]) -> str:
-    return f"| {' | '.join(escaped(value) for value in values)} |"

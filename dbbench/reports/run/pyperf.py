@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import pyperf
 
-from dbbench.compare import NS_PER_S, Row, params_text, time_per_operation
+from dbbench.analysis.ratios import time_per_operation
+from dbbench.analysis.rows import NS_PER_S, Row, params_text
 from dbbench.errors import UsageError
 from dbbench.plan import Cell
 from dbbench.records import Run

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from dbbench.breakdown import Breakdown, Failure, Identity, breakdowns, failures, identity, layer_tax
-from dbbench.compare import Row
+from dbbench.analysis.breakdown import Breakdown, Failure, Identity, breakdowns, failures, identity, layer_tax
+from dbbench.analysis.rows import Row
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.reports.columns import Column, details, in_one_unit, layers, open_loop

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.latency import Effect, effects
+from dbbench.analysis.latency import Effect, effects
 from dbbench.plan import milliseconds
 from dbbench.records import Run
 from dbbench.reports.columns import NOTHING, Column, unit_for
-from dbbench.reports.remarks import Titled
-from dbbench.statistics import TIE_BAND
+from dbbench.reports.run.remarks import Titled
+from dbbench.stats.paired import TIE_BAND
 
 _SUBSTANTIAL: Final = 100  # a time with so much before the point needs nothing behind it
 

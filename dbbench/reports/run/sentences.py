@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.compare import Row, family
+from dbbench.analysis.ratios import family
+from dbbench.analysis.rows import Row
 from dbbench.plan import Cell
 from dbbench.records import Run
-from dbbench.statistics import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
+from dbbench.stats.paired import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
 
 _DIFFERENT: Final = (Verdict.FASTER, Verdict.SLOWER)
 _MANY: Final = 100  # blocks; an estimate from a few does not reach further

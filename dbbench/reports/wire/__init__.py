@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Final, cast
 
-from dbbench.wire.result import WireResult
+from dbbench.commands.wire.result import WireResult
 
 Report = Callable[[WireResult], str]
 

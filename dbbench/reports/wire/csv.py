@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from dbbench.reports.csv import table
-from dbbench.wire.result import Row, WireResult
+from dbbench.commands.wire.result import Row, WireResult
+from dbbench.reports.csv_text import table
 
 COLUMNS: Final = (
     "scenario", "layer", "driver", "tx_end", "operations", "round_trips", "messages_sent", "messages_received",

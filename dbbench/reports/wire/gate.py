@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from dbbench.reports.csv import table as csv_table
+from dbbench.commands.wire.changes import Change
+from dbbench.reports.csv_text import table as csv_table
 from dbbench.reports.gate.json import text as json_text
-from dbbench.reports.gate.sentences import MAX_TEXT, count, shown
+from dbbench.reports.text import MAX_TEXT, count, shown
 from dbbench.reports.wire.csv import plain
 from dbbench.reports.wire.markdown import table
-from dbbench.wire.changes import Change
 
 SCHEMA: Final = 1  # of the JSON document
 MAX_LINES: Final = 200  # of one kind; all of them are in the JSON report

@@ -6,11 +6,11 @@ ASCII only: whatever a name contains, the document can be printed anywhere and c
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dbbench.commands.wire.explain import explanations
+from dbbench.commands.wire.result import Row, WireResult
 from dbbench.reports.gate.json import text
 from dbbench.reports.wire.csv import plain, record
 from dbbench.reports.wire.words import cells
-from dbbench.wire.explain import explanations
-from dbbench.wire.result import Row, WireResult
 
 SCHEMA: Final = 1  # of this document
 

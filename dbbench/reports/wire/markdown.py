@@ -6,10 +6,10 @@ Data never begins a line, and what it contains is escaped, so that no name becom
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from dbbench.commands.wire.result import Row, WireResult
 from dbbench.reports.gate.markdown import inert
-from dbbench.reports.gate.sentences import shown
+from dbbench.reports.text import shown
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, remarks, statements
-from dbbench.wire.result import Row, WireResult
 
 _HEADINGS: Final = (
     "driver", "round trips", "messages sent", "received", "bytes sent", "received", "prepares per 100", "statements",

@@ -7,12 +7,12 @@ from typing import Final
 from rich.console import Console
 from rich.padding import Padding
 
+from dbbench.commands.wire.result import Row, WireResult
 from dbbench.reports.columns import Column
-from dbbench.reports.gate.sentences import shown
-from dbbench.reports.table import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.text import shown
 from dbbench.reports.wire import trace as ladder
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, questions, remarks
-from dbbench.wire.result import Row, WireResult
 
 _INDENT: Final = (0, 0, 0, 2)
 _HEADINGS: Final = (

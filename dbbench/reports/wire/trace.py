@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.reports.gate.sentences import shown
-from dbbench.reports.table import WIDTH, plain, print_title
+from dbbench.commands.wire.result import TraceLine, WireResult
+from dbbench.reports.console import WIDTH, plain, print_title
+from dbbench.reports.text import shown
 from dbbench.reports.wire.words import place
-from dbbench.wire.result import TraceLine, WireResult
 
 MAX_LINES: Final = 200  # of one operation
 

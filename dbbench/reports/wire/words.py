@@ -6,10 +6,10 @@ Whatever comes from data goes through `shown` here, so what these functions give
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from dbbench.reports.gate.sentences import MAX_TEXT, count, shown
-from dbbench.wire.counting import PORTION
-from dbbench.wire.explain import amount, explanations
-from dbbench.wire.result import Row, WireResult
+from dbbench.commands.wire.counting import PORTION
+from dbbench.commands.wire.explain import amount, explanations
+from dbbench.commands.wire.result import Row, WireResult
+from dbbench.reports.text import MAX_TEXT, count, shown
 
 MAX_KINDS: Final = 12  # statements of one operation that are named
 MAX_ASKED: Final = 8  # statements at connect that are named

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).resolve().parents[2]))  # isolated: without this only the standard library
+    sys.path.append(str(Path(__file__).resolve().parents[3]))  # isolated: without this only the standard library
 
-from dbbench.server import supervisor
-from dbbench.server.supervisor import Service, StartError, Stop, Watch
+from dbbench.server.supervisors.service import READY_CHECK_S, START_LIMIT_S, Service, Stop, Watch, supervise
+from dbbench.server.supervisors.system import StartError, account_for_root, pin, tried_as
 
 SOCKET_PORT: Final = 6432
 """Part of the name of the socket in the private directory, no more than that."""
@@ -56,12 +56,12 @@ class Pooler(Service):
         return {"port": self._start(Order(**order))}
 
     def _start(self, order: Order) -> int:
-        deadline = time.monotonic() + supervisor.START_LIMIT_S
-        supervisor.pin(order.cpus)
+        deadline = time.monotonic() + START_LIMIT_S
+        pin(order.cpus)
         if os.geteuid() == 0:
-            self._account = supervisor.account_for_root("PgBouncer")
+            self._account = account_for_root("PgBouncer")
         program = order.program
-        copying = not supervisor.tried_as(self._account, lambda: os.access(program, os.R_OK | os.X_OK))
+        copying = not tried_as(self._account, lambda: os.access(program, os.R_OK | os.X_OK))
         directory = self._make_directory(order.bases, programs=copying)
         if copying:
             program = shutil.copyfile(order.program, directory / "pgbouncer").as_posix()
@@ -95,9 +95,9 @@ class Pooler(Service):
                     return False
                 raise StartError(f"PgBouncer did not start: {self._last_words()}")
             if time.monotonic() >= deadline:
-                limit = f"{supervisor.START_LIMIT_S:.0f} s"
+                limit = f"{START_LIMIT_S:.0f} s"
                 raise StartError(f"PgBouncer was not ready within {limit}: {self._last_words()}")
-            self._watch.wait(supervisor.READY_CHECK_S)
+            self._watch.wait(READY_CHECK_S)
         return True
 
 
@@ -129,4 +129,4 @@ def order_of_parent(_watch: Watch) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    supervisor.supervise(Pooler, order_of_parent)
+    supervise(Pooler, order_of_parent)

@@ -18,10 +18,11 @@ from builders import (
     run,
 )
 
-from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, identity, layer_tax
-from dbbench.compare import exported, rows
+from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, identity, layer_tax
+from dbbench.analysis.rows import rows
 from dbbench.plan import Cell, Plan
 from dbbench.records import Measurement, Run, Slice
+from dbbench.reports.exported import exported
 
 
 def alone(*measured: Measurement, of: Plan | None = None) -> Breakdown:
@@ -270,7 +271,7 @@ def test_exported_numbers_have_the_digits_of_the_cells() -> None:
 
 @pytest.mark.parametrize("record", [Breakdown, Failure, LayerTax])
 def test_every_column_is_documented(record: type[msgspec.Struct]) -> None:
-    text = (Path(__file__).parent.parent / "docs" / "results.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "results.md").read_text(encoding="utf-8")
     missing = {column for column in record.__struct_fields__ if f"`{column}`" not in text}
 
     assert missing <= {"service_p99_us", "service_p999_us"}  # written as `service_p50_us` ... `service_max_us`

@@ -10,10 +10,10 @@ from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbbench.latency import GRID, Time, break_even_s, effects, time_s
+from dbbench.analysis.latency import GRID, Time, break_even_s, effects, time_s
 from dbbench.records import BreakEven, End, Run
-from dbbench.reports.roundtrips import round_trip_tables
-from dbbench.statistics import TIE_BAND
+from dbbench.reports.run.roundtrips import round_trip_tables
+from dbbench.stats.paired import TIE_BAND
 
 COSTS = st.floats(1e-5, 1e-1)
 TRIPS = st.floats(1, 100)

@@ -5,9 +5,11 @@ import msgspec
 import pytest
 from builders import cell, measurement, measurements, plan, run
 
-from dbbench.compare import COLUMNS, exported, family, groups, log_ratios, rows, time_per_operation
+from dbbench.analysis.ratios import family, log_ratios, time_per_operation
+from dbbench.analysis.rows import COLUMNS, groups, rows
 from dbbench.records import Measurement, Problem, Run, Slice
-from dbbench.statistics import Verdict
+from dbbench.reports.exported import exported
+from dbbench.stats.paired import Verdict
 
 DESIGNED = (
     "scenario,layer,sessions,params,driver,placement,blocks,operations,errors,ops_per_second,mean_us,p50_us,p90_us,"

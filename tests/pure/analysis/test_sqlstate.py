@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dbbench.sqlstate import CLASSES, meaning
+from dbbench.analysis.sqlstate import CLASSES, meaning
 
 SECTION = re.compile(r"^Section: Class (\w\w) - (.+)$", re.MULTILINE)
 

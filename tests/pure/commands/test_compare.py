@@ -19,24 +19,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
 
+from dbbench.commands.stored.compare import Change, Comparison, block_log_ratios, changes, compare, left_out, over
 from dbbench.errors import UsageError
 from dbbench.plan import Gate
 from dbbench.records import Problem, Run, clean
-from dbbench.reports import changes as reports
-from dbbench.statistics import Verdict
-from dbbench.stored.changes import (
-    Change,
-    Comparison,
-    _difference,
-    _rank,
-    block_log_ratios,
-    changes,
-    compare,
-    left_out,
-    over,
-    shift,
-    shift_interval,
-)
+from dbbench.reports import compare as reports
+from dbbench.stats.paired import Verdict
+from dbbench.stats.shift import _difference, _rank, shift, shift_interval
 
 EVIL = "[bold]x[/oops]|`y`<b>\x1b[2J\u202e@me"
 VALUES = st.lists(st.floats(-3, 3).map(lambda value: round(value, 3)), min_size=1, max_size=12)

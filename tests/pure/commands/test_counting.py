@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbbench.commands.wire.counting import EMPTY, PORTION, connect_statements, exchange, row, trace
+from dbbench.commands.wire.explain import MAX_SENTENCES, amount, explanations
+from dbbench.commands.wire.result import Exchange, Row
 from dbbench.relay.frame import Frame
-from dbbench.wire.counting import EMPTY, PORTION, connect_statements, exchange, row, trace
-from dbbench.wire.explain import MAX_SENTENCES, amount, explanations
-from dbbench.wire.result import Exchange, Row
 
 Talk = list[Frame]
 

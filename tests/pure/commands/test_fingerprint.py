@@ -9,9 +9,9 @@ from builders import cell, plan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbbench.commands.stored.fingerprint import NOT_RECORDED, Difference, changed, differences, fingerprint, mismatches
 from dbbench.plan import Placement, Plan, Pool
 from dbbench.records import Run, clean
-from dbbench.stored.fingerprint import NOT_RECORDED, Difference, changed, differences, fingerprint, mismatches
 
 EVIL = "[bold]x[/oops]|`y`<b>\x1b[2J\u202e@me"
 TEXTS = st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=4)

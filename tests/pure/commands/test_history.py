@@ -16,21 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from dbbench.commands.stored.history import Entry, _letters, entry, group_of, groups, in_order, trends, unreadable
 from dbbench.plan import Gate
 from dbbench.records import Run, clean
 from dbbench.reports import history as reports
-from dbbench.stored.history import (
-    FEWEST,
-    Entry,
-    _letters,
-    change_points,
-    entry,
-    group_of,
-    groups,
-    in_order,
-    trends,
-    unreadable,
-)
+from dbbench.stats.change_points import FEWEST, change_points
 
 EVIL = "[bold]x[/oops]|`y`<b>\x1b[2J\u202e@me"
 VALUES = st.lists(st.floats(-2, 2).map(lambda value: round(value, 2)), max_size=20)

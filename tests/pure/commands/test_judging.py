@@ -1,6 +1,6 @@
 """The gate's verdicts, on made-up numbers and on recorded noise.
 
-`python tests/test_judging.py` prints the figures of docs/ci.md.
+`python tests/pure/commands/test_judging.py` prints the figures of docs/ci.md.
 """
 
 import itertools
@@ -16,23 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import maxt_signflip
 
-from dbbench.gate.judging import (
-    BETWEEN_PROCESSES,
+from dbbench.commands.gate.judging import (
     FAIL_ERROR,
     LOOKS,
     MIN_LOSS,
     PASS_ERROR,
     TOLERANCE,
-    Block,
     Judged,
     Key,
-    centre,
     ending,
     is_decided,
     is_over,
     look_at,
 )
-from dbbench.gate.result import Outcome
+from dbbench.commands.gate.result import Outcome
+from dbbench.stats.centre import BETWEEN_PROCESSES, Block, centre
 
 ROWS = 9  # of the default table
 MOST = LOOKS[-1].blocks
@@ -254,7 +252,9 @@ class Recorded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     blocks: list[list[Block]]  # by block and row
 
 
-RECORDED = msgspec.json.decode((Path(__file__).parent / "data" / "identical_sides.json").read_bytes(), type=Recorded)
+RECORDED = msgspec.json.decode(
+    (Path(__file__).parents[2] / "data" / "identical_sides.json").read_bytes(), type=Recorded
+)
 
 
 def gate(rng: random.Random, slower: float = 0.0) -> tuple[int, dict[Key, Judged]]:

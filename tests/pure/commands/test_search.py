@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbbench.search import (
+from dbbench.commands.capacity.search import (
     MAX_TRIALS,
     Bounds,
     Found,

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbbench.commands.capacity.slo import BUILD_UP, MAX_TRIAL_S, lowest_rate, operations_at, parse
 from dbbench.errors import UsageError
-from dbbench.histogram import NEEDED_BEYOND
-from dbbench.slo import BUILD_UP, MAX_TRIAL_S, lowest_rate, operations_at, parse
+from dbbench.stats.histogram import NEEDED_BEYOND
 
 MEASURES = ("p50", "p90", "p95", "p99", "p99.9", "max", "mean")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbbench.wire.changes import (
+from dbbench.commands.wire.changes import (
     BYTES_RECEIVED,
     BYTES_SENT,
     PREPARES,
@@ -18,7 +18,7 @@ from dbbench.wire.changes import (
     Change,
     changes,
 )
-from dbbench.wire.result import Exchange, Row
+from dbbench.commands.wire.result import Exchange, Row
 
 NOTHING = Exchange(2, {"StartupMessage": 1}, {"Authentication": 1}, 50, 400, {}, 0)
 BASE = Row(

@@ -11,10 +11,10 @@ from pgbouncers import pgbouncer
 from typer.testing import CliRunner
 
 from dbbench.address import Address
-from dbbench.cli import app
+from dbbench.cli.app import app
 from dbbench.drivers import DRIVERS
+from dbbench.engine.pooler_arms import behind, matrix, variants
 from dbbench.plan import Pooler
-from dbbench.poolers import behind, matrix, variants
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 ASYNCPG_ALONE = ("-d", "asyncpg", "--baseline", "asyncpg")

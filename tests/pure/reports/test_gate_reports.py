@@ -22,10 +22,11 @@ from markdown_it.token import Token
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.gate.result import Difference, Finding, GateResult, Metric, Outcome, Row, Side
+from dbbench.commands.gate.result import Difference, Finding, GateResult, Metric, Outcome, Row, Side
 from dbbench.reports.gate import REPORTS, annotations, markdown, table
 from dbbench.reports.gate.markdown import COMMENT_BYTES, inert
-from dbbench.reports.gate.sentences import row_sentence, shown, verdict_sentence
+from dbbench.reports.gate.sentences import row_sentence, verdict_sentence
+from dbbench.reports.text import shown
 
 FIELDS = ("scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict")
 HOSTILE = [
@@ -187,7 +188,7 @@ def test_csv_loads_neither_rich_nor_junitparser() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,

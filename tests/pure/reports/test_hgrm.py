@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbbench.errors import UsageError
-from dbbench.histogram import Histogram
 from dbbench.plan import Plan
 from dbbench.records import Measurement, Run, Writer
-from dbbench.reports.hgrm import Series, series, text
+from dbbench.reports.run.hgrm import Series, series, text
+from dbbench.stats.histogram import Histogram
 
 # What HdrHistogram's JavaScript port is tested to write for 25, 50 and 75, but in nanoseconds instead of whole numbers
 # and with more decimals; the buckets are ours.

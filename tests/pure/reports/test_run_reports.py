@@ -1,6 +1,7 @@
 """What reports show: golden outputs, hostile names, and pyperf itself reading what is exported.
 
-UPDATE_GOLDEN=1 pytest tests/test_reports.py writes tests/golden anew; look at the difference before committing it.
+UPDATE_GOLDEN=1 pytest tests/pure/reports/test_run_reports.py writes tests/golden anew;
+look at the difference before committing it.
 """
 
 import csv
@@ -24,20 +25,22 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, layer_tax
-from dbbench.compare import COLUMNS, exported, groups, rows
+from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, layer_tax
+from dbbench.analysis.rows import COLUMNS, groups, rows
 from dbbench.errors import UsageError
 from dbbench.plan import Placement
 from dbbench.records import Problem, Run
-from dbbench.reports import REPORTS, markdown, table
+from dbbench.reports import REPORTS, console
 from dbbench.reports.columns import NOTHING, ratio
-from dbbench.reports.csv import TABLES
-from dbbench.reports.markdown import escaped
-from dbbench.reports.pyperf import suite, text
-from dbbench.reports.remarks import UNKNOWN
-from dbbench.reports.sentences import sentence
+from dbbench.reports.exported import exported
+from dbbench.reports.markdown_text import escaped
+from dbbench.reports.run import markdown, table
+from dbbench.reports.run.csv import TABLES
+from dbbench.reports.run.pyperf import suite, text
+from dbbench.reports.run.remarks import UNKNOWN
+from dbbench.reports.run.sentences import sentence
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 EVIL = "[bold]x[/oops]|`y`<b>\x1b[2J\u202e@me"
 
 
@@ -113,7 +116,7 @@ def test_no_control_character_reaches_people(report: Callable[..., str]) -> None
 
 def test_csv_loads_neither_rich_nor_pyperf() -> None:
     code = (
-        "import sys, builders; from dbbench.compare import rows; from dbbench.reports import REPORTS\n"
+        "import sys, builders; from dbbench.analysis.rows import rows; from dbbench.reports import REPORTS\n"
         "run = builders.run(); REPORTS['csv'](run, rows(run)); REPORTS['json'](run, rows(run))\n"
         "print([name for name in ('rich', 'pyperf', 'sqlalchemy', 'asyncpg', 'psycopg') if name in sys.modules])"
     )
@@ -123,7 +126,7 @@ def test_csv_loads_neither_rich_nor_pyperf() -> None:
 
 
 def python(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    path = str(Path(__file__).parent.parent)
+    path = str(Path(__file__).parents[3])
     return subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
@@ -275,7 +278,7 @@ def test_hostile_codes_and_names_stay_inside_every_markdown_table() -> None:
 def test_the_table_fits_and_no_number_is_cut(width: int) -> None:
     shown = printed(many_sided_run(), width, result="results/20261123T031500Z-3f9c2a.jsonl")
 
-    assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= min(width, table.PROSE)
+    assert max(cell_len(line.rstrip()) for line in shown.splitlines()) <= min(width, console.PROSE)
     assert "…" not in shown
     for number in ("2,501", "4,247", "41,478", "1,211", "53.4 (53.4-53.4)", "0.59 (0.58-0.60)", "1.03 (0.93-1.16)"):
         assert f" {number}" in shown

@@ -20,9 +20,9 @@ from markdown_it.token import Token
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.reports.wire import REPORTS, changes, table, trace
-from dbbench.wire.changes import ROUND_TRIPS, Change
-from dbbench.wire.result import Exchange, Row, TraceLine, WireResult
+from dbbench.commands.wire.changes import ROUND_TRIPS, Change
+from dbbench.commands.wire.result import Exchange, Row, TraceLine, WireResult
+from dbbench.reports.wire import REPORTS, gate, table, trace
 
 HOSTILE = [
     "<script>alert(1)</script>", "![x](http://x.example)", "[a](http://x)", "@everyone", "a | b", "\x1b[31mred",
@@ -147,10 +147,10 @@ def test_every_result_can_be_reported_and_written(format_: str) -> None:
         assert shown.encode()
 
 
-@pytest.mark.parametrize("format_", changes.REPORTS)
+@pytest.mark.parametrize("format_", gate.REPORTS)
 def test_all_changes_can_be_reported_and_written(format_: str) -> None:
     for made in ([], FOUND, *([hostile_change(text)] for text in HOSTILE)):
-        shown = changes.REPORTS[format_](made)
+        shown = gate.REPORTS[format_](made)
         assert shown.endswith("\n")
         assert shown.encode()
 
@@ -163,7 +163,7 @@ def test_no_control_character_reaches_people(text: str) -> None:
     for name in ("table", "trace", "markdown"):
         assert not CONTROL.search(REPORTS[name](hostile(text)))
     for name in ("table", "markdown"):
-        assert not CONTROL.search(changes.REPORTS[name]([hostile_change(text)]))
+        assert not CONTROL.search(gate.REPORTS[name]([hostile_change(text)]))
 
 
 def test_csv_and_json_do_not_load_rich() -> None:
@@ -177,7 +177,7 @@ def test_csv_and_json_do_not_load_rich() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
@@ -208,7 +208,7 @@ def test_csv_has_its_columns_and_whole_counts_without_decimals() -> None:
 @given(ANYTHING)
 def test_no_name_in_a_csv_is_a_formula(text: str) -> None:
     (line,) = read_csv(REPORTS["csv"](hostile(text)))
-    (other,) = read_csv(changes.REPORTS["csv"]([hostile_change(text)]))
+    (other,) = read_csv(gate.REPORTS["csv"]([hostile_change(text)]))
 
     for value in (line["scenario"], line["driver"], line["params"], other["driver"], other["because"]):
         assert not value.startswith(("=", "+", "-", "@", "\t", "\r"))
@@ -382,13 +382,13 @@ def test_hostile_names_are_inert_in_markdown(text: str) -> None:
 
     assert_harmless(made)
     assert [token.tag for token in tokens(made) if token.type == "heading_open"] == ["h3", "h3"]
-    assert_harmless(changes.REPORTS["markdown"]([hostile_change(text)]))
+    assert_harmless(gate.REPORTS["markdown"]([hostile_change(text)]))
 
 
 @given(st.text(st.characters(exclude_categories=[], exclude_characters="_")))  # _x_ is in italics, and no more
 def test_any_name_is_inert_in_markdown(text: str) -> None:
     assert_harmless(REPORTS["markdown"](hostile(text)))
-    assert_harmless(changes.REPORTS["markdown"]([hostile_change(text)]))
+    assert_harmless(gate.REPORTS["markdown"]([hostile_change(text)]))
 
 
 def test_markdown_has_a_table_sentences_and_the_connect() -> None:
@@ -405,20 +405,20 @@ def test_markdown_has_a_table_sentences_and_the_connect() -> None:
 
 
 def test_changes_are_a_line_each_and_a_verdict_with_those_first_that_fail() -> None:
-    assert changes.REPORTS["table"](FOUND).splitlines() == [
+    assert gate.REPORTS["table"](FOUND).splitlines() == [
         "more  point_reads, asyncpg, orm: 3 -> 4 round trips per operation: a ROLLBACK was added",
         "note  point_reads, psycopg, orm: 4 -> 2.4 round trips per operation",
         "note  point_reads, asyncpg, orm: counted in base only: a ROLLBACK was added",
         "FAIL: head does more than base in 1 place; 2 other changes do not fail it.",
     ]
-    assert changes.REPORTS["table"](FOUND[:1]).splitlines()[-1] == (
+    assert gate.REPORTS["table"](FOUND[:1]).splitlines()[-1] == (
         "PASS: head does nothing more than base; 1 change beside that."
     )
-    assert changes.REPORTS["table"]([]) == "PASS: head and base put the same on the wire.\n"
+    assert gate.REPORTS["table"]([]) == "PASS: head and base put the same on the wire.\n"
 
 
 def test_changes_as_json_have_a_verdict() -> None:
-    document = json.loads(changes.REPORTS["json"](FOUND))
+    document = json.loads(gate.REPORTS["json"](FOUND))
 
     assert (document["schema"], document["verdict"]) == (1, "fail")
     assert document["changes"][1] == {
@@ -433,19 +433,19 @@ def test_changes_as_json_have_a_verdict() -> None:
         "because": "a ROLLBACK was added",
     }
     assert document["changes"][2]["head"] is None
-    assert json.loads(changes.REPORTS["json"]([])) == {"schema": 1, "verdict": "pass", "changes": []}
+    assert json.loads(gate.REPORTS["json"]([])) == {"schema": 1, "verdict": "pass", "changes": []}
 
 
 def test_changes_as_markdown_are_a_table() -> None:
-    made = changes.REPORTS["markdown"](FOUND)
+    made = gate.REPORTS["markdown"](FOUND)
 
     assert made.startswith("## dbbench gate --wire: FAIL\n\nhead does more than base in 1 place;")
     assert "| asyncpg | orm | point_reads | more: 3 -&#62; 4 round trips per operation | a ROLLBACK was added |" in made
-    assert changes.REPORTS["markdown"]([]).count("|") == 0
+    assert gate.REPORTS["markdown"]([]).count("|") == 0
 
 
 def test_changes_as_csv_have_their_fields() -> None:
-    lines = changes.REPORTS["csv"](FOUND).splitlines()
+    lines = gate.REPORTS["csv"](FOUND).splitlines()
 
     assert lines[0] == "scenario,layer,params,driver,what,base,head,grew,because"
     assert lines[2] == "point_reads,orm,,asyncpg,round trips per operation,3,4,yes,a ROLLBACK was added"
@@ -453,6 +453,6 @@ def test_changes_as_csv_have_their_fields() -> None:
 
 @pytest.mark.parametrize("name", ["table", "markdown"])
 def test_long_lists_of_changes_are_cut(name: str) -> None:
-    made = changes.REPORTS[name]([change(driver=f"d{number}") for number in range(changes.MAX_LINES + 7)])
+    made = gate.REPORTS[name]([change(driver=f"d{number}") for number in range(gate.MAX_LINES + 7)])
 
     assert re.search(r"^7 more .*JSON report", made, re.MULTILINE)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbbench.histogram import MAX_BUCKET, Histogram, bucket_of, value_of
+from dbbench.stats.histogram import MAX_BUCKET, Histogram, bucket_of, value_of
 
 LATENCIES = st.integers(min_value=0, max_value=2**63 - 1)
 SAMPLES = st.lists(LATENCIES, max_size=200)

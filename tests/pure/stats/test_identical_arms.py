@@ -6,7 +6,7 @@ there is the machine's doing, since every arm was the same driver twice:
 identical_arms.json   nine rows (three drivers, three layers) with the four rounds in a block that a short run has
 identical_arm.json    one row with the 30 rounds in a block that a run of one cell has; tables are made of nine draws
 
-`python tests/test_identical_arms.py` prints the figures of docs/measurement.md.
+`python tests/pure/stats/test_identical_arms.py` prints the figures of docs/measurement.md.
 """
 
 import math
@@ -16,9 +16,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dbbench.statistics import ERROR, Judgement, Verdict, half_width, judge
+from dbbench.stats.paired import ERROR, Judgement, Verdict, half_width, judge
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 ROWS = 9  # of a table
 DRAWN = 12  # blocks of a table
 SEED = 20261123

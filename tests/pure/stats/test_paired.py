@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 from reference import maxt_signflip, two_sided_by_definition
 from scipy import stats
 
-from dbbench import statistics
-from dbbench.statistics import (
+from dbbench.stats import signflip
+from dbbench.stats.paired import (
     CONFIDENCE,
     ERROR,
-    EXACT_BLOCKS,
-    RANDOM_FLIPS,
     Verdict,
-    adjusted_p_values,
     block_log_ratio,
     blocks_for_interval,
     blocks_for_verdict,
@@ -29,6 +26,7 @@ from dbbench.statistics import (
     median_interval,
     verdict,
 )
+from dbbench.stats.signflip import EXACT_BLOCKS, RANDOM_FLIPS, adjusted_p_values
 
 TIMES = st.dictionaries(st.integers(0, 20), st.floats(1, 1e9), max_size=12)
 DIFFERENT = (Verdict.FASTER, Verdict.SLOWER)
@@ -228,7 +226,7 @@ def test_two_sided_p_values_are_those_of_the_definition(table: list[list[float |
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
 @pytest.mark.parametrize("blocks", [5, 8, 12])
 def test_the_p_value_of_a_single_row_is_the_one_that_scipy_gives(
-    blocks: int, alternative: statistics.Alternative
+    blocks: int, alternative: signflip.Alternative
 ) -> None:
     rng = random.Random(blocks)
     row = [rng.gauss(0.02, 0.03) for _ in range(blocks)]
@@ -242,10 +240,10 @@ def test_the_p_value_of_a_single_row_is_the_one_that_scipy_gives(
 def test_random_flips_come_close_to_all_flips(monkeypatch: pytest.MonkeyPatch) -> None:
     table = [[value + 0.012 * row for value in values] for row, values in enumerate(noise(random.Random(4), 3, 14))]
     exact = adjusted_p_values(table)
-    statistics._adjusted_p_values.cache_clear()
-    monkeypatch.setattr(statistics, "EXACT_BLOCKS", 13)
+    signflip._adjusted_p_values.cache_clear()
+    monkeypatch.setattr(signflip, "EXACT_BLOCKS", 13)
     close = adjusted_p_values(table)
-    statistics._adjusted_p_values.cache_clear()
+    signflip._adjusted_p_values.cache_clear()
 
     assert close != exact
     assert close == pytest.approx(exact, abs=4 * math.sqrt(0.25 / RANDOM_FLIPS))
@@ -360,7 +358,7 @@ def test_an_interval_on_one_side_is_not_enough_where_the_test_disagrees() -> Non
 
 
 def test_p_values_are_left_out_where_nothing_could_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "adjusted_p_values", pytest.fail)
+    monkeypatch.setattr(signflip, "adjusted_p_values", pytest.fail)
 
     assert [one.verdict for one in judge([[0.0] * 12, [0.5, -0.5] * 6], ERROR, 2)] == ["tie", "undecided"]
 

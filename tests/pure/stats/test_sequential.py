@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbbench.sequential import Key, Table, closed, judgements
-from dbbench.statistics import ERROR, Judgement, Verdict, half_width, judge, looks
+from dbbench.stats.paired import ERROR, Judgement, Verdict, half_width, judge, looks
+from dbbench.stats.sequential import Key, Table, closed, judgements
 
 DIFFERENT = (Verdict.FASTER, Verdict.SLOWER)
 ARMS = ("a", "b")

@@ -1,0 +1,63 @@
+"""From measurements to ln ratios by block: what is looked at while measuring and judged afterwards."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from dbbench.plan import Plan
+from dbbench.records import Measurement
+from dbbench.stats.paired import block_log_ratio
+from dbbench.stats.sequential import Table
+
+
+def family(plan: Plan) -> int:
+    """Count the comparisons that the run makes: the rows that are judged together."""
+    return len(plan.cells) * (len(plan.arms) - 1)
+
+
+Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
+OfBlock = Callable[[Mapping[int, float], Mapping[int, float]], float | None]  # of an arm and of the baseline
+
+
+def log_ratios(
+    plan: Plan,
+    measurements: Iterable[Measurement],
+    quantity: Quantity | None = None,
+    of_block: OfBlock = block_log_ratio,
+) -> Table:
+    """Give, for every arm but the baseline in every cell measured so far, the ln of its ratio by block.
+
+    Of the time per operation, or of another `quantity`; or what else `of_block` makes of a block.
+
+    From slices alone, so that a run may keep its measurements without their histograms. Problems are not looked at: a
+    table of the first blocks of a run is the beginning of the table of the whole, whatever happened later.
+    """
+    times: dict[tuple[int, int, str], Mapping[int, float]] = {}
+    last: dict[int, int] = {}  # cell -> the last block in which it was measured
+    quantity = quantity or partial(time_per_operation, paced=plan.paced)
+    for one in measurements:
+        times[one.block, one.cell, one.arm] = quantity(one)
+        last[one.cell] = max(last.get(one.cell, 0), one.block)
+    blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
+    return {
+        (cell, arm.name): [
+            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, plan.baseline), {}))
+            for block in blocks[: bisect_right(blocks, last[cell])]
+        ]
+        for cell in sorted(last)
+        for arm in plan.arms
+        if arm.name != plan.baseline
+    }
+
+
+def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, float]:
+    """Map each round to its nanoseconds per operation; rounds in which nothing succeeded are left out.
+
+    Elapsed time, so that it is 1 / throughput; `paced` (see Plan), the mean latency.
+    """
+    times = {
+        part.round: (part.latency_ns if paced else part.elapsed_ns) / part.operations
+        for part in measurement.slices
+        if part.operations
+    }
+    return {round_: time for round_, time in times.items() if time}

@@ -1,0 +1,1 @@
+"""`selfcheck`: how far this machine can be trusted."""

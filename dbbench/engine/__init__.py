@@ -1,0 +1,1 @@
+"""The parent while it measures: options to plan, server, workers, blocks."""

@@ -1,0 +1,183 @@
+"""From options and what scenarios say of themselves to a plan."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from dbbench import catalog
+from dbbench.engine import pooler_arms
+from dbbench.engine.options import Options
+from dbbench.engine.watcher import Watcher
+from dbbench.errors import UsageError, nearest
+from dbbench.plan import (
+    Arm,
+    Cell,
+    Layer,
+    Placement,
+    Plan,
+    Pool,
+    Pooler,
+    PoolerMode,
+)
+from dbbench.scenario import Description
+from dbbench.server import pgbouncer
+
+
+def make_plan(options: Options, described: Mapping[Path, Description], place: Placement, watch: Watcher) -> Plan:
+    """Cells of scenarios, layers and sessions, and everything else that the options say."""
+    _check_params(options.params, described)
+    cells: list[Cell] = []
+    for path, scenario in described.items():
+        layers = _layers(options.layers, scenario, watch)
+        for layer in layers:
+            cells.extend(
+                Cell(scenario.name, layer, sessions, scenario.params, str(path), scenario.rows)
+                for sessions in _sessions(options, scenario, watch)
+            )
+    if described and not cells:
+        raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
+    arms = [Arm(name, name) for name in options.drivers]
+    if options.pooler is not None:
+        if any(cell.layer == "raw" for cell in cells):
+            raise UsageError(
+                "--pooler measures SQLAlchemy's layers, core and orm: the pool of raw asyncpg resets "
+                "the search path, without which dbbench's tables are not found through a pooler"
+            )
+        cells = pooler_arms.behind(cells, _poolers(options.pooler, watch))
+        arms = pooler_arms.matrix(options.drivers)
+    if options.rtts:
+        cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
+    budget_s, nominal_s = _budget(options)
+    return Plan(
+        arms=arms,
+        baseline=options.baseline,
+        cells=cells,
+        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
+        rounds=[1] * len(cells) if options.rate else rounds_for(cells, len(arms), options.pool, nominal_s),
+        budget_s=budget_s,
+        blocks=options.blocks,
+        pool=options.pool,
+        placement=place,
+        checkout=options.checkout,
+        tx_end=options.tx_end,
+        loop=options.loop,
+        precision=options.precision,
+        think_s=options.think_s,
+        rate=options.rate,
+        arrival=options.arrival,
+        slice_s=open_slice_s(cells, len(options.drivers), nominal_s, options.blocks) if options.rate else None,
+        pre_ping=options.pre_ping,
+        settings=dict(options.settings),
+    )
+
+
+def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
+    """The poolers to measure: as many as the one that is installed can be."""
+    installed = pgbouncer.version(pgbouncer.find())
+    follows = pgbouncer.supports_prepared_statements(installed)
+    if mode == "transaction" and not follows:
+        watch.note(f"PgBouncer {'.'.join(map(str, installed))} knows nothing of prepared statements; 1.21 and newer do")
+    return pooler_arms.variants(mode, follows_prepared_statements=follows)
+
+
+def _budget(options: Options) -> tuple[float | None, float]:
+    """Seconds that measuring may take, None where the number of blocks decides; and the seconds to plan for."""
+    if options.blocks is not None:
+        return None, NOMINAL_BUDGET_S
+    if options.precision is not None:
+        return options.budget_s or MAX_BUDGET_S, min(options.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S)
+    budget_s = options.budget_s or (POOLER_BUDGET_S if options.pooler else NOMINAL_BUDGET_S)
+    return budget_s, budget_s
+
+
+def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
+    """The numbers of sessions to measure, without those that cannot hold a connection each."""
+    wanted = options.sessions or ([options.pool.capacity] if options.pooler else scenario.sessions)
+    possible = [number for number in wanted if options.checkout == "request" or number <= options.pool.capacity]
+    if left_out := [number for number in wanted if number not in possible]:
+        watch.note(
+            f"{scenario.name}: {', '.join(map(str, left_out))} sessions cannot hold a connection each "
+            f"with a pool of {options.pool.capacity}: left out"
+        )
+    return possible
+
+
+def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -> list[Layer]:
+    """The layers to measure: those asked for, by default the ORM, or the first layer of a scenario without it."""
+    if wanted is None:
+        return ["orm"] if "orm" in scenario.layers else scenario.layers[:1]
+    missing = [layer for layer in wanted if layer not in scenario.layers]
+    if missing:
+        watch.note(f"{scenario.name} has no {' and no '.join(missing)}: left out")
+    return [layer for layer in wanted if layer in scenario.layers]
+
+
+def _check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
+    """Every --set must mean something to some scenario."""
+    names = {scenario.name for scenario in described.values()}
+    known = {name: None for scenario in described.values() for name in scenario.params}
+    known.update({f"{scenario.name}.{name}": None for scenario in described.values() for name in scenario.params})
+    for key in params:
+        scenario, _, _ = key.rpartition(".")
+        if scenario in catalog.builtin() and scenario not in names:
+            continue  # a default in pyproject.toml may be meant for scenarios that are not run today
+        if described and key not in known:
+            plain = [name for name in known if "." not in name]
+            raise UsageError(f"--set {key}: no parameter of these scenarios; {nearest(key, plain)}")
+
+
+def connections_needed(plan: Plan) -> int:
+    """How many connections are open at once at most: the arms', the poolers', the stewards' one per schema, ours."""
+    scenarios = len({cell.path for cell in plan.cells})
+    schemas = scenarios * (len(plan.arms) if plan.gate else 1)
+    ways = {cell.pooler for cell in plan.cells if cell.pooler}
+    pooled = len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.pool) for way in ways)
+    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + pooled + 1
+
+
+NOMINAL_BUDGET_S: Final = 60.0
+POOLER_BUDGET_S: Final = 180.0  # each driver has up to four arms there
+MAX_BUDGET_S: Final = 900.0  # of a run that goes on until it is precise enough
+WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9, and 11 at the first look; what follows is a guess
+MAX_ROUNDS: Final = 30
+MIN_SHORT_ROUNDS: Final = 3  # of slices of one session: they take less time than what goes before them
+
+
+# What things take, roughly, where an operation takes 1.5 ms. Guesses on purpose, not measurements: two runs with
+# the same options and seed then visit cells and slices in the same order.
+_WORKER_START_S: Final = 0.4
+_OPEN_S: Final = 0.15
+_WARM_UP_S_PER_CONNECTION: Final = 0.015
+_SHORT_SLICE_S: Final = 0.05
+_SLICE_S_PER_CONNECTION: Final = 0.03
+
+
+def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) -> list[int]:
+    """How many rounds each cell gets in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
+
+    Cells share the time of a block evenly: those with short slices get more of them.
+    """
+    connections = [min(cell.sessions, pool.capacity) for cell in cells]
+    fixed = arms * (_WORKER_START_S + sum(_OPEN_S + _WARM_UP_S_PER_CONNECTION * number for number in connections))
+    share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
+    slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
+    return [
+        min(MAX_ROUNDS, max(MIN_SHORT_ROUNDS if number == 1 else 1, int(share / (arms * seconds))))
+        for number, seconds in zip(connections, slices, strict=True)
+    ]
+
+
+_MIN_OPEN_SLICE_S: Final = 2.0  # shorter, and a queue has no time to build up
+_MAX_OPEN_SLICE_S: Final = 10.0
+
+
+def open_slice_s(cells: Sequence[Cell], arms: int, budget_s: float, blocks: int | None) -> float:
+    """How long operations are due in a slice of an open loop, seconds: one slice for an arm, cell and block.
+
+    So that the blocks that are wanted fit in the budget. What happens in an open loop takes seconds, not milliseconds.
+    """
+    slices = (blocks or WANTED_BLOCKS) * arms * max(1, len(cells))
+    return min(_MAX_OPEN_SLICE_S, max(_MIN_OPEN_SLICE_S, budget_s / slices))

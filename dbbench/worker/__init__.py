@@ -1,0 +1,1 @@
+"""The child process that runs operations. It lives in foreign environments, with few packages."""

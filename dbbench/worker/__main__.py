@@ -1,0 +1,53 @@
+"""The child process: does what the parent tells it over a pipe, and nothing in between.
+
+`python -m dbbench.worker` reads requests from its stdin and writes replies to its stdout (messages.py). While it waits
+for the next request its event loop does not run and its threads wait at a barrier. It ends when the parent does: a
+thread that reads the pipe sees its end, even while an operation runs.
+"""
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from dbbench import messages
+from dbbench.worker.worker import Worker
+
+
+def main() -> None:
+    """Serve the parent until it closes the pipe."""
+    # The parent decides when to stop; a Ctrl-C at the terminal is its business.
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+    requests: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
+    with os.fdopen(os.dup(0), "rb") as incoming, os.fdopen(os.dup(1), "wb") as outgoing:
+        # What a scenario prints must not get between the messages.
+        os.dup2(2, 1)
+        with Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        start = messages.receive_request(incoming)
+        assert isinstance(start, messages.Start)
+        threading.Thread(target=_read, args=(incoming, requests.put, start), daemon=True).start()
+        worker = Worker(start)
+        messages.send(outgoing, worker.attempt(worker.started))
+        while True:
+            request = requests.get()
+            messages.send(outgoing, worker.attempt(lambda: worker.handle(request)))  # noqa: B023 - called at once
+
+
+def _read(incoming: BinaryIO, put: Callable[[messages.Request], None], start: messages.Start) -> None:
+    while (request := messages.receive_request(incoming)) is not None:
+        put(request)
+    # The parent is gone (one that lives kills its workers). A user's server must not keep what it made there.
+    if start.run_id:
+        from dbbench.server.target import drop_schemas
+
+        drop_schemas(start.address, start.run_id)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
