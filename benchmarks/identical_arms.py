@@ -22,7 +22,7 @@ from dbbench.analysis.ratios import log_ratios
 from dbbench.cli.progress import watcher
 from dbbench.cli.values import choices
 from dbbench.drivers import DEFAULT
-from dbbench.engine.blocks import Bench
+from dbbench.engine.blocks import Blocks
 from dbbench.engine.machine import describe
 from dbbench.engine.opening import gathered
 from dbbench.engine.options import Options
@@ -58,7 +58,7 @@ def record(blocks: int, rounds: int, layers: list[Layer], drivers: list[str]) ->
         try:
             measured.extend(
                 msgspec.structs.replace(one, latency={}, wait={}, query={})
-                for one in Bench(found.crew, set_up.shapes, watch.say).blocks()
+                for one in Blocks(found.crew, set_up.shapes, watch.say).blocks()
                 if isinstance(one, Measurement)
             )
         except KeyboardInterrupt:

@@ -16,12 +16,12 @@ import msgspec
 from rich.console import Console
 
 from dbbench import catalog, records
-from dbbench.child import Worker
+from dbbench.child import WorkerProcess
 from dbbench.cli.progress import watcher
 from dbbench.engine.opening import gathered
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.plan import Arm, PlacementMode, Plan, Pool
 
 SECONDS: Final = 1.5  # of each arm, in one repetition
@@ -64,7 +64,7 @@ def lines() -> Iterator[list[str]]:
                 yield [placement, f"{slice_ms:,.0f} ms", f"{differences[0]:+.1f}% to {differences[-1]:+.1f}%"]
 
 
-def ratio(crew: Crew, workers: dict[str, Worker], operations: int, turns: int) -> float:
+def ratio(crew: Workers, workers: dict[str, WorkerProcess], operations: int, turns: int) -> float:
     """Time of one arm / time of the other, in so many turns each, in random order."""
     elapsed = dict.fromkeys(workers, 0)
     for turn in range(turns):

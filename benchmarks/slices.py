@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 
 from dbbench import catalog, messages
-from dbbench.child import Worker
+from dbbench.child import WorkerProcess
 from dbbench.drivers import DEFAULT
 from dbbench.engine import placement
 from dbbench.messages import Done, Ran, RunSlice, Start, Started
@@ -36,7 +36,7 @@ ROUNDS: Final = 15
 
 
 @contextmanager
-def opened(scenario: str, sessions: int) -> Iterator[dict[str, Worker]]:
+def opened(scenario: str, sessions: int) -> Iterator[dict[str, WorkerProcess]]:
     """A warm worker for each driver, with the cell open."""
     place = placement.choose(None, embedded=True, local=True)
     path = catalog.builtin()[scenario]
@@ -52,7 +52,7 @@ def opened(scenario: str, sessions: int) -> Iterator[dict[str, Worker]]:
         schema = target.create_schema(0)
         workers = {}
         for name in ("psycopg-sync", *DEFAULT):
-            worker = stack.enter_context(Worker(name, msgspec.structs.replace(start, driver=name)))
+            worker = stack.enter_context(WorkerProcess(name, msgspec.structs.replace(start, driver=name)))
             worker.reply(Started, PATIENCE_S)
             workers[name] = worker
         steward = workers.pop("psycopg-sync")

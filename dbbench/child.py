@@ -153,7 +153,7 @@ class Child(Generic[_REQUEST]):
         self.end()
 
 
-class Worker(Child[messages.Request]):
+class WorkerProcess(Child[messages.Request]):
     """One worker process."""
 
     def __init__(

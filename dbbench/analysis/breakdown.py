@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from dbbench.analysis.rows import NS_PER_US, Row, params_text
+from dbbench.analysis.rows import NS_PER_US, CellRow, params_text
 from dbbench.analysis.sqlstate import meaning
 from dbbench.plan import Arm, Cell, Layer, Plan
 from dbbench.records import Distribution, Measurement, Run, Slice
@@ -106,7 +106,7 @@ def breakdowns(run: Run) -> list[Breakdown]:
     ]
 
 
-def identity(row: Row | Breakdown | Failure) -> Identity:
+def identity(row: CellRow | Breakdown | Failure) -> Identity:
     """Give what tells a row from others, and is the same in all tables: its cell and its arm."""
     return row.scenario, row.layer, row.sessions, row.params, row.driver
 

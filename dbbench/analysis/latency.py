@@ -11,7 +11,7 @@ from functools import partial
 from itertools import groupby, pairwise
 from typing import Final
 
-from dbbench.analysis.rows import Row, params_text, rows
+from dbbench.analysis.rows import CellRow, params_text, rows
 from dbbench.plan import Cell
 from dbbench.records import BreakEven, Run
 from dbbench.stats.paired import TIE_BAND
@@ -72,7 +72,7 @@ def _place(cell: Cell) -> tuple[str, str, int, str]:
     return cell.scenario, cell.layer, cell.sessions, repr(cell.params)
 
 
-def _group(run: Run, indexes: Sequence[int], found: dict[tuple[str, str, int, str, str], Row]) -> list[Effect]:
+def _group(run: Run, indexes: Sequence[int], found: dict[tuple[str, str, int, str, str], CellRow]) -> list[Effect]:
     """All drivers in cells that differ in their round-trip time alone."""
     plan = run.header.plan
     cells = [plan.cells[index] for index in indexes]

@@ -21,7 +21,7 @@ NS_PER_S: Final = 1_000_000_000
 NS_PER_US: Final = 1_000
 
 
-class Row(msgspec.Struct, frozen=True):
+class CellRow(msgspec.Struct, frozen=True):
     """One arm in one cell. These fields, in this order, are the columns of the CSV and the keys of a JSON cell.
 
     None: it cannot be given. Times are of operations that succeeded.
@@ -52,10 +52,10 @@ class Row(msgspec.Struct, frozen=True):
 
 
 Value = str | int | float | None
-COLUMNS: Final = Row.__struct_fields__
+COLUMNS: Final = CellRow.__struct_fields__
 
 
-def rows(run: Run) -> list[Row]:
+def rows(run: Run) -> list[CellRow]:
     """Compare every arm with the baseline in every cell: cells in the plan's order, in each the arms in the plan's."""
     plan = run.header.plan
     found: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
@@ -71,7 +71,7 @@ def rows(run: Run) -> list[Row]:
     ]
 
 
-def groups(run: Run, rows: Sequence[Row]) -> list[tuple[Cell, list[Row]]]:
+def groups(run: Run, rows: Sequence[CellRow]) -> list[tuple[Cell, list[CellRow]]]:
     """Put rows together that are compared with each other: those of one cell."""
     cells: dict[tuple[str, str, int, str], Cell] = {}
     for cell in run.header.plan.cells:
@@ -87,7 +87,7 @@ def params_text(cell: Cell) -> str:
     return " ".join(filter(None, [*(f"{name}={value}" for name, value in cell.params.items()), cell.way]))
 
 
-def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None) -> Row:
+def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None) -> CellRow:
     plan = run.header.plan
     cell = plan.cells[index]
     slices = [part for measurement in measured for part in measurement.slices]
@@ -95,7 +95,7 @@ def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Ju
     elapsed_ns = sum(part.elapsed_ns for part in slices)
     ratio, interval, verdict = _comparison(run, index, arm, measured, judged)
     low, high = interval or (None, None)
-    return Row(
+    return CellRow(
         scenario=cell.scenario,
         layer=cell.layer,
         sessions=cell.sessions,

@@ -224,7 +224,7 @@ def gate(
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
         if wire:
             _end_wire_gate(gating.count_gate(request, watch), format_, reports)
-        outcome: running.Outcome = gating.execute_gate(request, watch)
+        outcome: running.Ended = gating.execute_gate(request, watch)
     _end_gate(outcome, format_, reports, inconclusive)
 
 

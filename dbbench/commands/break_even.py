@@ -10,14 +10,14 @@ import msgspec
 
 from dbbench.analysis import latency
 from dbbench.analysis.rows import rows
-from dbbench.child import Worker, WorkerFailedError
+from dbbench.child import WorkerFailedError, WorkerProcess
 from dbbench.commands.wire.steps import Counting
-from dbbench.engine.blocks import Bench
+from dbbench.engine.blocks import Blocks
 from dbbench.engine.setup import Shape
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.plan import Cell, Plan
 from dbbench.records import BreakEven, End, Header, Measurement, Run
-from dbbench.relay.handle import Relay
+from dbbench.relay.handle import RelayProcess
 from dbbench.stats.paired import blocks_for_interval
 
 MAX_CHECKED_S: Final = 0.2  # of round-trip time: longer is no network that drivers are chosen for
@@ -25,7 +25,9 @@ _COUNTED: Final = 20  # operations
 _ROUNDS: Final = 10  # of slices in a block of a check
 
 
-def round_trips(crew: Crew, relay: Relay, workers: Mapping[str, Worker]) -> dict[str, list[float | None]]:
+def round_trips(
+    crew: Workers, relay: RelayProcess, workers: Mapping[str, WorkerProcess]
+) -> dict[str, list[float | None]]:
     """Count the round trips of an operation: arm -> by cell. None where that could not be done.
 
     They do not depend on latency or sessions, so that each scenario and layer is counted once.
@@ -44,7 +46,7 @@ def round_trips(crew: Crew, relay: Relay, workers: Mapping[str, Worker]) -> dict
     }
 
 
-def checks(bench: Bench, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
+def checks(bench: Blocks, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
     """Measure each driver that should tie with the baseline from some latency on, and the baseline, at that latency.
 
     It takes as many blocks as an interval needs, and no more than the run had.
@@ -67,7 +69,7 @@ def checks(bench: Bench, header: Header, say: Callable[[str], None]) -> Iterator
     pairs = [(one.driver, plan.baseline) for one, _ in found]
     excluded = {(number, arm.name) for number, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
     shapes = {number: Shape.of(_expected_ns(*each), at[number], plan) for number, each in enumerate(found)}
-    own = Bench(replace(crew, plan=plan, excluded=excluded), shapes, say=lambda _: None)
+    own = Blocks(replace(crew, plan=plan, excluded=excluded), shapes, say=lambda _: None)
     measured = [record for record in own.blocks() if isinstance(record, Measurement)]
     end = End("complete", datetime.now(UTC).isoformat(timespec="seconds"), own.measured_s)
     compared = iter(rows(Run(msgspec.structs.replace(header, plan=plan), measured, [], end)))

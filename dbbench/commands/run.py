@@ -13,8 +13,8 @@ import msgspec
 from dbbench import records
 from dbbench.commands import break_even
 from dbbench.commands.selfcheck import kept
-from dbbench.engine.blocks import BUDGET_SLACK, Bench
-from dbbench.engine.exclusive import alone
+from dbbench.engine.blocks import BUDGET_SLACK, Blocks
+from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import gathered, header, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import Cost, SetUp
@@ -28,7 +28,7 @@ from dbbench.server.target import redacted
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Ended:
     """How a run ended."""
 
     path: Path
@@ -43,17 +43,17 @@ class Purpose:
     homes: Homes
     sides: dict[str, Side]
     settle: Callable[[Plan, Sequence[Cost]], Plan]  # the plan once it is known what its cells cost
-    look: Callable[[Plan, Sequence[Measurement]], set[int]]  # see Bench.look
+    look: Callable[[Plan, Sequence[Measurement]], set[int]]  # see Blocks.look
 
 
-def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) -> Outcome:
+def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) -> Ended:
     """Measure, and write the result file as it goes.
 
     Raises DbbenchError, and leaves no file, when nothing could be measured at all.
     """
     started = datetime.now(UTC)
     run_id = records.new_id()
-    with _output(options, started, run_id) as writer, alone(watch) as is_alone:
+    with _output(options, started, run_id) as writer, exclusive(watch) as is_alone:
         journal = _Journal(writer, other_runs=not is_alone, expects_errors=options.pooler is not None)
         status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
@@ -71,7 +71,7 @@ def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) ->
             if isinstance(error, ServerLostError):
                 journal.write(Problem("server lost", str(error)))
         journal.write(End(status, datetime.now(UTC).isoformat(timespec="seconds"), journal.measured_s, reason))
-    return Outcome(writer.path, exit_code)
+    return Ended(writer.path, exit_code)
 
 
 class _Journal:
@@ -120,7 +120,7 @@ def _measure(
             journal.write(top)
             for problem in problems:
                 _report(problem, crew.site.start.address.password, journal, watch)
-        bench = Bench(crew, set_up.shapes, watch.say)
+        bench = Blocks(crew, set_up.shapes, watch.say)
         if purpose is not None:
             bench.look = purpose.look
         _blocks(bench, journal, watch)
@@ -131,7 +131,7 @@ def _measure(
             _remark(bench, watch)
 
 
-def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
+def _blocks(bench: Blocks, journal: _Journal, watch: Watcher) -> None:
     """Measure, and keep everything as it comes."""
     watch.advance(*bench.progress())
     for record in bench.blocks():
@@ -143,7 +143,7 @@ def _blocks(bench: Bench, journal: _Journal, watch: Watcher) -> None:
         watch.advance(*bench.progress())
 
 
-def _remark(bench: Bench, watch: Watcher) -> None:
+def _remark(bench: Blocks, watch: Watcher) -> None:
     """Say why the run ended, and what is to be thought of it."""
     plan = bench.crew.plan
     if bench.decided:

@@ -17,9 +17,9 @@ import msgspec
 
 from dbbench import messages
 from dbbench.analysis.ratios import family, log_ratios
-from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.engine.setup import Shape
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.errors import ServerLostError
 from dbbench.messages import Closed, Ran
 from dbbench.plan import Arm, Plan
@@ -42,10 +42,10 @@ def decided_cells(plan: Plan, measured: Sequence[Measurement]) -> set[int]:
 
 
 @dataclass
-class Bench:
+class Blocks:
     """The blocks of one run."""
 
-    crew: Crew
+    crew: Workers
     shapes: Mapping[int, Shape]  # cell -> of its slices
     say: Callable[[str], None]  # what is going on, for people
     look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: which need no more
@@ -128,7 +128,7 @@ class Bench:
                 if not self.crew.site.alive():
                     raise ServerLostError("the server went away")
 
-    def _visit(self, block: int, index: int, workers: dict[str, Worker]) -> Iterator[Measurement | Problem]:
+    def _visit(self, block: int, index: int, workers: dict[str, WorkerProcess]) -> Iterator[Measurement | Problem]:
         """Measure all arms in one cell, slice by slice in turns."""
         slices: dict[str, _Slices] = {}
         yield from self._open(block, index, workers, slices)
@@ -147,7 +147,7 @@ class Bench:
                 yield done.measurement(block, index, name, workers)
 
     def _open(
-        self, block: int, index: int, workers: dict[str, Worker], slices: dict[str, "_Slices"]
+        self, block: int, index: int, workers: dict[str, WorkerProcess], slices: dict[str, "_Slices"]
     ) -> Iterator[Problem]:
         """Have all arms open the cell and warm up, in random order: the last one is the warmest when it begins."""
         cell = self.crew.plan.cells[index]
@@ -165,7 +165,7 @@ class Bench:
                 slices[arm.name] = _Slices(loop_lag=_distribution(array("q", lags)))
 
     def _slice(
-        self, path: str, index: int, arm: Arm, workers: dict[str, Worker], slices: dict[str, "_Slices"]
+        self, path: str, index: int, arm: Arm, workers: dict[str, WorkerProcess], slices: dict[str, "_Slices"]
     ) -> Iterator[Problem]:
         """Have one arm run one slice; `path` is block/cell/round."""
         plan, shape = self.crew.plan, self.shapes[index]
@@ -234,7 +234,7 @@ class _Slices:
             )
         )
 
-    def measurement(self, block: int, index: int, arm: str, workers: Mapping[str, Worker]) -> Measurement:
+    def measurement(self, block: int, index: int, arm: str, workers: Mapping[str, WorkerProcess]) -> Measurement:
         worker: dict[str, int] = {}
         if arm in workers:
             worker = {"pid": workers[arm].pid, "started": list(workers).index(arm)}

@@ -12,7 +12,7 @@ MARK: Final = "dbbench.run"
 
 
 @contextlib.contextmanager
-def alone(watch: Watcher) -> Iterator[bool]:
+def exclusive(watch: Watcher) -> Iterator[bool]:
     """Mark the measurement, and say so when another one is going on; gives whether there is none.
 
     A name in Linux's abstract socket space is the mark; it goes when the process does, however that ends.

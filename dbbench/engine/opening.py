@@ -11,7 +11,7 @@ import msgspec
 
 from dbbench import __version__, catalog, records
 from dbbench.address import Address
-from dbbench.child import Worker
+from dbbench.child import WorkerProcess
 from dbbench.drivers import DRIVERS
 from dbbench.engine import machine, placement, pooler_arms
 from dbbench.engine.options import Options
@@ -21,7 +21,7 @@ from dbbench.engine.planning import (
 )
 from dbbench.engine.routes import Routes, routed
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import AtHome, Crew, Homes, Site, describe, start_steward
+from dbbench.engine.workers import AtHome, Homes, Site, Workers, describe, start_steward
 from dbbench.errors import DbbenchError, ScenarioError
 from dbbench.messages import Start
 from dbbench.plan import (
@@ -40,7 +40,7 @@ _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the stew
 class Gathered:
     """What a run works with: the crew on a server, and what the scenarios say of themselves."""
 
-    crew: Crew
+    crew: Workers
     target: Target
     described: Mapping[Path, Description]
     problems: list[Problem]  # scenarios that cannot be loaded
@@ -86,13 +86,13 @@ def gathered(
             plan = arrange(make_plan(options, described, place, watch))
             target.preflight(connections_needed(plan), allow_production=embedded or options.allow_production)
             everyones = {arm.name: stewards.get(arm.name, stewards[homes.stewards[0]]) for arm in plan.arms}
-            crew = Crew(plan, site, everyones)
+            crew = Workers(plan, site, everyones)
             with routed(crew) as routes:
                 yield Gathered(crew, target, described, problems, routes)
 
 
 def _described(
-    stewards: Mapping[str, Worker], options: Options, homes: Homes
+    stewards: Mapping[str, WorkerProcess], options: Options, homes: Homes
 ) -> tuple[dict[Path, Description], list[Problem]]:
     """What the scenarios say of themselves, at every steward's home."""
     by_arm = {

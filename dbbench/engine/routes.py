@@ -10,11 +10,11 @@ from typing import Final
 from dbbench.address import Address
 from dbbench.drivers.libpq import connect_arguments
 from dbbench.engine.pooler_arms import server_connections
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.errors import CannotStartError
 from dbbench.messages import Route
 from dbbench.plan import Cell, Pooler
-from dbbench.relay.handle import Relay
+from dbbench.relay.handle import RelayProcess
 from dbbench.server.pgbouncer import PoolerSettings, RunningPooler, pooler
 
 _PINGS: Final = 25
@@ -25,10 +25,10 @@ _TUNED_S: Final = 0.05  # of round-trip time; a third of a millisecond is nothin
 class Routes:
     """The routes of one run. What stands on them is started when it is first needed, and ended by `stack`."""
 
-    def __init__(self, crew: Crew, stack: ExitStack) -> None:
+    def __init__(self, crew: Workers, stack: ExitStack) -> None:
         self._crew = crew
         self._stack = stack
-        self._relay: Relay | None = None
+        self._relay: RelayProcess | None = None
         self._delayed: dict[float, Address] = {}
         self._poolers: dict[Pooler, RunningPooler] = {}
 
@@ -68,15 +68,15 @@ class Routes:
         return f"{schema}_{[each.name for each in self._crew.plan.arms].index(arm)}"
 
     @property
-    def relay(self) -> Relay:
+    def relay(self) -> RelayProcess:
         """The relay in front of the server, on the server's CPUs: it stands for the network, not for the client."""
         if self._relay is None:
             cpus = self._crew.plan.placement.server_cpus
-            self._relay = self._stack.enter_context(Relay(self._crew.site.start.address, cpus))
+            self._relay = self._stack.enter_context(RelayProcess(self._crew.site.start.address, cpus))
         return self._relay
 
 
-def delayed(relay: Relay, rtt_s: float) -> Address:
+def delayed(relay: RelayProcess, rtt_s: float) -> Address:
     """Where a round trip takes so much longer than through a relay that delays nothing, as a client sees it.
 
     Everybody on the way wakes up from a longer sleep than without the delay, which takes a third of a millisecond per
@@ -112,7 +112,7 @@ def _ping_s(address: Address) -> float:
 
 
 @contextlib.contextmanager
-def routed(crew: Crew) -> Iterator[Routes]:
+def routed(crew: Workers) -> Iterator[Routes]:
     """Give the crew its routes."""
     with ExitStack() as stack:
         crew.route = routes = Routes(crew, stack)

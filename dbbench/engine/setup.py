@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from dbbench import messages
-from dbbench.child import Worker, WorkerFailedError, WorkerLostError
-from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Crew
+from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
+from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Workers
 from dbbench.messages import Checked, Closed, Done
 from dbbench.plan import Arm, Cell, Plan
 from dbbench.records import Problem
@@ -56,14 +56,14 @@ class Cost:
 class SetUp:
     """The set-up of one run; afterwards `shapes` has what the blocks need."""
 
-    crew: Crew
+    crew: Workers
     say: Callable[[str], None]  # what is going on, for people
     note: Callable[[str], None]  # what they should know
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> of its slices
     per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm), roughly
 
     def run(
-        self, described: Mapping[Path, Description], workers: dict[str, Worker], stack: ExitStack
+        self, described: Mapping[Path, Description], workers: dict[str, WorkerProcess], stack: ExitStack
     ) -> Iterator[Problem]:
         """Make the tables, check that the arms give equal results, find how many operations make a slice.
 
@@ -139,7 +139,7 @@ class SetUp:
         """Whether prepare() failed for the cell."""
         return all((index, arm.name) in self.crew.excluded for arm in self.crew.plan.arms)
 
-    def _check_and_time(self, workers: dict[str, Worker], stack: ExitStack) -> Iterator[Problem]:
+    def _check_and_time(self, workers: dict[str, WorkerProcess], stack: ExitStack) -> Iterator[Problem]:
         """Check that the arms give equal results in every cell, and find how many operations make a slice."""
         for index, cell in enumerate(self.crew.plan.cells):
             if self._hopeless(index):
@@ -156,7 +156,7 @@ class SetUp:
                 fastest = min(self.per_operation_ns[index, name] for name in results)
                 self.shapes[index] = Shape.of(fastest, cell, self.crew.plan)
 
-    def _try_all(self, index: int, workers: dict[str, Worker], results: dict[str, Checked]) -> Iterator[Problem]:
+    def _try_all(self, index: int, workers: dict[str, WorkerProcess], results: dict[str, Checked]) -> Iterator[Problem]:
         """Fill `results` with what the arms give; those that fail are left out of the cell."""
         failed: list[tuple[Arm, WorkerFailedError]] = []
         for arm in self.crew.arms(index, workers):
@@ -173,7 +173,7 @@ class SetUp:
         for arm, reason in failed:
             yield self.crew.excuse(index, arm, reason, workers)
 
-    def _try_out(self, index: int, arm: str, worker: Worker, *, first: bool) -> tuple[Checked, float]:
+    def _try_out(self, index: int, arm: str, worker: WorkerProcess, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""
         cell = self.crew.plan.cells[index]
         seeds = [f"{self.crew.plan.seed}/check/{index}/{number}" for number in range(CHECKED_OPERATIONS)]

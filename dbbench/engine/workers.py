@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from dbbench import messages
-from dbbench.child import Home, Worker, WorkerFailedError, WorkerLostError
+from dbbench.child import Home, WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.messages import Described, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Pace, Plan
@@ -88,17 +88,17 @@ class Site:
     homes: Homes = field(default_factory=AtHome)
 
 
-def start_steward(site: Site, arm: str) -> Worker:
+def start_steward(site: Site, arm: str) -> WorkerProcess:
     """Start the worker that loads scenarios, makes their tables and keeps them tidy, at the home of the arm."""
     run_id = "" if site.embedded else site.run_id
     start = msgspec.structs.replace(site.start, driver=STEWARD, cpus=None, run_id=run_id)
-    worker = Worker("the steward", start, home=site.homes.home(arm))
+    worker = WorkerProcess("the steward", start, home=site.homes.home(arm))
     worker.reply(Started, PATIENCE_S)
     return worker
 
 
 def describe(
-    steward: Worker, paths: Mapping[Path, str], overrides: Mapping[str, str]
+    steward: WorkerProcess, paths: Mapping[Path, str], overrides: Mapping[str, str]
 ) -> tuple[dict[Path, Description], list[Problem]]:
     """What scenario files say of themselves, and a problem for each that cannot be loaded.
 
@@ -117,19 +117,21 @@ def describe(
 
 
 @dataclass
-class Crew:
+class Workers:
     """The steward and the workers, with what they may still be asked for."""
 
     plan: Plan
     site: Site
-    stewards: Mapping[str, Worker]  # arm -> who prepares its tables; one and the same where all have the same files
+    stewards: Mapping[
+        str, WorkerProcess
+    ]  # arm -> who prepares its tables; one and the same where all have the same files
     schemas: dict[tuple[str, str], str] = field(default_factory=dict)  # (scenario file, arm) -> schema
     resets: set[str] = field(default_factory=set)  # scenario files that have a reset()
     route: Callable[[Cell, str, str], Route | None] = lambda _cell, _arm, _schema: None
     excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm) that could not be measured
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> what its driver says of itself
 
-    def start_workers(self, block: int | str, stack: ExitStack) -> dict[str, Worker]:
+    def start_workers(self, block: int | str, stack: ExitStack) -> dict[str, WorkerProcess]:
         """One fresh worker per arm, started in random order, all with the same hash seed; `stack` ends them."""
         rng = self.plan.rng(block, "start")
         environment = {"PYTHONHASHSEED": str(rng.randrange(2**32))}
@@ -138,7 +140,7 @@ class Crew:
         for arm in rng.sample(self.plan.arms, len(self.plan.arms)):
             start = self._start(arm)
             home = seats.get(arm.name) or self.site.homes.home(arm.name)
-            workers[arm.name] = stack.enter_context(Worker(arm.name, start, environment, home))
+            workers[arm.name] = stack.enter_context(WorkerProcess(arm.name, start, environment, home))
         for name, worker in workers.items():
             self.facts[name] = worker.reply(Started, PATIENCE_S).facts
         return workers
@@ -158,12 +160,12 @@ class Crew:
             settings=settings,
         )
 
-    def arms(self, index: int, workers: Mapping[str, Worker]) -> list[Arm]:
+    def arms(self, index: int, workers: Mapping[str, WorkerProcess]) -> list[Arm]:
         """The arms that can still be measured in the cell."""
         return [arm for arm in self.plan.arms if arm.name in workers and (index, arm.name) not in self.excluded]
 
     def excuse(
-        self, index: int, arm: Arm, error: WorkerFailedError | WorkerLostError, workers: dict[str, Worker]
+        self, index: int, arm: Arm, error: WorkerFailedError | WorkerLostError, workers: dict[str, WorkerProcess]
     ) -> Problem:
         """Leave the arm out of the cell from now on, and say why."""
         self.excluded.add((index, arm.name))
@@ -176,13 +178,13 @@ class Crew:
             "worker lost" if lost else "operation", str(error), self.plan.cells[index].scenario, index, arm.name
         )
 
-    def open(self, worker: Worker, cell: Cell, arm: str) -> None:
+    def open(self, worker: WorkerProcess, cell: Cell, arm: str) -> None:
         """Have the arm's worker open pool and sessions for the cell."""
         own = msgspec.structs.replace(cell, path=self.site.homes.path(arm, cell.path))
         schema = self.schemas[cell.path, arm]
         worker.ask(messages.Open(own, schema, self.route(cell, arm, schema)), Done, self.patience)
 
-    def warm_up(self, worker: Worker, cell: Cell, seed: str) -> bytes:
+    def warm_up(self, worker: WorkerProcess, cell: Cell, seed: str) -> bytes:
         """By operations per connection first, then by time; gives how late the event loop was in the second part."""
         connections = self.plan.connections(cell)
         operations = WARM_UP_OPERATIONS * connections
@@ -199,7 +201,7 @@ class Crew:
 
     def slice(
         self,
-        worker: Worker,
+        worker: WorkerProcess,
         operations: int,
         seed: str,
         *,

@@ -32,7 +32,7 @@ def refuse_tls(upstream: Address) -> None:
         )
 
 
-class Relay(Child[orders.Order]):
+class RelayProcess(Child[orders.Order]):
     """A process between drivers and one server. Use it as a context manager: it does not outlive the block."""
 
     def __init__(self, upstream: Address, cpus: list[int] | None = None) -> None:

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Final, cast
 
-from dbbench.analysis.rows import Row
+from dbbench.analysis.rows import CellRow
 from dbbench.records import Run
 
-Report = Callable[[Run, Sequence[Row]], str]
+Report = Callable[[Run, Sequence[CellRow]], str]
 
 
 def _report(format_: str) -> Report:
     """Import the format's own file when it is first used: `--format csv` loads neither Rich nor pyperf."""
 
-    def report(run: Run, rows: Sequence[Row]) -> str:
+    def report(run: Run, rows: Sequence[CellRow]) -> str:
         return cast("Report", import_module(f"dbbench.reports.run.{format_}").report)(run, rows)
 
     return report

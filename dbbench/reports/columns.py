@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from dbbench.analysis.breakdown import LAYERS, Breakdown, LayerTax
-from dbbench.analysis.rows import Row
+from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.stats.paired import Verdict
 
@@ -33,7 +33,7 @@ _TENFOLD: Final = 10
 _UNITS: Final = (Unit("s", 1_000_000), Unit("ms", 1_000), Unit("µs", 1))
 
 
-def columns(cell: Cell, rows: Sequence[Row], baseline: str) -> list[Column]:
+def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
     """Lay out the rows of one cell, the driver first."""
     rates = [row.ops_per_second for row in rows]
     laid_out = [Column("driver", "", [row.driver for row in rows]), Column("ops/s", "", _numbers(rates))]
@@ -50,7 +50,7 @@ def columns(cell: Cell, rows: Sequence[Row], baseline: str) -> list[Column]:
     return [*laid_out, Column(f"time vs {baseline}", "", [ratio(row) for row in rows])]
 
 
-def ratio(row: Row) -> str:
+def ratio(row: CellRow) -> str:
     """Write the time relative to the baseline with its interval, or else the verdict: 0.59 (0.58-0.60), 0.59 (faster).
 
     Or why there is no ratio.
@@ -82,7 +82,7 @@ def details(made: Sequence[Breakdown]) -> list[Column]:
     return [_drivers(made), *told] if told else []
 
 
-def open_loop(rate: float, rows: Sequence[Row], made: Sequence[Breakdown]) -> tuple[str, list[Column]]:
+def open_loop(rate: float, rows: Sequence[CellRow], made: Sequence[Breakdown]) -> tuple[str, list[Column]]:
     """Lay out response times beside service times; all in one unit, which is given with them.
 
     The unit is that of the typical response, down to a tenth: the maximum is often a thousand times as long.

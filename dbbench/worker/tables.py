@@ -21,7 +21,7 @@ _STRUCTURE: Final = """
 """
 
 
-class Steward:
+class Tables:
     """One connection for every schema, opened when it is first needed."""
 
     def __init__(self, start: Start) -> None:

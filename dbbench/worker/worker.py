@@ -26,7 +26,7 @@ from dbbench.worker.canonical import lines
 from dbbench.worker.client import Client
 from dbbench.worker.failures import code_of
 from dbbench.worker.load import Work, schedule
-from dbbench.worker.tables import Steward
+from dbbench.worker.tables import Tables
 
 _MAX_LINES: Final = 2000  # of what an operation returned that travel to the parent; the digest covers the rest
 _MAX_MESSAGES: Final = 3  # different error messages of a slice
@@ -41,7 +41,7 @@ class Worker:
         self._runner = asyncio.Runner(loop_factory=_loop_factory(start.loop))
         self._scenarios: dict[tuple[str, bool], Scenario] = {}
         self._client: Client | None = None
-        self._steward = Steward(start)
+        self._steward = Tables(start)
         self._shown = ""  # the scenario's file, as tracebacks name it
 
     def attempt(self, action: Callable[[], messages.Reply]) -> messages.Reply:

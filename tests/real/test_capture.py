@@ -12,11 +12,11 @@ from conftest import connect
 
 from dbbench import catalog, messages
 from dbbench.address import Address
-from dbbench.child import Worker
+from dbbench.child import WorkerProcess
 from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
 from dbbench.relay.frame import Frame
-from dbbench.relay.handle import Relay
+from dbbench.relay.handle import RelayProcess
 
 PATIENCE_S = 60.0
 POINT_READS = {"rows": 200, "document_bytes": 10}
@@ -125,7 +125,7 @@ def schema_there(foreign: Address) -> Iterator[str]:
     start = Start("psycopg-sync", foreign, "dbbench_test", Pool(), "request", "rollback", "asyncio", None)
     with connect(foreign) as connection:
         connection.execute("CREATE SCHEMA captured")
-        with Worker("the steward", start) as steward:
+        with WorkerProcess("the steward", start) as steward:
             steward.reply(Started, PATIENCE_S)
             path = str(catalog.builtin()["point_reads"])
             steward.ask(messages.Prepare(path, "captured", POINT_READS), Done, PATIENCE_S)
@@ -163,7 +163,7 @@ def record(address: Address, schema: str, driver: str, layer: Layer) -> list[Fra
     """What the relay records of one connection with a few operations."""
     path = str(catalog.builtin()["point_reads"])
     start = Start(driver, address, "dbbench_test", Pool(), "request", "commit", "asyncio", None)
-    with Relay(address) as relay, Worker(driver, start) as worker:
+    with RelayProcess(address) as relay, WorkerProcess(driver, start) as worker:
         worker.reply(Started, PATIENCE_S)
         route = Route(relay.listen(record=True))
         cell = Cell("point_reads", layer, 1, POINT_READS, path)

@@ -22,7 +22,7 @@ from dbbench.cli.progress import watcher
 from dbbench.commands import doctor
 from dbbench.commands.doctor import Check
 from dbbench.drivers import DEFAULT, DRIVERS
-from dbbench.engine.exclusive import alone
+from dbbench.engine.exclusive import exclusive
 from dbbench.plan import Placement
 from dbbench.reports.doctor import render
 from dbbench.server import pgbouncer as module
@@ -258,7 +258,7 @@ def test_a_check_that_fails_keeps_what_came_before() -> None:
 
 
 def test_another_run_is_seen() -> None:
-    with watcher(quiet=True) as watch, alone(watch):
+    with watcher(quiet=True) as watch, exclusive(watch):
         (check,) = doctor._other_runs()
     assert check.status == "note"
 

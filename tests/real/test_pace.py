@@ -16,7 +16,7 @@ import pytest
 from conftest import connect
 
 from dbbench.address import Address
-from dbbench.child import Worker
+from dbbench.child import WorkerProcess
 from dbbench.messages import Checked, Close, Closed, Done, Open, Prepare, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pace, Pool
 from dbbench.scenario import LAYERS
@@ -72,9 +72,11 @@ async def raw(db, params, rng):
 
 
 @contextmanager
-def opened(start: Start, schema: str, source: Path, layer: Layer, sessions: int, **changes: Any) -> Iterator[Worker]:
+def opened(
+    start: Start, schema: str, source: Path, layer: Layer, sessions: int, **changes: Any
+) -> Iterator[WorkerProcess]:
     """A worker with the cell open."""
-    with Worker("it", msgspec.structs.replace(start, **changes)) as worker:
+    with WorkerProcess("it", msgspec.structs.replace(start, **changes)) as worker:
         worker.reply(Started, PATIENCE_S)
         worker.ask(Open(Cell(source.stem, layer, sessions, {}, str(source)), schema), Done, PATIENCE_S)
         yield worker
@@ -141,7 +143,7 @@ def test_failures_are_counted_exactly_by_sqlstate(
     start: Start, schema: str, written: Any, driver: str, layer: Layer, checkout: str
 ) -> None:
     source = written(FAILING)
-    with Worker("steward", msgspec.structs.replace(start, driver="psycopg-sync")) as steward:
+    with WorkerProcess("steward", msgspec.structs.replace(start, driver="psycopg-sync")) as steward:
         steward.reply(Started, PATIENCE_S)
         steward.ask(Prepare(str(source), schema, {}), Done, PATIENCE_S)
     with opened(start, schema, source, layer, 1, driver=driver, checkout=checkout) as worker:
@@ -209,7 +211,7 @@ def test_what_a_stopped_server_holds_up_shows_in_response_times_and_not_in_servi
 
 @pytest.mark.parametrize("driver", THREE)
 def test_cpu_and_memory_of_a_worker_are_known(start: Start, schema: str, written: Any, driver: str) -> None:
-    with Worker("it", msgspec.structs.replace(start, driver=driver)) as worker:
+    with WorkerProcess("it", msgspec.structs.replace(start, driver=driver)) as worker:
         worker.reply(Started, PATIENCE_S)
         source = written(QUICK)
         worker.ask(Open(Cell("mine", "orm", 1, {}, str(source)), schema), Done, PATIENCE_S)

@@ -28,7 +28,7 @@ from dbbench.child import WorkerLostError
 from dbbench.errors import CannotStartError, UsageError
 from dbbench.relay import process as relay_module
 from dbbench.relay.frame import Frame, Recorded
-from dbbench.relay.handle import Relay
+from dbbench.relay.handle import RelayProcess
 
 PATIENCE_S = 30.0
 START_UP = struct.pack("!II", 39, 3 << 16) + b"user\0dbbench\0database\0dbbench\0\0"
@@ -99,8 +99,8 @@ def upstream(request: pytest.FixtureRequest) -> Address:
 
 
 @pytest.fixture
-def relay(server: Address) -> Iterator[Relay]:
-    with Relay(server) as started:
+def relay(server: Address) -> Iterator[RelayProcess]:
+    with RelayProcess(server) as started:
         yield started
 
 
@@ -112,7 +112,7 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def recorded_until(relay: Relay, true: Callable[[Recorded], bool]) -> Recorded:
+def recorded_until(relay: RelayProcess, true: Callable[[Recorded], bool]) -> Recorded:
     """All that is recorded until something is."""
     recorded = Recorded([], [])
 
@@ -126,7 +126,7 @@ def recorded_until(relay: Relay, true: Callable[[Recorded], bool]) -> Recorded:
     return recorded
 
 
-def problem_of(relay: Relay) -> str:
+def problem_of(relay: RelayProcess) -> str:
     [problem] = recorded_until(relay, lambda recorded: bool(recorded.problems)).problems
     return problem
 
@@ -187,7 +187,7 @@ def gone(pid: int) -> bool:
 @pytest.mark.parametrize("listener", [{"record": True}, {"rtt_s": 0.0}, {"rtt_s": 0.004}], ids=str)
 @pytest.mark.parametrize("driver", list(ECHOES))
 def test_every_driver_works_through_every_listener(upstream: Address, driver: str, listener: dict[str, Any]) -> None:
-    with Relay(upstream) as relay:
+    with RelayProcess(upstream) as relay:
         address = relay.listen(**listener)
         echoed = [ECHOES[driver](address) for _ in range(2)]
         recorded = relay.cut()
@@ -199,7 +199,7 @@ def test_every_driver_works_through_every_listener(upstream: Address, driver: st
     assert bool(recorded.frames) is listener.get("record", False)
 
 
-def test_what_a_driver_does_is_recorded_message_by_message(relay: Relay) -> None:
+def test_what_a_driver_does_is_recorded_message_by_message(relay: RelayProcess) -> None:
     with connect(relay.listen(record=True)) as connection:
         log_in = relay.cut().frames
         connection.execute("SELECT 'x'::text AS a", prepare=True)
@@ -228,7 +228,7 @@ def test_what_a_driver_does_is_recorded_message_by_message(relay: Relay) -> None
     assert {frame.connection for frame in log_in + frames + last} == {1}
 
 
-def test_a_cut_forgets(relay: Relay) -> None:
+def test_a_cut_forgets(relay: RelayProcess) -> None:
     with connect(relay.listen(record=True)) as connection:
         relay.cut()
         assert relay.cut() == Recorded([], [])
@@ -236,7 +236,7 @@ def test_a_cut_forgets(relay: Relay) -> None:
         assert relay.cut().frames != []
 
 
-def test_two_connections_are_kept_apart(relay: Relay) -> None:
+def test_two_connections_are_kept_apart(relay: RelayProcess) -> None:
     address = relay.listen(record=True)
     with connect(address) as first, connect(address) as second:
         relay.cut()
@@ -254,7 +254,7 @@ def test_two_connections_are_kept_apart(relay: Relay) -> None:
 
 
 def test_a_password_is_not_recorded(foreign: Address) -> None:
-    with Relay(foreign) as relay:
+    with RelayProcess(foreign) as relay:
         with psycopg.connect(**libpq(relay.listen(record=True))):
             pass
         recorded = relay.cut()
@@ -265,7 +265,7 @@ def test_a_password_is_not_recorded(foreign: Address) -> None:
 
 
 def test_a_client_that_prefers_tls_does_without(foreign: Address) -> None:
-    with Relay(foreign) as relay:
+    with RelayProcess(foreign) as relay:
         for listener in (relay.listen(record=True), relay.listen(rtt_s=0.01)):
             arguments = {**libpq(listener), "sslmode": "prefer"}
             with psycopg.connect(**arguments) as connection:
@@ -278,7 +278,7 @@ def test_a_client_that_prefers_tls_does_without(foreign: Address) -> None:
 
 @pytest.mark.parametrize("record", [True, False])
 def test_a_client_that_insists_on_tls_is_told_how_to_go_on(record: bool) -> None:
-    with Relay(Address("127.0.0.1", 1, "d", "u")) as relay:
+    with RelayProcess(Address("127.0.0.1", 1, "d", "u")) as relay:
         address = relay.listen(record=record)
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**{**libpq(address), "sslmode": "require"})
@@ -290,7 +290,7 @@ def test_a_client_that_insists_on_tls_is_told_how_to_go_on(record: bool) -> None
     assert kinds(recorded.frames, from_client=True) == (["SSLRequest"] if record else [])
 
 
-def test_both_kinds_of_encryption_are_refused_byte_by_byte(relay: Relay) -> None:
+def test_both_kinds_of_encryption_are_refused_byte_by_byte(relay: RelayProcess) -> None:
     with raw(relay.listen(record=True)) as client:
         for request in (SSL_REQUEST, GSS_REQUEST):
             for byte in request:
@@ -303,7 +303,7 @@ def test_both_kinds_of_encryption_are_refused_byte_by_byte(relay: Relay) -> None
 @pytest.mark.parametrize("sslmode", ["require", "verify-ca", "verify-full"])
 def test_a_server_that_is_wanted_with_tls_is_refused(sslmode: str) -> None:
     with pytest.raises(UsageError, match="cannot be counted, nor delayed, through TLS: use a URL with sslmode=disable"):
-        Relay(Address("h", 1, "d", "u", "p", sslmode))
+        RelayProcess(Address("h", 1, "d", "u", "p", sslmode))
 
 
 @pytest.mark.parametrize(
@@ -311,14 +311,14 @@ def test_a_server_that_is_wanted_with_tls_is_refused(sslmode: str) -> None:
 )
 @pytest.mark.parametrize("record", [True, False])
 def test_a_server_that_is_not_there_is_a_problem(upstream: Address, record: bool) -> None:
-    with Relay(upstream) as relay:
+    with RelayProcess(upstream) as relay:
         address = relay.listen(record=record)
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(**libpq(address))
         assert problem_of(relay).startswith("connection 1: the server cannot be reached: [Errno ")
 
 
-def test_a_statement_is_cancelled_on_a_connection_of_its_own(relay: Relay) -> None:
+def test_a_statement_is_cancelled_on_a_connection_of_its_own(relay: RelayProcess) -> None:
     with connect(relay.listen(record=True)) as connection:
         canceller = threading.Timer(0.5, connection.cancel)
         canceller.start()
@@ -338,7 +338,9 @@ def test_a_statement_is_cancelled_on_a_connection_of_its_own(relay: Relay) -> No
         (b"Q\xff\0\0\0", "the client sent a Query message of an impossible length, 4278190080"),
     ],
 )
-def test_a_client_that_sends_rubbish_is_ended_and_others_live_on(relay: Relay, rubbish: bytes, said: str) -> None:
+def test_a_client_that_sends_rubbish_is_ended_and_others_live_on(
+    relay: RelayProcess, rubbish: bytes, said: str
+) -> None:
     address = relay.listen(record=True)
     with connect(address) as other, raw(address) as client:
         client.sendall(START_UP)
@@ -352,7 +354,7 @@ def test_a_client_that_sends_rubbish_is_ended_and_others_live_on(relay: Relay, r
 
 
 @pytest.mark.parametrize("record", [True, False])
-def test_what_does_not_begin_as_the_protocol_is_ended(relay: Relay, record: bool) -> None:
+def test_what_does_not_begin_as_the_protocol_is_ended(relay: RelayProcess, record: bool) -> None:
     with raw(relay.listen(record=record)) as client:
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert rest_of(client) == b""
@@ -367,13 +369,13 @@ def test_what_does_not_begin_as_the_protocol_is_ended(relay: Relay, record: bool
         (START_UP + b"Q\0", "the first bytes of a message"),
     ],
 )
-def test_a_client_that_vanishes_within_a_message_is_a_problem(relay: Relay, sent: bytes, within: str) -> None:
+def test_a_client_that_vanishes_within_a_message_is_a_problem(relay: RelayProcess, sent: bytes, within: str) -> None:
     with raw(relay.listen(record=True)) as client:
         client.sendall(sent)
     assert problem_of(relay) == f"connection 1: the client ended the connection within {within}"
 
 
-def test_a_client_that_comes_and_goes_is_no_problem(relay: Relay) -> None:
+def test_a_client_that_comes_and_goes_is_no_problem(relay: RelayProcess) -> None:
     address = relay.listen(record=True)
     for _ in range(3):
         with raw(address):
@@ -388,7 +390,7 @@ def test_a_server_that_vanishes_within_a_message_ends_the_client_and_is_a_proble
         connection.recv(1000)
         connection.sendall(b"Z\0\0\0\5ID\0\0\1\0abc")
 
-    with server_that(answers) as upstream, Relay(upstream) as relay, raw(relay.listen(record=True)) as client:
+    with server_that(answers) as upstream, RelayProcess(upstream) as relay, raw(relay.listen(record=True)) as client:
         client.sendall(START_UP)
         assert rest_of(client) == b"Z\0\0\0\5ID\0\0\1\0abc"
         assert problem_of(relay) == "connection 1: the server ended the connection within a DataRow message"
@@ -400,7 +402,7 @@ def test_a_server_that_sends_rubbish_is_ended() -> None:
         connection.sendall(b"Hello, world")
         assert rest_of(connection) == b""
 
-    with server_that(answers) as upstream, Relay(upstream) as relay, raw(relay.listen(record=True)) as client:
+    with server_that(answers) as upstream, RelayProcess(upstream) as relay, raw(relay.listen(record=True)) as client:
         client.sendall(START_UP)
         assert rest_of(client) == b""
         assert problem_of(relay).startswith("connection 1: the server sent a CopyOutResponse message of an impossible")
@@ -414,7 +416,7 @@ def test_the_last_words_of_a_server_arrive(rtt_s: float) -> None:
         time.sleep(0.01)
         connection.sendall(b"last")
 
-    with server_that(answers) as upstream, Relay(upstream) as relay, raw(relay.listen(rtt_s=rtt_s)) as client:
+    with server_that(answers) as upstream, RelayProcess(upstream) as relay, raw(relay.listen(rtt_s=rtt_s)) as client:
         client.sendall(START_UP)
         assert rest_of(client) == b"first last"
 
@@ -431,7 +433,7 @@ def fastest(address: Address) -> float:
 
 
 def test_a_delayed_round_trip_takes_longer_by_the_delay(upstream: Address) -> None:
-    with Relay(upstream) as relay:
+    with RelayProcess(upstream) as relay:
         prompt, delayed = fastest(relay.listen()), fastest(relay.listen(rtt_s=0.02))
 
     assert delayed >= 0.02
@@ -442,7 +444,7 @@ def test_a_refusal_of_encryption_and_an_end_are_delayed_too() -> None:
     def answers(connection: socket.socket) -> None:
         connection.recv(1000)
 
-    with server_that(answers) as upstream, Relay(upstream) as relay, raw(relay.listen(rtt_s=0.2)) as client:
+    with server_that(answers) as upstream, RelayProcess(upstream) as relay, raw(relay.listen(rtt_s=0.2)) as client:
         begin = time.monotonic()
         client.sendall(SSL_REQUEST)
         assert client.recv(1) == b"N"
@@ -460,7 +462,7 @@ def test_many_megabytes_pass_intact(upstream: Address, listener: dict[str, Any])
     lines = [f"{number}\t{'abcdefgh' * 8}{number}\n" for number in range(60_000)]
     text = "".join(lines).encode()
     assert len(text) > 4_500_000
-    with Relay(upstream) as relay, connect(relay.listen(**listener)) as connection:
+    with RelayProcess(upstream) as relay, connect(relay.listen(**listener)) as connection:
         connection.execute("CREATE TEMP TABLE many (a int, b text)")
         with connection.cursor() as cursor:
             with cursor.copy("COPY many FROM STDIN") as copy:
@@ -477,7 +479,7 @@ def test_many_megabytes_pass_intact(upstream: Address, listener: dict[str, Any])
 
 
 @pytest.mark.parametrize("rtt_s", [0.0, 0.03])
-def test_a_client_that_does_not_read_does_not_fill_the_memory(relay: Relay, rtt_s: float) -> None:
+def test_a_client_that_does_not_read_does_not_fill_the_memory(relay: RelayProcess, rtt_s: float) -> None:
     def resident() -> int:
         return int(Path(f"/proc/{relay.pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
@@ -501,7 +503,7 @@ def directory_of(address: Address) -> Path:
 
 
 def test_a_relay_ends_with_its_connections_and_leaves_nothing_behind(server: Address) -> None:
-    with Relay(server) as relay:
+    with RelayProcess(server) as relay:
         directory = directory_of(relay.listen())
         connection = connect(relay.listen(record=True))
         assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -514,7 +516,7 @@ def test_a_relay_ends_with_its_connections_and_leaves_nothing_behind(server: Add
 
 
 def test_a_relay_that_was_killed_is_named_and_leaves_nothing_behind(server: Address) -> None:
-    with Relay(server) as relay:
+    with RelayProcess(server) as relay:
         directory = directory_of(relay.listen())
         os.kill(relay.pid, signal.SIGKILL)
         with pytest.raises(WorkerLostError, match=r"the relay ended \(exit status -9\)"):
@@ -525,8 +527,8 @@ def test_a_relay_that_was_killed_is_named_and_leaves_nothing_behind(server: Addr
 
 def test_a_relay_ends_when_its_parent_is_killed(server: Address) -> None:
     program = (
-        "import sys, time; from dbbench.address import Address; from dbbench.relay.handle import Relay\n"
-        "relay = Relay(Address(sys.argv[1], int(sys.argv[2]), 'dbbench', 'dbbench'))\n"
+        "import sys, time; from dbbench.address import Address; from dbbench.relay.handle import RelayProcess\n"
+        "relay = RelayProcess(Address(sys.argv[1], int(sys.argv[2]), 'dbbench', 'dbbench'))\n"
         "print(relay.pid, relay.listen(rtt_s=0.1).host, flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen(
@@ -545,7 +547,7 @@ def test_a_relay_ends_when_its_parent_is_killed(server: Address) -> None:
     assert not directory.exists()
 
 
-def test_a_ctrl_c_is_the_parents_business(relay: Relay) -> None:
+def test_a_ctrl_c_is_the_parents_business(relay: RelayProcess) -> None:
     os.kill(relay.pid, signal.SIGINT)
     os.kill(relay.pid, signal.SIGHUP)
     assert relay.cut() == Recorded([], [])
@@ -555,10 +557,10 @@ def test_a_relay_is_pinned(server: Address) -> None:
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this platform cannot pin")
     cpu = max(os.sched_getaffinity(0))
-    with Relay(server, [cpu]) as relay:
+    with RelayProcess(server, [cpu]) as relay:
         assert os.sched_getaffinity(relay.pid) == {cpu}
     with pytest.raises(CannotStartError, match=r"the relay cannot do its work: \[Errno 22\]"):
-        Relay(server, [4000])
+        RelayProcess(server, [4000])
 
 
 def test_a_directory_with_a_long_path_is_not_taken(
@@ -569,13 +571,13 @@ def test_a_directory_with_a_long_path_is_not_taken(
     try:
         for folder, taken in ((long, Path("/tmp")), (short, short)):
             monkeypatch.setenv("TMPDIR", str(folder))
-            with Relay(server) as relay:
+            with RelayProcess(server) as relay:
                 assert directory_of(relay.listen()).parent == taken
     finally:
         shutil.rmtree(short)
 
 
-def test_more_connections_than_select_can_watch_are_refused(relay: Relay) -> None:
+def test_more_connections_than_select_can_watch_are_refused(relay: RelayProcess) -> None:
     most = relay_module._CONNECTIONS
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1024:
         pytest.skip("too few descriptors")

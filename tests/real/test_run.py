@@ -14,8 +14,8 @@ from conftest import PASSWORD, connect
 from dbbench import catalog, records
 from dbbench.address import Address
 from dbbench.analysis.breakdown import breakdowns, failures, layer_tax
-from dbbench.analysis.rows import Row, rows
-from dbbench.commands.run import Outcome, execute
+from dbbench.analysis.rows import CellRow, rows
+from dbbench.commands.run import Ended, execute
 from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DRIVERS
 from dbbench.engine import planning
@@ -79,7 +79,7 @@ def options(server: Address, folder: Path, *scenarios: str | Path, **changes: ob
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def measured(given: Options) -> tuple[Run, list[Row], Outcome, Listener]:
+def measured(given: Options) -> tuple[Run, list[CellRow], Ended, Listener]:
     """Run, and read the result file."""
     listener = Listener()
     outcome = execute(given, listener)

@@ -14,7 +14,7 @@ from conftest import connect
 
 from dbbench import catalog, messages
 from dbbench.address import Address
-from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Checked, Close, Closed, Described, Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Pool
@@ -25,9 +25,9 @@ LIMIT_NS = 10**10
 POINT_READS = {"rows": 20, "document_bytes": 10}
 
 
-def ready(start: Start, **changes: Any) -> Worker:
+def ready(start: Start, **changes: Any) -> WorkerProcess:
     """A worker that has started."""
-    worker = Worker(start.driver, msgspec.structs.replace(start, **changes))
+    worker = WorkerProcess(start.driver, msgspec.structs.replace(start, **changes))
     worker.reply(Started, PATIENCE_S)
     return worker
 

@@ -15,17 +15,17 @@ from typing import Final, Literal
 import msgspec
 
 from dbbench import records
-from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.commands.capacity import search, slo
 from dbbench.commands.capacity.result import Answer, Capacity, Result, Trial, capacity, rate_text, time_text, tried
 from dbbench.commands.capacity.search import Bounds
 from dbbench.commands.capacity.slo import Objective
-from dbbench.engine.exclusive import alone
+from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import Gathered, gathered, header, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp, Shape
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
 from dbbench.messages import Failed, Ran
 from dbbench.plan import Arm, Arrival, Cell, Pace
@@ -78,7 +78,7 @@ def execute(options: Options, target: Wanted, watch: Watcher) -> tuple[Answer, i
     searches: _Searches | None = None
     status: Literal["complete", "degraded", "interrupted", "failed"]
     try:
-        with alone(watch) as is_alone, gathered(options, run_id, watch) as found:
+        with exclusive(watch) as is_alone, gathered(options, run_id, watch) as found:
             searches = _Searches(found, target, watch, header(found, run_id, began, other_runs=not is_alone))
             searches.run()
     except Interrupted as signal:
@@ -168,7 +168,7 @@ class _Searches:
         self.watch.problem(problem_line(self.problems[-1]))
 
     @property
-    def _crew(self) -> Crew:
+    def _crew(self) -> Workers:
         return self.found.crew
 
     @property
@@ -176,7 +176,7 @@ class _Searches:
         (cell,) = self._crew.plan.cells
         return cell
 
-    def _open(self, arm: Arm, workers: dict[str, Worker], shape: Shape) -> None:
+    def _open(self, arm: Arm, workers: dict[str, WorkerProcess], shape: Shape) -> None:
         """Have an arm open the cell and warm up, and guess from a closed loop where to begin."""
         crew, worker = self._crew, workers[arm.name]
         self.watch.say(f"warming {arm.name} up")
@@ -194,7 +194,7 @@ class _Searches:
             self.guesses[arm.name] = guess
             self.trials[arm.name] = []
 
-    def _pending(self, round_: int, workers: dict[str, Worker]) -> list[tuple[Arm, float]]:
+    def _pending(self, round_: int, workers: dict[str, WorkerProcess]) -> list[tuple[Arm, float]]:
         """The arms whose search goes on, in random order, with the rate that each tries next."""
         arms = [arm for arm in self._crew.plan.arm_order(0, 0, round_) if arm in self._crew.arms(0, workers)]
         return [(arm, rate) for arm in arms if isinstance(rate := self._step(arm.name), float)]
@@ -202,7 +202,7 @@ class _Searches:
     def _step(self, name: str) -> float | search.Outcome:
         return search.step(tried(self.trials[name]), self.target.bounds, self.guesses[name])
 
-    def _trial(self, arm: Arm, rate: float, workers: dict[str, Worker], lead_in: int) -> None:
+    def _trial(self, arm: Arm, rate: float, workers: dict[str, WorkerProcess], lead_in: int) -> None:
         """Have an arm try a rate; trials of the same number have the same random numbers for all drivers."""
         crew, objective = self._crew, self.target.objective
         operations = slo.operations_at(objective, rate, self.target.trial_s)

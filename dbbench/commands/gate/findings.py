@@ -8,7 +8,7 @@ from typing import Final
 from dbbench.analysis.rows import params_text
 from dbbench.commands.gate.inventory import differences
 from dbbench.commands.gate.judging import LOOKS, Judged, ending, look_at
-from dbbench.commands.gate.result import BASE, HEAD, Finding, GateResult, Metric, Outcome, Row, Side
+from dbbench.commands.gate.result import BASE, HEAD, Finding, GateResult, GateRow, GateVerdict, Metric, Side
 from dbbench.commands.gate.tables import tables, total_us
 from dbbench.errors import ExitCode
 from dbbench.plan import Plan
@@ -47,7 +47,7 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
         started=run.header.started,
         measured_s=run.end.measured_s if run.end else 0.0,
         status=run.status,
-        budget_hint=_hint(run, findings, blocks) if verdict is Outcome.INCONCLUSIVE else "",
+        budget_hint=_hint(run, findings, blocks) if verdict is GateVerdict.INCONCLUSIVE else "",
     )
 
 
@@ -59,20 +59,20 @@ def exit_code(found: GateResult, measuring: int, inconclusive: str | None) -> in
     """
     if measuring > ExitCode.BUG:  # a signal
         return measuring
-    if found.verdict is Outcome.FAIL:
+    if found.verdict is GateVerdict.FAIL:
         return ExitCode.REGRESSION
     if measuring not in (ExitCode.OK, ExitCode.INCONCLUSIVE):
         return measuring
-    if found.verdict is Outcome.PASS:
+    if found.verdict is GateVerdict.PASS:
         return ExitCode.OK
     return {None: ExitCode.INCONCLUSIVE, "pass": ExitCode.OK, "fail": ExitCode.REGRESSION}[inconclusive]
 
 
-def _verdict(findings: Sequence[Finding]) -> Outcome:
-    verdicts = {finding.row.verdict for finding in findings} - {Outcome.ADVISORY}
-    if Outcome.FAIL in verdicts:
-        return Outcome.FAIL
-    return Outcome.PASS if verdicts == {Outcome.PASS} else Outcome.INCONCLUSIVE
+def _verdict(findings: Sequence[Finding]) -> GateVerdict:
+    verdicts = {finding.row.verdict for finding in findings} - {GateVerdict.ADVISORY}
+    if GateVerdict.FAIL in verdicts:
+        return GateVerdict.FAIL
+    return GateVerdict.PASS if verdicts == {GateVerdict.PASS} else GateVerdict.INCONCLUSIVE
 
 
 def _finding(
@@ -88,8 +88,8 @@ def _finding(
     cell = plan.cells[index]
     excluded = _excluded(run, index)
     loss = None if excluded else judged.loss
-    verdict = Outcome.ADVISORY if advisory else Outcome.INCONCLUSIVE if loss is None else judged.verdict
-    row = Row(
+    verdict = GateVerdict.ADVISORY if advisory else GateVerdict.INCONCLUSIVE if loss is None else judged.verdict
+    row = GateRow(
         scenario=cell.scenario,
         layer=cell.layer,
         sessions=cell.sessions,
@@ -113,7 +113,7 @@ def _finding(
         base_us=total_us(metric, by_arm[index, BASE]),
         head_us=total_us(metric, by_arm[index, HEAD]),
         detectable=None if loss is None else judged.detectable,
-        blocks_wanted=judged.blocks_wanted if verdict is Outcome.INCONCLUSIVE and loss is not None else None,
+        blocks_wanted=judged.blocks_wanted if verdict is GateVerdict.INCONCLUSIVE and loss is not None else None,
         reason=reason,
     )
 
@@ -138,7 +138,7 @@ def _problem(plan: Plan, problem: Problem) -> str:
 
 def _hint(run: Run, findings: Sequence[Finding], blocks: int) -> str:
     """What would decide the gate, as one sentence."""
-    open_ = [one for one in findings if one.row.verdict is Outcome.INCONCLUSIVE]
+    open_ = [one for one in findings if one.row.verdict is GateVerdict.INCONCLUSIVE]
     wanted = [one.blocks_wanted for one in open_ if one.blocks_wanted is not None]
     if len(wanted) < len(open_) or not blocks or run.end is None:
         return ""

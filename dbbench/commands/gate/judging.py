@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from dbbench.commands.gate.result import Metric, Outcome
+from dbbench.commands.gate.result import GateVerdict, Metric
 from dbbench.stats.centre import Block, centre
 from dbbench.stats.signflip import adjusted_p_values
 
@@ -55,7 +55,7 @@ class Judged:
     low: float | None
     high: float | None
     p_adjusted: float | None  # for all rows and all looks: the row fails at FAIL_ERROR or less
-    verdict: Outcome
+    verdict: GateVerdict
     detectable: float | None  # loss that so many blocks find with POWER
     blocks_wanted: int | None  # that would decide an inconclusive row
 
@@ -90,10 +90,10 @@ def is_decided(judged: Mapping[Key, Judged]) -> bool:
     Going on although all have passed costs time and no error; it gives a loss near MIN_LOSS the blocks to be found.
     """
     told = [one for one in judged.values() if one.loss is not None]
-    if any(one.verdict is Outcome.FAIL for one in told):
+    if any(one.verdict is GateVerdict.FAIL for one in told):
         return True
     return bool(told) and all(
-        one.verdict is Outcome.PASS and one.loss < SUSPECT for one in told if one.loss is not None
+        one.verdict is GateVerdict.PASS and one.loss < SUSPECT for one in told if one.loss is not None
     )
 
 
@@ -125,24 +125,24 @@ class _Level:
 
 def _row(blocks: Sequence[Block], p_value: float, tolerance: float, level: _Level) -> Judged:
     if not blocks:
-        return Judged(None, None, None, None, Outcome.INCONCLUSIVE, None, None)
+        return Judged(None, None, None, None, GateVerdict.INCONCLUSIVE, None, None)
     found = centre(blocks, level.pass_error)
     low, high = found.low, found.high
     loss = math.expm1(found.estimate)
     p_adjusted = min(1.0, p_value * level.looks)
     if low is None or high is None:
-        return Judged(loss, None, None, p_adjusted, Outcome.INCONCLUSIVE, None, LOOKS[0].blocks)
+        return Judged(loss, None, None, p_adjusted, GateVerdict.INCONCLUSIVE, None, LOOKS[0].blocks)
     # As it is shown: a table that says 2.5% does not mean 2.46%.
     if p_adjusted <= FAIL_ERROR and round(loss, _SHOWN_DIGITS) >= MIN_LOSS:
-        verdict = Outcome.FAIL
+        verdict = GateVerdict.FAIL
     elif high < math.log1p(tolerance):
-        verdict = Outcome.PASS
+        verdict = GateVerdict.PASS
     else:
-        verdict = Outcome.INCONCLUSIVE
+        verdict = GateVerdict.INCONCLUSIVE
     error = (high - low) / 2 / _deviations(level.pass_error)  # standard error, were the noise normal
     detectable = max(MIN_LOSS, math.expm1(error * (_deviations(level.fail_error) + _deviations(1 - POWER))))
     wanted = None
-    if verdict is Outcome.INCONCLUSIVE:
+    if verdict is GateVerdict.INCONCLUSIVE:
         # Errors shrink with the root of the blocks: until the upper bound is below the tolerance, or no loss ruled out.
         to_pass = (math.log1p(tolerance) - found.estimate) / _deviations(level.pass_error)
         to_fail = found.estimate / _deviations(level.fail_error)

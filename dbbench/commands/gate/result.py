@@ -14,7 +14,7 @@ ARMS: Final = (BASE, HEAD)
 Metric = Literal["time", "cpu", "p95", "p99"]
 
 
-class Outcome(StrEnum):
+class GateVerdict(StrEnum):
     """What the gate says about a row, and about the whole table."""
 
     PASS = "pass"  # noqa: S105 - no password
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     ADVISORY = "advisory"  # of a row: shown, and no part of the verdict
 
 
-class Row(msgspec.Struct, frozen=True):
+class GateRow(msgspec.Struct, frozen=True):
     """One metric of one driver in one cell. These fields, in this order, are the keys of a JSON cell and the CSV.
 
     Losses are shares: 0.05 is 5% more time (or CPU time) per operation in head than in base, -0.05 is 5% less. None: it
@@ -39,13 +39,13 @@ class Row(msgspec.Struct, frozen=True):
     loss_low: float | None  # ends of its interval; each end holds for the whole table at once (95%)
     loss_high: float | None
     p_adjusted: float | None  # that head is no slower; for all rows and all looks, so that a FAIL has 0.01 at most
-    verdict: Outcome
+    verdict: GateVerdict
 
 
 class Finding(msgspec.Struct, frozen=True):
     """A row and what people want to know besides."""
 
-    row: Row
+    row: GateRow
     params: str  # of the scenario: rows=10000
     tolerance: float  # loss that is still fine, as a share
     base_us: float | None  # of the metric, microseconds: totals of the run, so their ratio need not be the loss
@@ -66,7 +66,7 @@ class Difference(msgspec.Struct, frozen=True):
 class GateResult(msgspec.Struct, frozen=True):
     """A whole gate."""
 
-    verdict: Outcome  # pass, fail or inconclusive
+    verdict: GateVerdict  # pass, fail or inconclusive
     blocks: int
     findings: list[Finding]  # in the order of the plan
     base: Side

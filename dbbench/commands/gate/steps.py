@@ -15,11 +15,10 @@ from dbbench import records
 from dbbench.commands.gate.homes import GateHomes, homes
 from dbbench.commands.gate.inventory import differences
 from dbbench.commands.gate.judging import LOOKS, Judged, Key, is_over, look_at
-from dbbench.commands.gate.result import ARMS, BASE, Difference, Outcome
+from dbbench.commands.gate.result import ARMS, BASE, Difference, GateVerdict
 from dbbench.commands.gate.sides import Environment, Wanted, environments
 from dbbench.commands.gate.tables import tables
-from dbbench.commands.run import Outcome as RunOutcome
-from dbbench.commands.run import Purpose, execute
+from dbbench.commands.run import Ended, Purpose, execute
 from dbbench.commands.wire.changes import Change, changes
 from dbbench.commands.wire.explain import amount
 from dbbench.commands.wire.steps import OPERATIONS, count_all, single
@@ -33,13 +32,12 @@ from dbbench.errors import CannotStartError, DbbenchError, UsageError
 from dbbench.plan import Arm, Cell, Gate, Plan
 from dbbench.records import Measurement, Side
 
-BUDGET_S: Final = 300.0
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
 _BLOCKS_IN_TIME: Final = 27  # that should fit in the budget: all looks, and the second in three fifths of it
 _BLOCK_S: Final = 1.0  # of a block: its workers start, its tables are tidied up
 _OPEN_S: Final = 0.05  # of an arm in a cell: connections
 _SHOWN_DIFFERENCES: Final = 8
-_SHORT: Final = {Outcome.PASS: "ok", Outcome.FAIL: "FAIL", Outcome.INCONCLUSIVE: "?"}
+_SHORT: Final = {GateVerdict.PASS: "ok", GateVerdict.FAIL: "FAIL", GateVerdict.INCONCLUSIVE: "?"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Request:
     tolerances: Mapping[str, float]  # METRIC or SCENARIO.METRIC -> share
 
 
-def execute_gate(request: Request, watch: Watcher) -> RunOutcome:
+def execute_gate(request: Request, watch: Watcher) -> Ended:
     """Make the environments, measure, and write the result file.
 
     Raises DbbenchError, and leaves no file, when nothing could be measured at all.

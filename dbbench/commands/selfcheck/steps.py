@@ -27,13 +27,13 @@ from dbbench import catalog, messages, records
 from dbbench.analysis.ratios import log_ratios
 from dbbench.child import worker_environment
 from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
-from dbbench.engine.blocks import Bench
-from dbbench.engine.exclusive import alone
+from dbbench.engine.blocks import Blocks
+from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import gathered, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
 from dbbench.messages import Closed
 from dbbench.plan import Arm, Checkout, Layer, PlacementMode, Plan, Pool, TxEnd
@@ -70,7 +70,7 @@ _PGBENCH_TIMEOUT_S: Final = 60.0
 class _Stage:
     """One measurement of the self-check."""
 
-    crew: Crew
+    crew: Workers
     measurements: list[Measurement]
     seconds: float
     problems: list[str]
@@ -95,7 +95,7 @@ def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None) ->
 
     Takes 6.5 times that, and half a minute. Raises DbbenchError when it cannot start.
     """
-    with alone(watch):
+    with exclusive(watch):
         return _run(watch, stage_s, seed)
 
 
@@ -282,7 +282,7 @@ class _Pgbench:
     """Runs pgbench with one session on the client's CPU, as the driver does: prepared statements, no transaction."""
 
     program: Path
-    crew: Crew
+    crew: Workers
     schema: str
     rows: int
 
@@ -363,7 +363,7 @@ def _measure(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan]) 
     problems: list[str] = []
     measurements: list[Measurement] = []
     with _set_up(options, watch, arrange, problems) as set_up:
-        bench = Bench(set_up.crew, set_up.shapes, lambda _: None)
+        bench = Blocks(set_up.crew, set_up.shapes, lambda _: None)
         for record in bench.blocks():
             watch.advance(*bench.progress())
             if isinstance(record, Problem):

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from dbbench.commands.wire.explain import amount
-from dbbench.commands.wire.result import Row
+from dbbench.commands.wire.result import WireRow
 
 ROUND_TRIPS: Final = "round trips per operation"
 STATEMENTS: Final = "statements per operation"
@@ -68,7 +68,7 @@ class _Aspect(msgspec.Struct, frozen=True):
         return self.head > self.base and not _same(self.head, self.base)
 
 
-def changes(base: Sequence[Row], head: Sequence[Row]) -> list[Change]:
+def changes(base: Sequence[WireRow], head: Sequence[WireRow]) -> list[Change]:
     """Give what is different, in the order of base's rows and then of those that only head has.
 
     One for each row, with the rest as its reason; two, where it has fewer round trips and more of something else. More
@@ -87,7 +87,7 @@ def changes(base: Sequence[Row], head: Sequence[Row]) -> list[Change]:
     return found
 
 
-def _between(base: Row, head: Row) -> Iterator[Change]:
+def _between(base: WireRow, head: WireRow) -> Iterator[Change]:
     counts = [aspect for aspect in _counts(base, head) if aspect.differs]
     sizes = [aspect for aspect in _sizes(base, head) if aspect.differs]
     reasons = _reasons(base, head)
@@ -104,7 +104,7 @@ def _between(base: Row, head: Row) -> Iterator[Change]:
         yield _change(key, first.what, first.base, first.head, because=also)
 
 
-def _counts(base: Row, head: Row) -> Iterator[_Aspect]:
+def _counts(base: WireRow, head: WireRow) -> Iterator[_Aspect]:
     """Give the totals in the order in which they say most."""
     yield _aspect(ROUND_TRIPS, base.round_trips, head.round_trips)
     yield _total(STATEMENTS, base.statements, head.statements)
@@ -113,12 +113,12 @@ def _counts(base: Row, head: Row) -> Iterator[_Aspect]:
     yield _total(RECEIVED, _asked_for(base.received), _asked_for(head.received))
 
 
-def _sizes(base: Row, head: Row) -> Iterator[_Aspect]:
+def _sizes(base: WireRow, head: WireRow) -> Iterator[_Aspect]:
     yield _aspect(BYTES_SENT, base.bytes_sent, head.bytes_sent)
     yield _aspect(BYTES_RECEIVED, base.bytes_received, head.bytes_received)
 
 
-def _reasons(base: Row, head: Row) -> str:
+def _reasons(base: WireRow, head: WireRow) -> str:
     """Name the statements that are more or fewer, and Parse; or else, as nothing better is known, other messages."""
     parses = [{name: number for name, number in row.sent.items() if name == "Parse"} for row in (base, head)]
     reasons = [*_differences(base.statements, head.statements), *_differences(*parses)]
@@ -164,7 +164,7 @@ def _same(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def _key(row: Row) -> _Key:
+def _key(row: WireRow) -> _Key:
     return row.scenario, row.layer, row.params, row.driver
 
 

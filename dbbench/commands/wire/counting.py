@@ -23,7 +23,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from dbbench.commands.wire.result import Exchange, Row, TraceLine
+from dbbench.commands.wire.result import Exchange, TraceLine, WireRow
 from dbbench.plan import Layer, TxEnd
 from dbbench.relay.frame import Frame
 
@@ -100,7 +100,7 @@ def row(
     connect_statements: Sequence[str],
     first: Exchange,
     trace: Sequence[TraceLine],
-) -> Row:
+) -> WireRow:
     """Make a row of the means of the operations that were counted.
 
     Raises ValueError where there is none.
@@ -108,7 +108,7 @@ def row(
     if not exchanges:
         raise ValueError("no operation was counted")
     trips = [one.round_trips for one in exchanges]
-    return Row(
+    return WireRow(
         scenario=scenario,
         layer=layer,
         params=params,

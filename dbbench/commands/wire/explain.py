@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dbbench.commands.wire.counting import EMPTY
-from dbbench.commands.wire.result import Row, TraceLine
+from dbbench.commands.wire.result import TraceLine, WireRow
 
 MAX_SENTENCES: Final = 3  # of a row
 
@@ -15,7 +15,7 @@ _MANY: Final = 10  # of something in one operation, which is then said as a numb
 _NO_TABLES: Final = "SELECT 1"  # what pools ask that send no empty statement
 
 
-def explanations(row: Row, neighbours: Sequence[Row]) -> list[str]:
+def explanations(row: WireRow, neighbours: Sequence[WireRow]) -> list[str]:
     """Say where the row's round trips go, at most 3 sentences, those that explain most first.
 
     `neighbours` are the rows of other drivers in the same scenario and layer; the row itself may be among them.
@@ -30,7 +30,7 @@ def amount(value: float) -> str:
     return "<0.01" if text == "0" and value else text
 
 
-def _sentences(row: Row, others: Sequence[Row]) -> Iterator[str]:
+def _sentences(row: WireRow, others: Sequence[WireRow]) -> Iterator[str]:
     yield from _transaction(row)
     yield from _ping(row)
     yield from _reset(row)
@@ -42,7 +42,7 @@ def _sentences(row: Row, others: Sequence[Row]) -> Iterator[str]:
     yield from _spread(row)
 
 
-def _transaction(row: Row) -> Iterator[str]:
+def _transaction(row: WireRow) -> Iterator[str]:
     begins, ends = ([name for name in names if row.statements.get(name)] for names in (_BEGINS, _ENDS))
     number = sum(row.statements[name] for name in (*begins, *ends))
     if not begins or not ends or number > row.round_trips:
@@ -53,7 +53,7 @@ def _transaction(row: Row) -> Iterator[str]:
     yield f"{said}; --tx-end autocommit does without them." if avoidable else f"{said}."
 
 
-def _ping(row: Row) -> Iterator[str]:
+def _ping(row: WireRow) -> Iterator[str]:
     """A pool's question is an empty statement, or one about no table before the transaction begins."""
     if row.statements.get(EMPTY):
         yield f"The pool asks before each checkout whether the connection lives (pre-ping): {_ping_cost(row.trace)}."
@@ -63,7 +63,7 @@ def _ping(row: Row) -> Iterator[str]:
         yield "The pool asks before each checkout whether the connection lives (pre-ping): a round trip."
 
 
-def _reset(row: Row) -> Iterator[str]:
+def _reset(row: WireRow) -> Iterator[str]:
     if row.statements.get("UNLISTEN") and row.statements.get("RESET"):
         yield (
             "The pool resets a connection when it comes back "
@@ -71,7 +71,7 @@ def _reset(row: Row) -> Iterator[str]:
         )
 
 
-def _prepare_alone(row: Row) -> Iterator[str]:
+def _prepare_alone(row: WireRow) -> Iterator[str]:
     flushes, parses = row.sent.get("Flush", 0), row.sent.get("Parse", 0)
     if not flushes or not parses:
         return
@@ -90,7 +90,7 @@ def _prepare_alone(row: Row) -> Iterator[str]:
         yield f"{said}."
 
 
-def _forgotten(row: Row, others: Sequence[Row]) -> Iterator[str]:
+def _forgotten(row: WireRow, others: Sequence[WireRow]) -> Iterator[str]:
     if row.sent.get("Flush"):
         return
     if row.statements.get("DEALLOCATE ALL"):
@@ -113,7 +113,7 @@ def _forgotten(row: Row, others: Sequence[Row]) -> Iterator[str]:
         yield f"{said}."
 
 
-def _many(row: Row) -> Iterator[str]:
+def _many(row: WireRow) -> Iterator[str]:
     """Many statements, or many rows in one."""
     for name in _WRITES:
         number = row.statements.get(name, 0)
@@ -127,7 +127,7 @@ def _many(row: Row) -> Iterator[str]:
             yield f"{amount(number)} {name} {_plural(number)} of up to {rows:,} rows."
 
 
-def _copy(row: Row) -> Iterator[str]:
+def _copy(row: WireRow) -> Iterator[str]:
     if messages := row.sent.get("CopyData", 0):
         yield (
             "COPY counts as two round trips, one to begin and one to end it, though a client may send data before the "
@@ -135,14 +135,14 @@ def _copy(row: Row) -> Iterator[str]:
         )
 
 
-def _simple(row: Row, others: Sequence[Row]) -> Iterator[str]:
+def _simple(row: WireRow, others: Sequence[WireRow]) -> Iterator[str]:
     if row.sent.get("Query") and not row.sent.get("Bind") and any(one.sent.get("Bind") for one in others):
         if set(row.statements) <= {*_BEGINS, *_ENDS, "COPY", EMPTY}:
             return
         yield "Values are part of the SQL (Query, the simple protocol): nothing is prepared, the server parses it anew."
 
 
-def _spread(row: Row) -> Iterator[str]:
+def _spread(row: WireRow) -> Iterator[str]:
     fewest, most = row.spread
     if fewest != most:
         yield f"Not every operation is the same: {fewest:,} to {most:,} round trips."

@@ -17,7 +17,7 @@ class Exchange(msgspec.Struct, frozen=True):
     prepares: int  # Parse messages: statements that the server had to parse and analyse
 
 
-class Row(msgspec.Struct, frozen=True):
+class WireRow(msgspec.Struct, frozen=True):
     """One driver in one scenario and layer; everything but the connect is per operation, and warm."""
 
     scenario: str
@@ -54,7 +54,7 @@ class TraceLine(msgspec.Struct, frozen=True):
 class WireResult(msgspec.Struct, frozen=True):
     """All rows of one command, and under which settings they were counted."""
 
-    rows: list[Row]
+    rows: list[WireRow]
     tx_end: TxEnd
     pool_pre_ping: bool
     settings: dict[str, dict[str, Value]]  # driver -> its settings that are not the defaults

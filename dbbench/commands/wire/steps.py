@@ -13,22 +13,22 @@ import msgspec
 
 from dbbench import messages, records
 from dbbench.analysis.rows import params_text
-from dbbench.child import Worker, WorkerFailedError, WorkerLostError
+from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.commands.wire.counting import connect_statements, exchange, row, trace
-from dbbench.commands.wire.result import Row, WireResult
+from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.drivers import DRIVERS
 from dbbench.engine.machine import installed
 from dbbench.engine.opening import Gathered, gathered, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import Crew
+from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
 from dbbench.messages import Closed, Done, Route
 from dbbench.plan import Cell, Plan
 from dbbench.records import Problem
 from dbbench.relay.frame import Frame
-from dbbench.relay.handle import Relay, refuse_tls
+from dbbench.relay.handle import RelayProcess, refuse_tls
 from dbbench.server.target import redacted
 
 OPERATIONS: Final = 20  # counts have no noise, but operations may differ from each other
@@ -40,7 +40,7 @@ class Counted:
     """What one arm put on the wire in one cell."""
 
     arm: str
-    row: Row
+    row: WireRow
 
 
 def execute_wire(options: Options, operations: int, watch: Watcher) -> WireResult:
@@ -87,7 +87,7 @@ def count_all(found: Gathered, operations: int, watch: Watcher) -> tuple[list[Co
         problems += set_up.prepare(found.described)
         counted = []
         counting = Counting(crew, found.routes.relay, operations)
-        workers: dict[str, Worker] = {}
+        workers: dict[str, WorkerProcess] = {}
         for index, cell in enumerate(crew.plan.cells):
             watch.say(f"counting {cell.label}")
             if len(workers) < len(crew.plan.arms):
@@ -100,7 +100,7 @@ def count_all(found: Gathered, operations: int, watch: Watcher) -> tuple[list[Co
     return counted, list(_said(problems, crew, watch))
 
 
-def _said(problems: Sequence[Problem], crew: Crew, watch: Watcher) -> Iterator[str]:
+def _said(problems: Sequence[Problem], crew: Workers, watch: Watcher) -> Iterator[str]:
     for problem in problems:
         line = redacted(problem_line(problem), crew.site.start.address.password)
         watch.problem(line)
@@ -111,15 +111,15 @@ def _said(problems: Sequence[Problem], crew: Crew, watch: Watcher) -> Iterator[s
 class Counting:
     """Counts with the relay, which records what passes between two questions."""
 
-    crew: Crew
-    relay: Relay
+    crew: Workers
+    relay: RelayProcess
     operations: int
 
     def __post_init__(self) -> None:
         """Open the way that is recorded, for every cell."""
         self._route = Route(self.relay.listen(record=True))
 
-    def row(self, index: int, arm: str, worker: Worker) -> Row:
+    def row(self, index: int, arm: str, worker: WorkerProcess) -> WireRow:
         """Count one arm in one cell.
 
         Raises WorkerFailedError where an operation failed, or what passed was no PostgreSQL protocol.
@@ -151,7 +151,7 @@ class Counting:
         )
         return msgspec.structs.replace(made, settings=crew.plan.settings.get(made.driver, {}))
 
-    def _operations(self, worker: Worker, number: int, seed: str) -> list[Frame]:
+    def _operations(self, worker: WorkerProcess, number: int, seed: str) -> list[Frame]:
         """Run operations, and give what passed meanwhile."""
         ran = self.crew.slice(worker, number, seed)
         if ran.failures:

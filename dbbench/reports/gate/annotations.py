@@ -6,7 +6,7 @@ Every line is one command. The runner reads a command only at the beginning of a
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.commands.gate.result import Finding, GateResult, Outcome
+from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.gate.sentences import WORDS, row_sentence, verdict_sentence, what_would_decide
 from dbbench.reports.text import shown
 
@@ -20,8 +20,8 @@ _TITLE: Final = "dbbench gate"
 def report(result: GateResult) -> str:
     """Write an error for each failing row, a warning for each inconclusive one, or a notice that all is well."""
     lines = [
-        *_kind("error", _having(result, Outcome.FAIL), "fail"),
-        *_kind("warning", _having(result, Outcome.INCONCLUSIVE), "are inconclusive"),
+        *_kind("error", _having(result, GateVerdict.FAIL), "fail"),
+        *_kind("warning", _having(result, GateVerdict.INCONCLUSIVE), "are inconclusive"),
     ]
     if not any(line.startswith(f"::{_LEVELS[result.verdict]} ") for line in lines):
         # The pass; and a verdict that no row explains must be seen, too.
@@ -31,14 +31,14 @@ def report(result: GateResult) -> str:
 
 
 _LEVELS: Final = {
-    Outcome.PASS: "notice",
-    Outcome.FAIL: "error",
-    Outcome.INCONCLUSIVE: "warning",
-    Outcome.ADVISORY: "notice",
+    GateVerdict.PASS: "notice",
+    GateVerdict.FAIL: "error",
+    GateVerdict.INCONCLUSIVE: "warning",
+    GateVerdict.ADVISORY: "notice",
 }
 
 
-def _having(result: GateResult, verdict: Outcome) -> list[Finding]:
+def _having(result: GateResult, verdict: GateVerdict) -> list[Finding]:
     return [finding for finding in result.findings if finding.row.verdict is verdict]
 
 
@@ -59,7 +59,7 @@ def _title(finding: Finding) -> str:
 
 
 def _message(finding: Finding) -> str:
-    decide = what_would_decide(finding) if finding.row.verdict is Outcome.INCONCLUSIVE else ""
+    decide = what_would_decide(finding) if finding.row.verdict is GateVerdict.INCONCLUSIVE else ""
     return "; ".join(filter(None, [row_sentence(finding), decide]))
 
 

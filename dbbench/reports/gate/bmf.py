@@ -11,7 +11,7 @@ A threshold on a loss is better than one on a time: base was measured at the sam
 
 from typing import Final
 
-from dbbench.commands.gate.result import GateResult, Metric, Row
+from dbbench.commands.gate.result import GateResult, GateRow, Metric
 from dbbench.reports.gate.json import rounded, text
 from dbbench.reports.text import shown
 
@@ -40,12 +40,12 @@ def report(result: GateResult) -> str:
     return text({name: measures for name, measures in document.items() if measures})
 
 
-def benchmark(row: Row) -> str:
+def benchmark(row: GateRow) -> str:
     """Name what was measured, the same in every run."""
     return f"{shown(row.scenario)}/{shown(row.layer)}/{row.sessions}/{shown(row.driver)}"
 
 
-def _loss(row: Row) -> dict[str, float]:
+def _loss(row: GateRow) -> dict[str, float]:
     """Give the ends of the interval only with what lies between them, as the format wants it."""
     value = rounded(row.loss, _LOSS_DIGITS)
     ends = {

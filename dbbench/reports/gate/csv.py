@@ -1,9 +1,9 @@
-"""CSV (RFC 4180): a header line with the fields of `Row`, then one line per finding."""
+"""CSV (RFC 4180): a header line with the fields of `GateRow`, then one line per finding."""
 
 from decimal import Decimal
 from typing import Any, Final
 
-from dbbench.commands.gate.result import GateResult, Row
+from dbbench.commands.gate.result import GateResult, GateRow
 from dbbench.reports.csv_text import table
 from dbbench.reports.gate.json import rounded
 from dbbench.reports.text import number
@@ -14,13 +14,13 @@ _LEAST_P: Final = 1e-12  # a p is an upper bound, so that raising it to this is 
 
 
 def report(result: GateResult) -> str:
-    """Write the columns of `Row`; a number that cannot be given is empty."""
-    return table(Row.__struct_fields__, (_record(finding.row) for finding in result.findings))
+    """Write the columns of `GateRow`; a number that cannot be given is empty."""
+    return table(GateRow.__struct_fields__, (_record(finding.row) for finding in result.findings))
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: GateRow) -> dict[str, Any]:
     return {
-        **{name: _text(getattr(row, name)) for name in Row.__struct_fields__},  # all of them, in their order
+        **{name: _text(getattr(row, name)) for name in GateRow.__struct_fields__},  # all of them, in their order
         "loss": rounded(row.loss, _LOSS_DIGITS),
         "loss_low": rounded(row.loss_low, _LOSS_DIGITS),
         "loss_high": rounded(row.loss_high, _LOSS_DIGITS),

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from dbbench.commands.gate.result import Finding, GateResult, Metric, Row
+from dbbench.commands.gate.result import Finding, GateResult, GateRow, Metric
 from dbbench.reports.gate.bmf import benchmark
 from dbbench.reports.gate.json import rounded, text
 from dbbench.reports.gate.sentences import METRICS, loss
@@ -32,7 +32,7 @@ def _entry(finding: Finding) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value is not None}
 
 
-def _range(row: Row, head_us: float | None) -> str | None:
+def _range(row: GateRow, head_us: float | None) -> str | None:
     """Carry the interval over to head's value: half its width, relative to base, times what base would be."""
     loss_, low, high = number(row.loss), number(row.loss_low), number(row.loss_high)
     if head_us is None or loss_ is None or low is None or high is None or loss_ <= -1:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dbbench.commands.gate.result import Difference, Finding, GateResult, Row, Side
+from dbbench.commands.gate.result import Difference, Finding, GateResult, GateRow, Side
 from dbbench.reports.text import number
 
 SCHEMA: Final = 1  # of this document
@@ -51,10 +51,10 @@ def rounded(value: float | None, digits: int) -> float | None:
     return None if known is None else round(known, digits) + 0.0
 
 
-def _cell(row: Row) -> dict[str, Any]:
+def _cell(row: GateRow) -> dict[str, Any]:
     p = number(row.p_adjusted)
     return {
-        **{name: getattr(row, name) for name in Row.__struct_fields__},  # all of them, in their order
+        **{name: getattr(row, name) for name in GateRow.__struct_fields__},  # all of them, in their order
         "loss": rounded(row.loss, _LOSS_DIGITS),
         "loss_low": rounded(row.loss_low, _LOSS_DIGITS),
         "loss_high": rounded(row.loss_high, _LOSS_DIGITS),

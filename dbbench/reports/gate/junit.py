@@ -11,7 +11,7 @@ from typing import Final
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from dbbench.commands.gate.result import Finding, GateResult, Outcome
+from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.gate.sentences import METRICS, row_sentence, verdict_sentence, what_would_decide
 from dbbench.reports.text import MAX_TEXT, count, number, shown
 
@@ -55,13 +55,13 @@ def _case(finding: Finding, seconds: float) -> TestCase:
     where = [shown(row.layer), count(row.sessions, "session"), shown(row.driver), METRICS[row.metric]]
     case = TestCase(_xml(", ".join(where)), _xml(f"dbbench.{shown(row.scenario)}"), round(seconds, 3))
     said = _xml(row_sentence(finding))
-    if row.verdict is Outcome.ADVISORY:
+    if row.verdict is GateVerdict.ADVISORY:
         case.system_out = f"advisory: {said}{_because(finding)}"
     elif number(row.loss) is None and finding.reason:
         case.result = Error(said, "not measured")
-    elif row.verdict is Outcome.FAIL:
+    elif row.verdict is GateVerdict.FAIL:
         case.result = Failure(said, "loss")
-    elif row.verdict is Outcome.INCONCLUSIVE:
+    elif row.verdict is GateVerdict.INCONCLUSIVE:
         case.result = Skipped("; ".join(filter(None, [f"inconclusive: {said}", what_would_decide(finding)])))
     for told in case.result:
         told.text = told.message  # some systems show the message only, some the text only

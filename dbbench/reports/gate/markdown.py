@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-from dbbench.commands.gate.result import Finding, GateResult, Outcome
+from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.columns import NOTHING
 from dbbench.reports.gate.sentences import (
     METRICS,
@@ -91,7 +91,7 @@ def _findings(result: GateResult, room: int) -> str:
 def _row(finding: Finding) -> list[str]:
     row = finding.row
     (base, head), unit = times([finding.base_us, finding.head_us])
-    verdict = f"**{WORDS[row.verdict]}**" if row.verdict is Outcome.FAIL else row.verdict.value
+    verdict = f"**{WORDS[row.verdict]}**" if row.verdict is GateVerdict.FAIL else row.verdict.value
     return [
         inert(", ".join(filter(None, [shown(row.scenario), shown(finding.params)]))),
         inert(shown(row.layer)),

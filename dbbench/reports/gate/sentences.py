@@ -6,7 +6,7 @@ Whatever comes from data goes through `shown` here, so what these functions give
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dbbench.commands.gate.result import Finding, GateResult, Metric, Outcome, Row
+from dbbench.commands.gate.result import Finding, GateResult, GateRow, GateVerdict, Metric
 from dbbench.reports.columns import NOTHING, in_one_unit
 from dbbench.reports.text import MAX_TEXT, count, number, share, shown
 
@@ -17,11 +17,11 @@ METRICS: Final[dict[Metric, str]] = {
     "p99": "p99 latency",
 }
 SHORT: Final[dict[Metric, str]] = {"time": "time", "cpu": "CPU", "p95": "p95", "p99": "p99"}
-WORDS: Final[dict[Outcome, str]] = {
-    Outcome.PASS: "PASS",
-    Outcome.FAIL: "FAIL",
-    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
-    Outcome.ADVISORY: "ADVISORY",
+WORDS: Final[dict[GateVerdict, str]] = {
+    GateVerdict.PASS: "PASS",
+    GateVerdict.FAIL: "FAIL",
+    GateVerdict.INCONCLUSIVE: "INCONCLUSIVE",
+    GateVerdict.ADVISORY: "ADVISORY",
 }
 MAX_NAMED: Final = 3  # rows in the sentence of a verdict; the tables have all of them
 
@@ -31,7 +31,7 @@ _MORE: Final[dict[Metric, tuple[str, str]]] = {  # a latency is high, a time is 
     "p95": ("higher", "lower"),
     "p99": ("higher", "lower"),
 }
-_URGENT: Final = (Outcome.FAIL, Outcome.INCONCLUSIVE)  # what people look for first
+_URGENT: Final = (GateVerdict.FAIL, GateVerdict.INCONCLUSIVE)  # what people look for first
 _SMALL_P: Final = 0.001
 _DIGITS: Final = (1, 2, 3)  # that a share may have, in per cent
 
@@ -41,11 +41,11 @@ _DIGITS: Final = (1, 2, 3)  # that a share may have, in per cent
 
 def verdict_sentence(result: GateResult) -> str:
     """Say what failed, or that all is within tolerance, or what is inconclusive and what would decide it."""
-    counted = [finding for finding in result.findings if finding.row.verdict is not Outcome.ADVISORY]
+    counted = [finding for finding in result.findings if finding.row.verdict is not GateVerdict.ADVISORY]
     match result.verdict:
-        case Outcome.FAIL:
+        case GateVerdict.FAIL:
             said = _failed(counted)
-        case Outcome.INCONCLUSIVE:
+        case GateVerdict.INCONCLUSIVE:
             said = f"{_inconclusive(counted)} {_full_stop(shown(result.budget_hint, MAX_TEXT))}".rstrip()
         case _:
             said = _passed(counted)
@@ -54,17 +54,17 @@ def verdict_sentence(result: GateResult) -> str:
 
 
 def _failed(counted: Sequence[Finding]) -> str:
-    failing = [finding for finding in counted if finding.row.verdict is Outcome.FAIL]
+    failing = [finding for finding in counted if finding.row.verdict is GateVerdict.FAIL]
     if not failing:
         return "The gate failed, though no comparison did (see the problems)."
     worst_first = sorted(failing, key=lambda finding: finding.tolerance - (number(finding.row.loss) or 0.0))
     said = f"{_of(failing, counted)} {'fails' if len(failing) == 1 else 'fail'}: {_named(worst_first)}"
-    open_ = sum(finding.row.verdict is Outcome.INCONCLUSIVE for finding in counted)
+    open_ = sum(finding.row.verdict is GateVerdict.INCONCLUSIVE for finding in counted)
     return f"{said}; {open_:,} {_is(open_)} inconclusive." if open_ else f"{said}."
 
 
 def _inconclusive(counted: Sequence[Finding]) -> str:
-    open_ = [finding for finding in counted if finding.row.verdict is Outcome.INCONCLUSIVE]
+    open_ = [finding for finding in counted if finding.row.verdict is GateVerdict.INCONCLUSIVE]
     if not counted:
         return "There was nothing to compare."
     if not open_:
@@ -121,7 +121,7 @@ def _against_tolerance(finding: Finding) -> str:
     """Name the tolerance; a row that failed within it failed because head is surely slower, and has to say so."""
     row, tolerance = finding.row, share(finding.tolerance)
     middle, p = number(row.loss), number(row.p_adjusted)
-    if row.verdict is not Outcome.FAIL or middle is None or middle > finding.tolerance:
+    if row.verdict is not GateVerdict.FAIL or middle is None or middle > finding.tolerance:
         return f"tolerance {tolerance}"
     chance = "" if p is None else " (p < 0.001)" if p < _SMALL_P else f" (p {p:.3f})"
     return f"within the tolerance of {tolerance}, but no chance result{chance}"
@@ -148,12 +148,12 @@ def remarks(findings: Sequence[Finding], *, within: bool) -> Iterator[str]:
     advisory: dict[str, list[str]] = {}
     for finding in findings:
         row, who = finding.row, _who(finding, findings, within=within)
-        if row.verdict is Outcome.ADVISORY:
+        if row.verdict is GateVerdict.ADVISORY:
             advisory.setdefault(finding.reason, []).append(who)
         elif number(row.loss) is None:
             who = _who(finding, [finding], within=within)  # the rest names the metric
             yield f"{who}: {not_measured(finding)}"
-        elif row.verdict is Outcome.INCONCLUSIVE and (said := what_would_decide(finding)):
+        elif row.verdict is GateVerdict.INCONCLUSIVE and (said := what_would_decide(finding)):
             yield f"{who}: {said}"
     for reason, names in advisory.items():
         # The rows of a metric are often advisory for one reason.
@@ -166,7 +166,7 @@ def _who(finding: Finding, among: Sequence[Finding], *, within: bool) -> str:
     return ", ".join([*([] if within else cell(row)), shown(row.driver)]) + of
 
 
-def cell(row: Row) -> list[str]:
+def cell(row: GateRow) -> list[str]:
     """Name where the row was measured: the scenario, the layer and the sessions."""
     return [shown(row.scenario), *filter(None, [shown(row.layer)]), count(row.sessions, "session")]
 
@@ -209,7 +209,7 @@ def _loss_in_words(finding: Finding) -> str:
     return f"{said} ({' to '.join(words)})"
 
 
-def _losses(row: Row) -> tuple[float | None, float | None, float | None]:
+def _losses(row: GateRow) -> tuple[float | None, float | None, float | None]:
     return number(row.loss), number(row.loss_low), number(row.loss_high)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from dbbench.commands.gate.result import Finding, GateResult, Outcome
+from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.columns import Column
 from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.gate.sentences import (
@@ -29,7 +29,12 @@ from dbbench.reports.text import MAX_TEXT, count, share, shown
 MAX_PACKAGES: Final = 30  # lines; all of them are in the JSON
 MAX_WORD: Final = 16  # columns for the word before a condition
 
-_STYLES: Final = {Outcome.PASS: "green", Outcome.FAIL: "red", Outcome.INCONCLUSIVE: "yellow", Outcome.ADVISORY: "dim"}
+_STYLES: Final = {
+    GateVerdict.PASS: "green",
+    GateVerdict.FAIL: "red",
+    GateVerdict.INCONCLUSIVE: "yellow",
+    GateVerdict.ADVISORY: "dim",
+}
 _INDENT: Final = (0, 0, 0, 2)
 
 
@@ -77,7 +82,9 @@ def _print_cell(findings: Sequence[Finding], console: Console) -> None:
     name, *rest = cell(findings[0].row)
     params = shown(findings[0].params)
     print_title(name, [*rest, params] if params else rest, console)
-    styles = {Outcome.PASS: ""} | {verdict: _STYLES[verdict] for verdict in Outcome if verdict is not Outcome.PASS}
+    styles = {GateVerdict.PASS: ""} | {
+        verdict: _STYLES[verdict] for verdict in GateVerdict if verdict is not GateVerdict.PASS
+    }
     print_table(_columns(findings), console, [styles[finding.row.verdict] for finding in findings])
     for remark in remarks(findings, within=True):
         console.print(Padding(plain(remark, console), _INDENT), width=prose(console))
@@ -101,7 +108,7 @@ def _columns(findings: Sequence[Finding]) -> list[Column]:
 def _verdict(finding: Finding) -> str:
     """Write the verdict of a row; the one that matters is loud, also where there are no colours."""
     verdict = finding.row.verdict
-    return WORDS[verdict] if verdict is Outcome.FAIL else verdict.value
+    return WORDS[verdict] if verdict is GateVerdict.FAIL else verdict.value
 
 
 def _print_packages(result: GateResult, console: Console) -> None:

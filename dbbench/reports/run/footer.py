@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from dbbench.analysis.rows import Row
+from dbbench.analysis.rows import CellRow
 from dbbench.drivers import DRIVERS
 from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
@@ -18,7 +18,7 @@ AT_ONCE: Final = "intervals hold for the whole table at once (95%)"
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
-def footer(run: Run, rows: Sequence[Row], result: str = "") -> list[tuple[str, str]]:
+def footer(run: Run, rows: Sequence[CellRow], result: str = "") -> list[tuple[str, str]]:
     """Say under which conditions the numbers hold, as pairs of a word and a text."""
     header = run.header
     plan = header.plan

@@ -7,14 +7,14 @@ import msgspec
 
 from dbbench.analysis import breakdown
 from dbbench.analysis.latency import Effect, effects
-from dbbench.analysis.rows import Row
+from dbbench.analysis.rows import CellRow
 from dbbench.records import Run
 from dbbench.reports.exported import exported
 
 SCHEMA: Final = 1  # of this document, not of the result file
 
 
-def report(run: Run, rows: Sequence[Row]) -> str:
+def report(run: Run, rows: Sequence[CellRow]) -> str:
     """Write one document; a number that cannot be given is null, never NaN."""
     document = {
         "schema": SCHEMA,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dbbench.analysis.rows import Row, groups
+from dbbench.analysis.rows import CellRow, groups
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.reports.columns import Column, columns
@@ -13,7 +13,7 @@ from dbbench.reports.run.roundtrips import round_trip_tables
 from dbbench.reports.run.sentences import sentence, title
 
 
-def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
+def report(run: Run, rows: Sequence[CellRow], *, details: bool = False) -> str:
     """Write a heading, a table and a sentence per cell, and the conditions at the end; `details`: more tables."""
     cells = groups(run, rows)
     more = below(run, cells, detailed=details)
@@ -23,7 +23,7 @@ def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
 
-def _cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below) -> str:
+def _cell(run: Run, cell: Cell, rows: Sequence[CellRow], more: Below) -> str:
     name, rest = title(cell, rows[0].params)
     heading = f"### {escaped(name)}: {', '.join(escaped(part) for part in rest)}"
     table = _table(columns(cell, rows, run.header.plan.baseline))

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import pyperf
 
 from dbbench.analysis.ratios import time_per_operation
-from dbbench.analysis.rows import NS_PER_S, Row, params_text
+from dbbench.analysis.rows import NS_PER_S, CellRow, params_text
 from dbbench.errors import UsageError
 from dbbench.plan import Cell
 from dbbench.records import Run
@@ -33,7 +33,7 @@ class Block(NamedTuple):
     operations: int  # of a typical slice
 
 
-def report(run: Run, _rows: Sequence[Row]) -> str:
+def report(run: Run, _rows: Sequence[CellRow]) -> str:
     """Write all arms as one suite, for `compare_to` with the same of another run."""
     return text(suite(run, None))
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from dbbench.analysis.breakdown import Breakdown, Failure, Identity, breakdowns, failures, identity, layer_tax
-from dbbench.analysis.rows import Row
+from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.reports.columns import Column, details, in_one_unit, layers, open_loop
@@ -33,7 +33,7 @@ class Below(NamedTuple):
     tables: list[Titled]
 
 
-def below(run: Run, cells: Sequence[tuple[Cell, Sequence[Row]]], *, detailed: bool) -> list[Below]:
+def below(run: Run, cells: Sequence[tuple[Cell, Sequence[CellRow]]], *, detailed: bool) -> list[Below]:
     """Say of each cell what its table and sentence leave out; `detailed`: where the time goes, too."""
     known = {identity(one): one for one in breakdowns(run)}
     ledger: dict[Identity, list[Failure]] = defaultdict(list)
@@ -62,7 +62,7 @@ def layer_tables(run: Run) -> list[Titled]:
     ]
 
 
-def waiting(rows: Sequence[Row], made: Sequence[Breakdown]) -> str:
+def waiting(rows: Sequence[CellRow], made: Sequence[Breakdown]) -> str:
     """Tell how much of the latency is the wait for a connection, of the drivers for which it is a good part."""
     parts: list[str] = []
     for row, one in zip(rows, made, strict=True):
@@ -85,7 +85,7 @@ def failed(one: Breakdown, lines: Sequence[Failure]) -> str:
     return f"{said}: {', '.join(causes)}"
 
 
-def _tables(run: Run, rows: Sequence[Row], made: Sequence[Breakdown]) -> list[Titled]:
+def _tables(run: Run, rows: Sequence[CellRow], made: Sequence[Breakdown]) -> list[Titled]:
     """Put response times beside service times in an open loop."""
     rate = run.header.plan.rate
     if rate is None or not any(one.attempts or one.not_started for one in made):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dbbench.analysis.ratios import family
-from dbbench.analysis.rows import Row
+from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.stats.paired import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
@@ -24,7 +24,7 @@ def title(cell: Cell, params: str) -> tuple[str, list[str]]:
     return cell.scenario, [part for part in (cell.layer, sessions, params) if part]
 
 
-def sentence(run: Run, rows: Sequence[Row]) -> str:
+def sentence(run: Run, rows: Sequence[CellRow]) -> str:
     """Say in plain words what the rows of one cell mean."""
     baseline = run.header.plan.baseline
     others = [row for row in rows if row.driver != baseline]
@@ -41,7 +41,7 @@ def sentence(run: Run, rows: Sequence[Row]) -> str:
     return "; ".join(_clauses(run, others)) + "."
 
 
-def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
+def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
     """Say something about each row: what is known first, what is not known last."""
     baseline = run.header.plan.baseline
     clauses: list[str] = []
@@ -66,7 +66,7 @@ def _clauses(run: Run, rows: Sequence[Row]) -> list[str]:
     return clauses
 
 
-def _difference(row: Row, run: Run, *, brief: bool) -> str:
+def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
     """Say how much faster or slower, with the interval where there are enough blocks for one."""
     assert row.ratio is not None
     baseline = run.header.plan.baseline
@@ -92,7 +92,7 @@ def _interval(one: float | None, other: float | None, format_: str) -> str:
     return f" ({low:{format_}} to {high:{format_}})"
 
 
-def _undecided(row: Row) -> str:
+def _undecided(row: CellRow) -> str:
     assert row.ratio is not None
     assert row.ratio_low is not None
     assert row.ratio_high is not None
@@ -115,19 +115,19 @@ def _more_blocks(run: Run) -> str:
     return f"an interval needs at least {needed} blocks; --budget {seconds} gives them"
 
 
-def _blocks(rows: Sequence[Row]) -> str:
+def _blocks(rows: Sequence[CellRow]) -> str:
     blocks = max(row.blocks for row in rows)
     return f"{blocks} block{'' if blocks == 1 else 's'}"
 
 
-def _is(rows: Sequence[Row]) -> str:
+def _is(rows: Sequence[CellRow]) -> str:
     return "is" if len(rows) == 1 else "are"
 
 
-def _was(rows: Sequence[Row]) -> str:
+def _was(rows: Sequence[CellRow]) -> str:
     return "was" if len(rows) == 1 else "were"
 
 
-def _names(rows: Sequence[Row]) -> str:
+def _names(rows: Sequence[CellRow]) -> str:
     *first, last = [row.driver for row in rows]
     return f"{', '.join(first)} and {last}" if first else last

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.padding import Padding
 
-from dbbench.analysis.rows import Row, groups
+from dbbench.analysis.rows import CellRow, groups
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.reports.columns import columns
@@ -21,7 +21,7 @@ from dbbench.stats.paired import Verdict
 _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.FAILED: "red", Verdict.NOT_COMPARABLE: "red"}
 
 
-def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
+def report(run: Run, rows: Sequence[CellRow], *, details: bool = False) -> str:
     """Render as plain text, 80 columns wide; `details`: where the time goes, too."""
     text = io.StringIO()
     console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
@@ -29,7 +29,7 @@ def report(run: Run, rows: Sequence[Row], *, details: bool = False) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def render(run: Run, rows: Sequence[Row], console: Console, result: str = "", *, details: bool = False) -> None:
+def render(run: Run, rows: Sequence[CellRow], console: Console, result: str = "", *, details: bool = False) -> None:
     """Print on the console, which decides on colours; `result` names the run's file."""
     cells = groups(run, rows)
     for (cell, group), more in zip(cells, below(run, cells, detailed=details), strict=True):
@@ -43,7 +43,7 @@ def render(run: Run, rows: Sequence[Row], console: Console, result: str = "", *,
     print_footer(footer(run, rows, result), console)
 
 
-def _print_cell(run: Run, cell: Cell, rows: Sequence[Row], more: Below, console: Console) -> None:
+def _print_cell(run: Run, cell: Cell, rows: Sequence[CellRow], more: Below, console: Console) -> None:
     print_title(*title(cell, rows[0].params), console)
     if not all(row.verdict is Verdict.NOT_MEASURED for row in rows):
         styles = [_STYLES.get(row.verdict, "") for row in rows]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dbbench.commands.wire.result import Row, WireResult
+from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.csv_text import table
 
 COLUMNS: Final = (
@@ -18,7 +18,7 @@ def report(result: WireResult) -> str:
     return table(COLUMNS, map(_neutral, map(record, result.rows)))
 
 
-def record(row: Row) -> dict[str, str | float]:
+def record(row: WireRow) -> dict[str, str | float]:
     """Give the columns of a row, in their order; a mean that is whole is an int."""
     return {
         "scenario": row.scenario,

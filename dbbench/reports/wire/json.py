@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dbbench.commands.wire.explain import explanations
-from dbbench.commands.wire.result import Row, WireResult
+from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.gate.json import text
 from dbbench.reports.wire.csv import plain, record
 from dbbench.reports.wire.words import cells
@@ -33,7 +33,7 @@ def report(result: WireResult) -> str:
     )
 
 
-def _cell(row: Row, neighbours: list[Row]) -> dict[str, Any]:
+def _cell(row: WireRow, neighbours: list[WireRow]) -> dict[str, Any]:
     return {
         **record(row),
         "sent": _counts(row.sent),

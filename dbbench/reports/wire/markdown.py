@@ -6,7 +6,7 @@ Data never begins a line, and what it contains is escaped, so that no name becom
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from dbbench.commands.wire.result import Row, WireResult
+from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.gate.markdown import inert
 from dbbench.reports.text import shown
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, remarks, statements
@@ -35,7 +35,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([_line(headings), _line(ruler), *(_line(map(inert, row)) for row in rows)])
 
 
-def _cell(rows: Sequence[Row]) -> list[str]:
+def _cell(rows: Sequence[WireRow]) -> list[str]:
     name, rest = place(rows[0])
     heading = f"### Per operation: {', '.join(map(inert, [name, *rest]))}"
     values = [[shown(row.driver), *per_operation(row), statements(row.statements)] for row in rows]

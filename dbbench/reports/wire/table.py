@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.padding import Padding
 
-from dbbench.commands.wire.result import Row, WireResult
+from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.columns import Column
 from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.text import shown
@@ -44,7 +44,7 @@ def render(result: WireResult, console: Console, *, trace: bool = False) -> None
     print_footer(conditions(result), console)
 
 
-def _columns(rows: Sequence[Row]) -> list[Column]:
+def _columns(rows: Sequence[WireRow]) -> list[Column]:
     values = zip(*map(per_operation, rows), strict=True)
     return [
         Column("driver", "", [shown(row.driver) for row in rows]),

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from dbbench.commands.wire.counting import PORTION
 from dbbench.commands.wire.explain import amount, explanations
-from dbbench.commands.wire.result import Row, WireResult
+from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.text import MAX_TEXT, count, shown
 
 MAX_KINDS: Final = 12  # statements of one operation that are named
@@ -33,20 +33,20 @@ class Connect(NamedTuple):
     asked: str
 
 
-def cells(result: WireResult) -> list[list[Row]]:
+def cells(result: WireResult) -> list[list[WireRow]]:
     """Put the rows of the same scenario, layer and parameters together."""
-    found: dict[tuple[str, str, str], list[Row]] = {}
+    found: dict[tuple[str, str, str], list[WireRow]] = {}
     for row in result.rows:
         found.setdefault((row.scenario, row.layer, row.params), []).append(row)
     return list(found.values())
 
 
-def place(row: Row) -> tuple[str, list[str]]:
+def place(row: WireRow) -> tuple[str, list[str]]:
     """Name where the row was counted: the scenario, and what else there is to say about it."""
     return shown(row.scenario), [shown(part) for part in (row.layer, row.params) if part]
 
 
-def per_operation(row: Row) -> list[str]:
+def per_operation(row: WireRow) -> list[str]:
     """Write the row's numbers: round trips, messages sent and received, bytes sent and received, prepares."""
     return [
         amount(row.round_trips),
@@ -66,7 +66,7 @@ def statements(counted: Mapping[str, float]) -> str:
     return ", ".join([*named, *([f"{more:,} more"] if more > 0 else [])]) or "none"
 
 
-def remarks(rows: Sequence[Row]) -> Iterator[str]:
+def remarks(rows: Sequence[WireRow]) -> Iterator[str]:
     """Say which statements each driver sent, and why the numbers are what they are; the same only once."""
     yield from _together([(row, f"statements: {statements(row.statements)}") for row in rows])
     yield from _together([(row, shown(said, MAX_TEXT)) for row in rows for said in explanations(row, rows)])
@@ -114,7 +114,7 @@ def conditions(result: WireResult) -> list[tuple[str, str]]:
     return [(label, shown(text, MAX_TEXT)) for label, text in facts if text]
 
 
-def _together(said: Sequence[tuple[Row, str]]) -> Iterator[str]:
+def _together(said: Sequence[tuple[WireRow, str]]) -> Iterator[str]:
     for text in dict.fromkeys(text for _, text in said):
         who = dict.fromkeys(shown(row.driver) for row, one in said if one == text)
         yield f"{', '.join(who)}: {text}"

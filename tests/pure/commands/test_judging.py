@@ -29,7 +29,7 @@ from dbbench.commands.gate.judging import (
     is_over,
     look_at,
 )
-from dbbench.commands.gate.result import Outcome
+from dbbench.commands.gate.result import GateVerdict
 from dbbench.stats.centre import BETWEEN_PROCESSES, Block, centre
 
 ROWS = 9  # of the default table
@@ -61,7 +61,7 @@ def test_the_looks_spend_the_error_and_no_more() -> None:
 def test_identical_sides_pass_at_the_first_look() -> None:
     rows = judged(noise(12, random.Random(1)))
 
-    assert {row.verdict for row in rows} == {Outcome.PASS}
+    assert {row.verdict for row in rows} == {GateVerdict.PASS}
     assert all(row.high is not None and row.high < TOLERANCE for row in rows)
     assert all(row.detectable is not None and row.detectable >= MIN_LOSS for row in rows)
 
@@ -71,7 +71,7 @@ def test_what_is_slower_fails_and_nothing_else() -> None:
     rows[3] = [value + math.log(1.05) for value in rows[3]]
     found = judged(rows)
 
-    assert [row.verdict for row in found] == [Outcome.FAIL if at == 3 else Outcome.PASS for at in range(ROWS)]
+    assert [row.verdict for row in found] == [GateVerdict.FAIL if at == 3 else GateVerdict.PASS for at in range(ROWS)]
     assert found[3].loss == pytest.approx(0.05, abs=0.01)
     assert found[3].p_adjusted is not None
     assert found[3].p_adjusted <= FAIL_ERROR
@@ -81,7 +81,7 @@ def test_what_is_faster_passes() -> None:
     rows = noise(12, random.Random(3))
     rows[0] = [value - math.log(1.3) for value in rows[0]]
 
-    assert {row.verdict for row in judged(rows)} == {Outcome.PASS}
+    assert {row.verdict for row in judged(rows)} == {GateVerdict.PASS}
 
 
 def test_a_loss_below_the_smallest_one_that_matters_does_not_fail_however_sure_it_is() -> None:
@@ -89,7 +89,7 @@ def test_a_loss_below_the_smallest_one_that_matters_does_not_fail_however_sure_i
     rows[0] = [value + math.log(1.02) for value in rows[0]]
     found = judged(rows)[0]
 
-    assert found.verdict is Outcome.PASS
+    assert found.verdict is GateVerdict.PASS
     assert found.p_adjusted is not None
     assert found.p_adjusted <= FAIL_ERROR
 
@@ -98,13 +98,13 @@ def test_a_loss_is_judged_as_it_is_shown() -> None:
     """What is shown as 2.5% counts as 2.5%."""
     sure = [math.log(1.0249) + value for value in (0.0001, -0.0001) * 6]
 
-    assert judged([sure])[0].verdict is Outcome.FAIL
+    assert judged([sure])[0].verdict is GateVerdict.FAIL
 
 
 def test_noise_is_inconclusive_and_says_what_would_decide() -> None:
     (row, *_) = judged(noise(12, random.Random(5), sd=0.2, rows=3))
 
-    assert row.verdict is Outcome.INCONCLUSIVE
+    assert row.verdict is GateVerdict.INCONCLUSIVE
     assert row.blocks_wanted is not None
     assert row.blocks_wanted > 12
     assert row.detectable is not None
@@ -115,14 +115,14 @@ def test_a_larger_tolerance_lets_pass() -> None:
     rows = noise(12, random.Random(6), sd=0.01, rows=1)
     rows = [[value + math.log(1.02) for value in rows[0]]]
 
-    assert look_at(table(rows), {(0, "time"): 0.015})[0, "time"].verdict is not Outcome.PASS
-    assert look_at(table(rows), {(0, "time"): 0.10})[0, "time"].verdict is Outcome.PASS
+    assert look_at(table(rows), {(0, "time"): 0.015})[0, "time"].verdict is not GateVerdict.PASS
+    assert look_at(table(rows), {(0, "time"): 0.10})[0, "time"].verdict is GateVerdict.PASS
 
 
 def test_too_few_blocks_say_nothing() -> None:
     rows = judged(noise(4, random.Random(7)))
 
-    assert {row.verdict for row in rows} == {Outcome.INCONCLUSIVE}
+    assert {row.verdict for row in rows} == {GateVerdict.INCONCLUSIVE}
     assert all(row.low is None and row.loss is not None and row.blocks_wanted == 12 for row in rows)
 
 
@@ -130,7 +130,7 @@ def test_a_row_without_values_is_inconclusive_and_not_waited_for() -> None:
     rows: list[list[float | None]] = [*noise(12, random.Random(8), rows=2), [None] * 12]  # type: ignore[list-item]
     found = look_at(table(rows), ALLOWED)  # type: ignore[arg-type]
 
-    assert found[2, "time"].verdict is Outcome.INCONCLUSIVE
+    assert found[2, "time"].verdict is GateVerdict.INCONCLUSIVE
     assert found[2, "time"].loss is None
     assert is_decided(found)
     assert not is_decided({})
@@ -278,10 +278,10 @@ def shares(slower: float, gates: int) -> tuple[float, float, float]:
     hit = other = passed = 0
     for _ in range(gates):
         which, found = gate(rng, slower)
-        failed = {at for (at, _), row in found.items() if row.verdict is Outcome.FAIL}
+        failed = {at for (at, _), row in found.items() if row.verdict is GateVerdict.FAIL}
         hit += which in failed
         other += bool(failed - {which})
-        passed += all(row.verdict is Outcome.PASS for row in found.values())
+        passed += all(row.verdict is GateVerdict.PASS for row in found.values())
     return hit / gates, other / gates, passed / gates
 
 
@@ -298,7 +298,7 @@ def test_identical_sides_do_not_fail() -> None:
     for _ in range(300):
         drawn = [_either_way(block, rng) for block in rng.choices(RECORDED.blocks, k=LOOKS[0].blocks)]
         rows = {(at, "time"): row for at, row in enumerate(zip(*drawn, strict=True))}
-        failed += any(row.verdict is Outcome.FAIL for row in look_at(rows, ALLOWED).values())  # type: ignore[arg-type]
+        failed += any(row.verdict is GateVerdict.FAIL for row in look_at(rows, ALLOWED).values())  # type: ignore[arg-type]
 
     assert failed <= 0.01 * 300
 

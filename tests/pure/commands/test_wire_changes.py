@@ -18,10 +18,10 @@ from dbbench.commands.wire.changes import (
     Change,
     changes,
 )
-from dbbench.commands.wire.result import Exchange, Row
+from dbbench.commands.wire.result import Exchange, WireRow
 
 NOTHING = Exchange(2, {"StartupMessage": 1}, {"Authentication": 1}, 50, 400, {}, 0)
-BASE = Row(
+BASE = WireRow(
     scenario="point_reads",
     layer="orm",
     params="",
@@ -42,7 +42,7 @@ BASE = Row(
 )
 
 
-def head(**other: Any) -> Row:
+def head(**other: Any) -> WireRow:
     """Make what head has of BASE; dicts are put over BASE's, and 0 takes a name away."""
     given_ = {
         name: {key: number for key, number in {**getattr(BASE, name), **value}.items() if number}

@@ -22,7 +22,7 @@ from markdown_it.token import Token
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.commands.gate.result import Difference, Finding, GateResult, Metric, Outcome, Row, Side
+from dbbench.commands.gate.result import Difference, Finding, GateResult, GateRow, GateVerdict, Metric, Side
 from dbbench.reports.gate import REPORTS, annotations, markdown, table
 from dbbench.reports.gate.markdown import COMMENT_BYTES, inert
 from dbbench.reports.gate.sentences import row_sentence, verdict_sentence
@@ -64,7 +64,7 @@ def finding(
     driver: str = "asyncpg",
     loss: float | None = 0.002,
     *,
-    verdict: Outcome = Outcome.PASS,
+    verdict: GateVerdict = GateVerdict.PASS,
     metric: Metric = "time",
     layer: str = "orm",
     sessions: int = 1,
@@ -79,17 +79,19 @@ def finding(
 ) -> Finding:
     low, high = (None, None) if loss is None else (loss - within, loss + within)
     head_us = None if loss is None or base_us is None else base_us * (1 + loss)
-    row = Row(scenario, layer, sessions, driver, metric, loss, low, high, None if loss is None else p, verdict)
+    row = GateRow(scenario, layer, sessions, driver, metric, loss, low, high, None if loss is None else p, verdict)
     return Finding(row, params, tolerance, base_us, head_us, detectable, blocks_wanted, reason)
 
 
-FAILING = finding(loss=0.062, verdict=Outcome.FAIL, p=0.00024)
-OPEN = finding("bulk", "psycopg2", 0.03, verdict=Outcome.INCONCLUSIVE, within=0.05, detectable=0.081, blocks_wanted=44)
-UNMEASURED = finding("bulk", "psycopg", None, verdict=Outcome.INCONCLUSIVE, reason="head: no module named psycopg")
-ADVISORY = finding(loss=0.3, verdict=Outcome.ADVISORY, metric="p99", reason="too few operations")
+FAILING = finding(loss=0.062, verdict=GateVerdict.FAIL, p=0.00024)
+OPEN = finding(
+    "bulk", "psycopg2", 0.03, verdict=GateVerdict.INCONCLUSIVE, within=0.05, detectable=0.081, blocks_wanted=44
+)
+UNMEASURED = finding("bulk", "psycopg", None, verdict=GateVerdict.INCONCLUSIVE, reason="head: no module named psycopg")
+ADVISORY = finding(loss=0.3, verdict=GateVerdict.ADVISORY, metric="p99", reason="too few operations")
 
 
-def result(verdict: Outcome = Outcome.PASS, *findings: Finding, **changes: Any) -> GateResult:
+def result(verdict: GateVerdict = GateVerdict.PASS, *findings: Finding, **changes: Any) -> GateResult:
     made = GateResult(
         verdict=verdict,
         blocks=12,
@@ -110,31 +112,31 @@ def result(verdict: Outcome = Outcome.PASS, *findings: Finding, **changes: Any) 
 def passing() -> GateResult:
     cells = [("point_reads", 1), ("orders", 15), ("bulk", 15)]
     drivers = ("psycopg", "asyncpg", "psycopg2")
-    return result(Outcome.PASS, *(finding(name, driver, sessions=n) for name, n in cells for driver in drivers))
+    return result(GateVerdict.PASS, *(finding(name, driver, sessions=n) for name, n in cells for driver in drivers))
 
 
 def failing() -> GateResult:
-    return result(Outcome.FAIL, finding(), OPEN, FAILING, ADVISORY, UNMEASURED)
+    return result(GateVerdict.FAIL, finding(), OPEN, FAILING, ADVISORY, UNMEASURED)
 
 
 def inconclusive() -> GateResult:
-    return result(Outcome.INCONCLUSIVE, finding(), OPEN, UNMEASURED, budget_hint="--budget 900 would decide")
+    return result(GateVerdict.INCONCLUSIVE, finding(), OPEN, UNMEASURED, budget_hint="--budget 900 would decide")
 
 
-def large(rows: int = 200, verdict: Outcome = Outcome.FAIL) -> GateResult:
+def large(rows: int = 200, verdict: GateVerdict = GateVerdict.FAIL) -> GateResult:
     findings = [finding(f"scenario_{row}", verdict=verdict, loss=0.06 + row / 10_000) for row in range(rows)]
     return result(verdict, *findings)
 
 
-def hostile(text: str, verdict: Outcome = Outcome.FAIL) -> GateResult:
+def hostile(text: str, verdict: GateVerdict = GateVerdict.FAIL) -> GateResult:
     """Make a gate in which every text that somebody else may choose is hostile."""
     names: dict[str, Any] = dict.fromkeys(("scenario", "driver", "layer", "params", "reason"), text)
     return result(
         verdict,
-        finding(**names, loss=0.07, verdict=Outcome.FAIL),
-        finding(**names, loss=0.01, verdict=Outcome.INCONCLUSIVE, detectable=0.1, blocks_wanted=20, metric="cpu"),
-        finding(**names, loss=None, verdict=Outcome.INCONCLUSIVE, metric="p95"),
-        finding(**names, verdict=Outcome.ADVISORY, metric="p99"),
+        finding(**names, loss=0.07, verdict=GateVerdict.FAIL),
+        finding(**names, loss=0.01, verdict=GateVerdict.INCONCLUSIVE, detectable=0.1, blocks_wanted=20, metric="cpu"),
+        finding(**names, loss=None, verdict=GateVerdict.INCONCLUSIVE, metric="p95"),
+        finding(**names, verdict=GateVerdict.ADVISORY, metric="p99"),
         finding(**names, sessions=15),
         base=Side(text, text, {text: text}),
         head=Side(text, f"{text}2", {text: text}),
@@ -148,8 +150,16 @@ def hostile(text: str, verdict: Outcome = Outcome.FAIL) -> GateResult:
     )
 
 
-MADE = [passing(), failing(), inconclusive(), large(), result(), result(Outcome.INCONCLUSIVE), result(Outcome.FAIL)]
-MADE += [hostile(text, verdict) for text in HOSTILE for verdict in (Outcome.FAIL, Outcome.INCONCLUSIVE)]
+MADE = [
+    passing(),
+    failing(),
+    inconclusive(),
+    large(),
+    result(),
+    result(GateVerdict.INCONCLUSIVE),
+    result(GateVerdict.FAIL),
+]
+MADE += [hostile(text, verdict) for text in HOSTILE for verdict in (GateVerdict.FAIL, GateVerdict.INCONCLUSIVE)]
 
 
 # --- all -------------------------------------------------------------------------------------------------------------
@@ -165,8 +175,8 @@ def test_every_gate_can_be_reported_and_written(format_: str) -> None:
 
 def test_numbers_that_are_none_are_nowhere() -> None:
     nan, inf = float("nan"), float("inf")
-    row = Row("orders", "orm", 1, "asyncpg", "time", nan, -inf, inf, nan, Outcome.INCONCLUSIVE)
-    made = result(Outcome.INCONCLUSIVE, Finding(row, "", 0.05, nan, inf, nan, None, ""), measured_s=nan)
+    row = GateRow("orders", "orm", 1, "asyncpg", "time", nan, -inf, inf, nan, GateVerdict.INCONCLUSIVE)
+    made = result(GateVerdict.INCONCLUSIVE, Finding(row, "", 0.05, nan, inf, nan, None, ""), measured_s=nan)
     for name, report in REPORTS.items():
         assert not re.search(r"\b(nan|inf|infinity)\b", report(made), re.IGNORECASE), name
 
@@ -213,11 +223,11 @@ def test_csv_loads_neither_rich_nor_junitparser() -> None:
         (finding(loss=0.05, within=0.0, tolerance=0.05), "5.0% more time per operation (5.0% to 5.0%), tolerance 5%"),
         (finding(tolerance=0.025), "0.2% more time per operation (0.7% less to 1.1% more), tolerance 2.5%"),
         (
-            finding(loss=0.03, verdict=Outcome.FAIL, p=0.004),
+            finding(loss=0.03, verdict=GateVerdict.FAIL, p=0.004),
             "3.0% more time per operation (2.1% to 3.9%), within the tolerance of 5%, but no chance result (p 0.004)",
         ),
         (
-            finding(loss=0.03, verdict=Outcome.FAIL, p=1e-9),
+            finding(loss=0.03, verdict=GateVerdict.FAIL, p=1e-9),
             "3.0% more time per operation (2.1% to 3.9%), within the tolerance of 5%, but no chance result (p < 0.001)",
         ),
         (UNMEASURED, "no loss can be given for time per operation: head: no module named psycopg"),
@@ -258,7 +268,7 @@ def test_an_inconclusive_verdict_says_what_would_decide() -> None:
     ],
 )
 def test_a_pass_says_within_what(findings: list[Finding], said: str) -> None:
-    assert verdict_sentence(result(Outcome.PASS, *findings)) == said
+    assert verdict_sentence(result(GateVerdict.PASS, *findings)) == said
 
 
 @given(ANYTHING, st.integers(1, 50))
@@ -314,7 +324,7 @@ def test_json_has_everything_and_names_as_they_are() -> None:
 
 
 def test_json_rounds() -> None:
-    cell = read_json("json", result(Outcome.PASS, finding(loss=-0.000001, within=0.0123456789, p=1.23456789e-9)))[
+    cell = read_json("json", result(GateVerdict.PASS, finding(loss=-0.000001, within=0.0123456789, p=1.23456789e-9)))[
         "cells"
     ]
 
@@ -333,7 +343,7 @@ def test_csv_has_the_columns_of_a_row() -> None:
 
 @given(st.floats(0, 1), st.floats(-0.99, 10))
 def test_csv_has_plain_decimals_and_no_p_of_zero(p: float, loss: float) -> None:
-    line = read_csv(result(Outcome.PASS, finding(loss=loss, p=p)))[0]
+    line = read_csv(result(GateVerdict.PASS, finding(loss=loss, p=p)))[0]
 
     assert re.fullmatch(r"\d(\.\d+)?", line["p_adjusted"])
     assert float(line["p_adjusted"]) == pytest.approx(max(p, 1e-12), rel=0.001)
@@ -393,8 +403,8 @@ def cells(made: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
-@pytest.mark.parametrize("verdict", [Outcome.FAIL, Outcome.INCONCLUSIVE])
-def test_hostile_names_are_inert_in_markdown(text: str, verdict: Outcome) -> None:
+@pytest.mark.parametrize("verdict", [GateVerdict.FAIL, GateVerdict.INCONCLUSIVE])
+def test_hostile_names_are_inert_in_markdown(text: str, verdict: GateVerdict) -> None:
     made = markdown.report(hostile(text, verdict))
 
     assert_harmless(made)
@@ -444,11 +454,11 @@ def test_markdown_tells_of_python_and_of_equal_packages() -> None:
 @pytest.mark.parametrize("limit", [3_000, 10_000, COMMENT_BYTES])
 @pytest.mark.parametrize("name", ["scenario", "🐘" * 40, "@|" * 40])
 def test_markdown_keeps_to_its_limit_in_bytes(limit: int, name: str) -> None:
-    findings = [finding(name, f"{row}", params="", verdict=Outcome.PASS) for row in range(1_500)]
+    findings = [finding(name, f"{row}", params="", verdict=GateVerdict.PASS) for row in range(1_500)]
     made = result(
-        Outcome.FAIL,
+        GateVerdict.FAIL,
         *findings,
-        finding(loss=0.1, verdict=Outcome.FAIL),
+        finding(loss=0.1, verdict=GateVerdict.FAIL),
         differences=[Difference(f"{name}{number}", name, None) for number in range(400)],
         problems=[name] * 300,
         conditions=[("server", name)] * 300,
@@ -554,14 +564,14 @@ def test_annotations_are_errors_and_warnings() -> None:
 
 @pytest.mark.parametrize(
     ("made", "level"),
-    [(passing(), "notice"), (result(Outcome.FAIL), "error"), (result(Outcome.INCONCLUSIVE), "warning")],
+    [(passing(), "notice"), (result(GateVerdict.FAIL), "error"), (result(GateVerdict.INCONCLUSIVE), "warning")],
 )
 def test_a_verdict_that_no_row_explains_is_annotated(made: GateResult, level: str) -> None:
     assert commands(made) == [(level, f"dbbench gate: {made.verdict.upper()}", verdict_sentence(made))]
 
 
-@pytest.mark.parametrize(("verdict", "level"), [(Outcome.FAIL, "error"), (Outcome.INCONCLUSIVE, "warning")])
-def test_github_shows_all_annotations_of_a_kind(verdict: Outcome, level: str) -> None:
+@pytest.mark.parametrize(("verdict", "level"), [(GateVerdict.FAIL, "error"), (GateVerdict.INCONCLUSIVE, "warning")])
+def test_github_shows_all_annotations_of_a_kind(verdict: GateVerdict, level: str) -> None:
     most = annotations.MAX_OF_A_KIND
     assert len(commands(large(most, verdict))) == most
 

@@ -21,7 +21,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dbbench.commands.wire.changes import ROUND_TRIPS, Change
-from dbbench.commands.wire.result import Exchange, Row, TraceLine, WireResult
+from dbbench.commands.wire.result import Exchange, TraceLine, WireResult, WireRow
 from dbbench.reports.wire import REPORTS, gate, table, trace
 
 HOSTILE = [
@@ -59,8 +59,8 @@ TRACE = [
 ]
 
 
-def row(driver: str = "psycopg", **changed: Any) -> Row:
-    made = Row(
+def row(driver: str = "psycopg", **changed: Any) -> WireRow:
+    made = WireRow(
         scenario="point_reads",
         layer="core",
         params="rows=10000",
@@ -83,7 +83,7 @@ def row(driver: str = "psycopg", **changed: Any) -> Row:
     return msgspec.structs.replace(made, **changed)
 
 
-def result(*rows: Row, **changed: Any) -> WireResult:
+def result(*rows: WireRow, **changed: Any) -> WireResult:
     made = WireResult(
         rows=list(rows),
         tx_end="rollback",
