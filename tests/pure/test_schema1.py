@@ -1,0 +1,58 @@
+"""Result files of schema 1, which dbbench 0.1.0 wrote, print as they did then.
+
+tests/data/schema1 holds them with what 0.1.0 printed: 80 columns, no terminal. They are never written anew.
+"""
+
+from collections import defaultdict
+from typing import Final
+
+import pytest
+from conftest import REPOSITORY
+from typer.testing import CliRunner
+
+from dbbench import records
+from dbbench.cli.app import app
+
+FOLDER: Final = REPOSITORY / "tests" / "data" / "schema1"
+FILES: Final = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
+PRINTED: Final = {
+    "txt": ("show",),
+    "details.txt": ("show", "--details"),
+    "csv": ("export", "--format", "csv"),
+    "json": ("export", "--format", "json"),
+    "md": ("export", "--format", "markdown"),
+}
+
+
+@pytest.mark.parametrize("suffix", PRINTED)
+@pytest.mark.parametrize("name", FILES)
+def test_it_prints_what_it_always_did(name: str, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.setenv("COLUMNS", "80")
+    command, *options = PRINTED[suffix]
+    done = CliRunner().invoke(app, [command, f"{name}.jsonl", *options])
+
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == (FOLDER / f"{name}.{suffix}").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_seed_still_draws_the_same_order(name: str) -> None:
+    """The order of cells, arms and slices in the file is the one that its plan draws from its seed today."""
+    run = records.read(FOLDER / f"{name}.jsonl")
+    plan = run.header.plan
+    cells: dict[int, list[int]] = defaultdict(list)
+    arms: dict[tuple[int, int, int], list[tuple[int, str]]] = defaultdict(list)
+    for measured in run.measurements:
+        if measured.cell not in cells[measured.block]:
+            cells[measured.block].append(measured.cell)
+        for slice_ in measured.slices:
+            arms[measured.block, measured.cell, slice_.round].append((slice_.position, measured.arm))
+
+    assert cells
+    for block, found in cells.items():
+        assert found == [cell for cell in plan.cell_order(block) if cell in found]
+    for (block, cell, round_), positions in arms.items():
+        drawn = [arm.name for arm in plan.arm_order(block, cell, round_)]
+        there = [arm for _, arm in sorted(positions)]
+        assert there == [name for name in drawn if name in there]
