@@ -17,17 +17,17 @@ from typing import Final
 
 import msgspec
 
-from dbbench import catalog, records
+from dbbench import catalog, result_file
 from dbbench.analysis.ratios import log_ratios
 from dbbench.cli.progress import watcher
 from dbbench.cli.values import choices
 from dbbench.drivers import DEFAULT
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.machine import describe
-from dbbench.engine.opening import gathered
+from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
-from dbbench.plan import Arm, Layer, Plan, Pool
+from dbbench.plan import Connections, Effort, Layer, Load, Plan, Pool
 from dbbench.records import Measurement
 
 AGAIN: Final = " again"
@@ -36,34 +36,36 @@ SEED: Final = 20261123
 
 def twice(plan: Plan, rounds: int) -> Plan:
     """Every driver as two arms."""
-    arms = [Arm(f"{arm.name}{again}", arm.driver) for arm in plan.arms for again in ("", AGAIN)]
+    arms = [msgspec.structs.replace(arm, name=f"{arm.name}{again}") for arm in plan.arms for again in ("", AGAIN)]
     return msgspec.structs.replace(plan, arms=arms, rounds=[rounds] * len(plan.cells))
 
 
 def record(blocks: int, rounds: int, layers: list[Layer], drivers: list[str]) -> tuple[Plan, list[Measurement]]:
     """Measure; Ctrl-C keeps what there is."""
     options = Options(
-        scenarios=[catalog.builtin()["point_reads"]], drivers=drivers, baseline=drivers[0], layers=layers, sessions=[1],
-        pool=Pool(1, 0), placement="shared", blocks=blocks, seed=SEED,
+        scenarios=[catalog.builtin()["point_reads"]], drivers=drivers, baseline=drivers[0], layers=layers,
+        load=Load(sessions=[1]),
+        connections=Connections(Pool(1, 0)), placement="shared", effort=Effort(blocks=blocks, seed=SEED),
     )  # fmt: skip
     measured: list[Measurement] = []
     with (
         watcher(quiet=False) as watch,
-        gathered(options, records.new_id(), watch, partial(twice, rounds=rounds)) as found,
+        opened(options, result_file.new_id(), watch, partial(twice, rounds=rounds)) as found,
     ):
-        set_up = SetUp(found.crew, watch.say, watch.note)
+        set_up = SetUp(found.workers, watch.say, watch.note)
         with ExitStack() as stack:
-            for problem in set_up.run(found.described, found.crew.start_workers("set-up", stack), stack):
+            found.workers.start("set-up", stack)
+            for problem in set_up.run(found.described, stack):
                 watch.problem(problem.message)
         try:
             measured.extend(
                 msgspec.structs.replace(one, latency={}, wait={}, query={})
-                for one in Blocks(found.crew, set_up.shapes, watch.say).blocks()
+                for one in Blocks(found.workers, set_up.shapes, watch.say).blocks()
                 if isinstance(one, Measurement)
             )
         except KeyboardInterrupt:
             watch.note("stopped")
-    return found.crew.plan, measured
+    return found.workers.plan, measured
 
 
 def main(

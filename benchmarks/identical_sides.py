@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from dbbench import records
+from dbbench import result_file
 from dbbench.commands.gate.tables import tables
 from dbbench.plan import Cell
 
@@ -24,7 +24,7 @@ def _name(cell: Cell) -> str:
 
 def main() -> None:
     """Print the blocks in which every row of the first gate has a value; others may have more rows."""
-    runs = [records.read(Path(name)) for name in sys.argv[1:]]
+    runs = [result_file.read(Path(name)) for name in sys.argv[1:]]
     first = runs[0].header
     rows = [_name(cell) for cell in first.plan.cells]
     blocks = []

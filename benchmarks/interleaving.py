@@ -15,14 +15,13 @@ from typing import Final
 import msgspec
 from rich.console import Console
 
-from dbbench import catalog, records
-from dbbench.child import WorkerProcess
+from dbbench import catalog, result_file
 from dbbench.cli.progress import watcher
-from dbbench.engine.opening import gathered
+from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.workers import Workers
-from dbbench.plan import Arm, PlacementMode, Plan, Pool
+from dbbench.plan import Arm, Connections, Effort, Load, PlacementMode, Plan, Pool
 
 SECONDS: Final = 1.5  # of each arm, in one repetition
 REPETITIONS: Final = 5
@@ -39,37 +38,39 @@ def lines() -> Iterator[list[str]]:
     """One for each placement and number of turns."""
     for placement in PLACEMENTS:
         options = Options(
-            scenarios=[catalog.builtin()["point_reads"]], drivers=["psycopg"], layers=["core"], sessions=[1],
-            pool=Pool(1, 0), placement=placement, seed=1,
+            scenarios=[catalog.builtin()["point_reads"]], drivers=["psycopg"], layers=["core"], load=Load(sessions=[1]),
+            connections=Connections(Pool(1, 0)), placement=placement, effort=Effort(seed=1),
         )  # fmt: skip
         with (
             watcher(quiet=True) as watch,
-            gathered(options, records.new_id(), watch, twice) as found,
+            opened(options, result_file.new_id(), watch, twice) as found,
             ExitStack() as stack,
         ):
-            set_up = SetUp(found.crew, watch.say, watch.note)
+            set_up = SetUp(found.workers, watch.say, watch.note)
             with ExitStack() as first:
-                for problem in set_up.run(found.described, found.crew.start_workers("set-up", first), first):
+                found.workers.start("set-up", first)
+                for problem in set_up.run(found.described, first):
                     raise SystemExit(problem.message)
-            workers = found.crew.start_workers(0, stack)
-            cell = found.crew.plan.cells[0]
-            for worker in workers.values():
-                found.crew.open(worker, cell, worker.name)
-                found.crew.warm_up(worker, cell, "warm")
+            workers = found.workers
+            workers.start(0, stack)
+            (cell,) = workers.plan.cells
+            for arm in workers.running:
+                workers.open(cell, arm)
+                workers.warm_up(cell, arm, "warm")
             operations = int(SECONDS * 1e9 / min(set_up.per_operation_ns.values()))
             for turns in TURNS:
-                found_ratios = [ratio(found.crew, workers, operations // turns, turns) for _ in range(REPETITIONS)]
+                found_ratios = [ratio(workers, operations // turns, turns) for _ in range(REPETITIONS)]
                 differences = sorted(100 * (each - 1) for each in found_ratios)
                 slice_ms = 1000 * SECONDS / turns
                 yield [placement, f"{slice_ms:,.0f} ms", f"{differences[0]:+.1f}% to {differences[-1]:+.1f}%"]
 
 
-def ratio(crew: Workers, workers: dict[str, WorkerProcess], operations: int, turns: int) -> float:
+def ratio(workers: Workers, operations: int, turns: int) -> float:
     """Time of one arm / time of the other, in so many turns each, in random order."""
-    elapsed = dict.fromkeys(workers, 0)
+    elapsed = dict.fromkeys(workers.running, 0)
     for turn in range(turns):
-        for name in random.sample(list(workers), 2):
-            elapsed[name] += crew.slice(workers[name], operations, f"{turn}", lead_in=10).elapsed_ns
+        for name in random.sample(list(workers.running), 2):
+            elapsed[name] += workers.slice(name, operations, f"{turn}", lead_in=10).usage.elapsed_ns
     one, other = elapsed["psycopg"], elapsed["again"]
     return one / other
 

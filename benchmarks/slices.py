@@ -21,8 +21,8 @@ from dbbench.child import WorkerProcess
 from dbbench.drivers import DEFAULT
 from dbbench.engine import placement
 from dbbench.messages import Done, Ran, RunSlice, Start, Started
-from dbbench.plan import Cell, Pool
-from dbbench.records import new_id
+from dbbench.plan import Cell, Connections, Pool
+from dbbench.result_file import new_id
 from dbbench.server.embedded import embedded_server
 from dbbench.server.target import application, connected
 
@@ -46,9 +46,7 @@ def opened(scenario: str, sessions: int) -> Iterator[dict[str, WorkerProcess]]:
         embedded_server(cpus=place.server_cpus, max_connections=100) as server,
         connected(server.address, run_id) as target,
     ):
-        start = Start(
-            "", server.address, application(run_id), Pool(), "request", "rollback", "asyncio", place.client_cpus
-        )
+        start = Start("", server.address, application(run_id), Connections(), place.client_cpus)
         schema = target.create_schema(0)
         workers = {}
         for name in ("psycopg-sync", *DEFAULT):
@@ -92,7 +90,7 @@ def ends_of_slices(sessions: int) -> Iterator[list[str]]:
             for name, length in random.sample(list(times), len(times)):
                 request = RunSlice(length * connections, f"{round_}", LIMIT_NS, lead_in=10)
                 ran = workers[name].ask(request, Ran, PATIENCE_S)
-                times[name, length].append(ran.elapsed_ns / (length * connections))
+                times[name, length].append(ran.usage.elapsed_ns / (length * connections))
     for name in workers:
         long = times[name, LONG]
         ratios = [

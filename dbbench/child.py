@@ -135,7 +135,7 @@ class Child(Generic[_REQUEST]):
         return WorkerLostError(f"{self._title} {what}{how}{': ' + last if last else ''}")
 
     def end(self) -> None:
-        """End it at once; by now it has closed what it opened, or it is not wanted to."""
+        """Kill it. Either it has cleaned up already, or it should not get the chance."""
         self._process.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:

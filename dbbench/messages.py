@@ -8,7 +8,8 @@ from typing import IO, Any, Final
 import msgspec
 
 from dbbench.address import Address
-from dbbench.plan import Cell, Checkout, Loop, Pace, Pool, TxEnd, Value
+from dbbench.plan import Cell, Connections, Load
+from dbbench.records import Usage
 from dbbench.scenario import Description
 
 LENGTH_BYTES: Final = 4
@@ -27,16 +28,10 @@ class Start(Message, frozen=True):
     driver: str  # empty: told with each cell
     address: Address
     application: str  # application_name: by it the sessions of a run are found on the server
-    pool: Pool
-    checkout: Checkout
-    tx_end: TxEnd
-    loop: Loop
+    connections: Connections
     cpus: list[int] | None
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
-    pre_ping: bool = False
-    null_pool: bool = False
-    settings: dict[str, dict[str, Value]] = {}  # driver -> its settings
     off_limits: str = ""  # a folder that no scenario may import from: another state of the code that is measured
     run_id: str = ""  # whose schemas the worker drops if the parent dies: told to the steward of a user's server only
 
@@ -111,7 +106,7 @@ class RunSlice(Message, frozen=True):
     limit_ns: int
     lead_in: int = 0  # operations that go before, untimed and at no pace
     freeze: bool = False  # this was the warm-up: what exists now is kept out of garbage collection from now on
-    pace: Pace = Pace()
+    load: Load = Load()  # of which the number of sessions was told with the cell
     heartbeat: bool = False  # note how late the event loop runs timers; not in slices that count
 
 
@@ -155,18 +150,10 @@ class Ran(Message, frozen=True):
     waits: bytes
     services: bytes | None  # open loop
     loop_lags: bytes
-    elapsed_ns: int
-    cpu_ns: int
-    system_ns: int
-    connects: int
-    not_started: int
+    began_ns: int  # by the monotonic clock that all processes of the machine share
+    usage: Usage
     failures: dict[str, int]  # SQLSTATE, or the exception's class where there is none -> operations
     errors: list[str]  # different messages of those that failed, with file and line, the most frequent first
-
-    @property
-    def failed(self) -> int:
-        """How many operations failed."""
-        return sum(self.failures.values())
 
 
 class Closed(Message, frozen=True):

@@ -16,15 +16,63 @@ Value = int | str | bool | None
 """What a driver's setting may be set to."""
 
 
+class Pool(msgspec.Struct, frozen=True):
+    """Connection pool settings, the same for every layer."""
+
+    size: int = 5
+    max_overflow: int = 10
+    timeout: float = 30.0  # seconds
+
+    @property
+    def capacity(self) -> int:
+        """The most connections that one pool opens."""
+        return self.size + self.max_overflow
+
+
+class Connections(msgspec.Struct, frozen=True):
+    """How an arm makes its connections, what it does on them, and how it gives them back."""
+
+    pool: Pool = Pool()
+    checkout: Checkout = "request"
+    tx_end: TxEnd = "rollback"
+    loop: Loop = "asyncio"
+    pre_ping: bool = False  # SQLAlchemy's pool asks before each checkout whether the connection lives
+    null_pool: bool = False  # SQLAlchemy's NullPool: a connection for every checkout
+    settings: dict[str, dict[str, Value]] = {}  # driver -> which of its settings are not the default
+
+
+class Load(msgspec.Struct, frozen=True):
+    """What paces operations besides the previous answer, and how many sessions run them."""
+
+    sessions: list[int] | None = None  # concurrent, each a cell; None: the scenario's own
+    rate: float | None = None  # open loop: operations that are due per second; None: closed loop
+    arrival: Arrival = "poisson"
+    think_s: float = 0.0  # pause of a session after each of its operations
+
+    @property
+    def paced(self) -> bool:
+        """Whether something else than the driver decides how many operations run per second."""
+        return self.rate is not None or self.think_s > 0
+
+
+class Effort(msgspec.Struct, frozen=True):
+    """How long a run measures, and what it draws its random choices from."""
+
+    budget_s: float | None = None  # seconds of measuring at most; None where `blocks` decides
+    blocks: int | None = None  # exactly so many, instead of a budget
+    precision: float | None = None  # half-width of a ratio's interval that is enough, as a share: 0.02 is 2%
+    rounds: int | None = None  # slices of an arm in a cell and block; None: as many as the budget has time for
+    seed: int | None = None  # None: drawn
+
+
 class Arm(msgspec.Struct, frozen=True):
     """One thing under comparison: a driver with its settings, or, in a gate, an environment."""
 
     name: str
     driver: str  # empty: the cell's
+    connections: Connections = Connections()
     bare: bool = False  # a hand-written loop instead of dbbench's own, for selfcheck
     busy_ns: int = 0  # busy-wait added to every operation, for selfcheck
-    settings: dict[str, Value] = {}  # of the driver, on top of the plan's
-    null_pool: bool = False  # SQLAlchemy's NullPool: a connection for every checkout
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -72,27 +120,6 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0"
 
 
-class Pool(msgspec.Struct, frozen=True):
-    """Connection pool settings, the same for every arm and layer."""
-
-    size: int = 5
-    max_overflow: int = 10
-    timeout: float = 30.0  # seconds
-
-    @property
-    def capacity(self) -> int:
-        """The most connections that one pool opens."""
-        return self.size + self.max_overflow
-
-
-class Pace(msgspec.Struct, frozen=True):
-    """What else than the answers decides when operations begin."""
-
-    pause_s: float = 0.0  # of a session after each of its operations
-    rate: float | None = None  # operations that are due per second; None: closed loop
-    arrival: Arrival = "poisson"
-
-
 class Placement(msgspec.Struct, frozen=True):
     """Which CPUs the client and the server run on; None: left to the scheduler."""
 
@@ -117,40 +144,47 @@ class Plan(msgspec.Struct, frozen=True):
     cells: list[Cell]
     seed: int
     rounds: list[int]  # by cell: how many slices every arm gets in a block
-    budget_s: float | None  # seconds of measuring at most; None when `blocks` decides
-    blocks: int | None
-    pool: Pool
+    effort: Effort
     placement: Placement
-    checkout: Checkout = "request"
-    tx_end: TxEnd = "rollback"
-    loop: Loop = "asyncio"
-    precision: float | None = None  # half-width of a ratio's interval that is enough, as a share: 0.02 is 2%
-    think_s: float = 0.0  # pause of a session after each of its operations
-    rate: float | None = None  # open loop: operations per second that are due; None: closed loop
-    arrival: Arrival = "poisson"
+    load: Load = Load()
     slice_s: float | None = None  # open loop: how long operations are due in a slice
     early_end: bool = True  # a run with a budget ends as soon as every cell is decided
-    gate: Gate | None = None  # the arms are two environments, and judged as gate/judging.py says
-    pre_ping: bool = False  # SQLAlchemy's pool asks before each checkout whether the connection lives
-    settings: dict[str, dict[str, Value]] = {}  # driver -> what of its settings is not the default
+    gate: Gate | None = None  # the arms are two environments, and judged as commands/gate/judging.py says
 
     @property
     def paced(self) -> bool:
-        """Whether something else than the driver decides how many operations run per second.
-
-        Then drivers are compared by the mean latency of their operations, and otherwise by elapsed time per operation.
-        """
-        return self.rate is not None or self.think_s > 0
-
-    @property
-    def pace(self) -> Pace:
-        """How the operations of a slice follow each other."""
-        return Pace(self.think_s, self.rate, self.arrival)
+        """Whether drivers are compared by the mean latency of their operations, not by elapsed time per operation."""
+        return self.load.paced
 
     @property
     def adaptive(self) -> bool:
         """Whether the run may stop early, at its looks; a given number of blocks is looked at once, at the end."""
-        return self.blocks is None and self.early_end
+        return self.effort.blocks is None and self.early_end
+
+    @property
+    def shared(self) -> Connections:
+        """The connections of the baseline: what the other arms have, too, unless their names say otherwise."""
+        return next(arm.connections for arm in self.arms if arm.name == self.baseline)
+
+    @property
+    def settings(self) -> dict[str, dict[str, Value]]:
+        """Driver -> its settings that are not the defaults and that all its arms have."""
+        found = {}
+        for driver in self.drivers:
+            first, *others = [
+                arm.connections.settings.get(driver, {}) for arm in self.arms if arm.driver in ("", driver)
+            ]
+            if common := {
+                name: value for name, value in first.items() if all((name, value) in o.items() for o in others)
+            }:
+                found[driver] = common
+        return found
+
+    def own_settings(self, arm: Arm) -> dict[str, Value]:
+        """The settings of the arm's driver that tell it from the driver's other arms."""
+        common = self.settings.get(arm.driver, {})
+        own = arm.connections.settings.get(arm.driver, {})
+        return {name: value for name, value in own.items() if name not in common}
 
     @property
     def drivers(self) -> list[str]:
@@ -159,8 +193,8 @@ class Plan(msgspec.Struct, frozen=True):
         return list(dict.fromkeys(filter(None, named)))
 
     def connections(self, cell: Cell) -> int:
-        """How many connections one arm has in use in the cell."""
-        return min(cell.sessions, self.pool.capacity)
+        """How many connections one arm has in use in the cell, at most."""
+        return min(cell.sessions, max(arm.connections.pool.capacity for arm in self.arms))
 
     def rng(self, *path: object) -> random.Random:
         """A generator of its own for every place in the run, so that no draw shifts another."""

@@ -1,35 +1,15 @@
-"""What was measured: frozen records, and the result file (JSON Lines) written and read.
+"""What was measured: frozen records, a line of the result file each (result_file.py writes and reads it)."""
 
-A result file is one `Header`, then `Measurement` and `Problem` lines as they happen, then one `End`. It is data, not
-trust: a file may come from anywhere, so it is read within caps, typed, checked, and cleaned of what a terminal obeys.
-"""
-
-import os
 import re
-import secrets
-import stat
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import partial
-from io import FileIO
-from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from dbbench.errors import DbbenchError, UsageError
 from dbbench.plan import Plan
 from dbbench.stats.histogram import MAX_BUCKET
 
-SCHEMA: Final = 1
-MAX_BYTES: Final = 64 * 1024 * 1024  # of a result file that is read; a run of an hour writes a few megabytes
-MAX_LINE_BYTES: Final = 4 * 1024 * 1024  # of one line: bounds what a single untyped value can unfold to in memory
-MAX_DEPTH: Final = 32  # of the values that are not ours to type: parameters, environment, server
 MAX_BLOCKS: Final = 10_000
-MAX_ROWS: Final = 1_000  # cells times arms of a plan that is read
-MAX_NAME: Final = 100  # characters in the name of an arm
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Bucket = Annotated[int, Meta(ge=0, le=MAX_BUCKET)]
@@ -62,11 +42,9 @@ class Header(Record, frozen=True, tag="run"):
     round_trips: dict[str, list[float | None]] = {}  # with --rtt: arm -> per operation, by cell, counted by the relay
 
 
-class Slice(msgspec.Struct, frozen=True):
-    """One uninterrupted stretch of one arm in one cell."""
+class Usage(msgspec.Struct, frozen=True):
+    """What a slice came to, as its worker counted it; it travels whole from there to the result file."""
 
-    position: Count  # 0-based among all slices of the cell in this block: the order in which they ran
-    round: Count  # slices of one round are neighbours in time and are compared with each other
     operations: Count  # that succeeded
     errors: Count
     elapsed_ns: Count  # of all of them, at the pace of the slice's middle where several connections were busy (load.py)
@@ -75,6 +53,15 @@ class Slice(msgspec.Struct, frozen=True):
     latency_ns: Count = 0  # sum over the operations that succeeded; open loop: of response times
     connects: Count = 0  # connections that were opened meanwhile
     not_started: Count = 0  # open loop: operations that were due but never begun
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """One uninterrupted stretch of one arm in one cell."""
+
+    position: Count  # 0-based among all slices of the cell in this block: the order in which they ran
+    round: Count  # slices of one round are neighbours in time and are compared with each other
+    usage: Usage
+    began_ns: Count = 0  # since the first block began
 
 
 Distribution = Annotated[dict[Bucket, Count], Meta(max_length=MAX_BUCKET + 1)]  # bucket -> samples, see histogram.py
@@ -98,6 +85,9 @@ class Measurement(Record, frozen=True, tag="measurement"):
     loop_lag: Distribution = {}  # async drivers: how late the event loop ran a timer, in untimed slices
     failures: Annotated[dict[str, Count], Meta(max_length=1000)] = {}  # SQLSTATE or exception class -> operations
     peak_bytes: Count = 0  # of the client process, resident
+
+
+DISTRIBUTIONS: Final = tuple(field.name for field in msgspec.structs.fields(Measurement) if field.type == Distribution)
 
 
 class Problem(Record, frozen=True, tag="problem"):
@@ -146,260 +136,11 @@ class Run(msgspec.Struct, frozen=True):
         return self.end.status if self.end else "incomplete"
 
 
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
-def new_id() -> str:
-    """Six hex digits that keep runs started in the same second apart."""
-    return secrets.token_hex(3)
-
-
-def default_path(directory: Path, started: datetime, run_id: str) -> Path:
-    """Where a run's file goes when nobody says: sorted by time, e.g. results/20261123T031500Z-3f9c2a.jsonl."""
-    return directory / f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.jsonl"
-
-
-class Writer:
-    """Appends records to a new result file; what was written stays whole, whatever happens to the next record."""
-
-    def __init__(self, path: Path, file: FileIO) -> None:
-        self.path = path
-        self._file = file
-        self._size = 0  # bytes up to the end of the last whole line
-
-    @classmethod
-    def create(cls, path: Path) -> Self:
-        """Make the file, readable by its owner only; its folder too. Never touches a file that exists."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = FileIO(path, "xb", opener=partial(os.open, mode=0o600))
-        except FileExistsError as error:
-            if error.filename == str(path):
-                raise UsageError(f"{path} exists already: give another --output, or remove it") from error
-            raise UsageError(f"{path} cannot be written: {error.filename} is not a folder") from error
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise UsageError(f"{path} cannot be written: {_reason(error)}") from error
-        return cls(path, file)
-
-    def write(self, record: Record) -> None:
-        """Append one line; it is with the operating system when this returns."""
-        line = msgspec.json.encode(record) + b"\n"
-        try:
-            rest = memoryview(line)
-            while rest:  # a disk that is nearly full takes a part
-                rest = rest[self._file.write(rest) :]
-        except BaseException as error:
-            # Half a line would make the lines after it unreadable, too.
-            self._file.truncate(self._size)
-            self._file.seek(self._size)
-            if isinstance(error, OSError):
-                raise DbbenchError(f"{self.path} cannot be written: {_reason(error)}") from error
-            raise
-        self._size += len(line)
-
-    def close(self) -> None:
-        """Bring the file to the disk and let go of it; closing twice is fine."""
-        if self._file.closed:
-            return
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise DbbenchError(f"{self.path} cannot be brought to the disk: {_reason(error)}") from error
-        finally:
-            self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
 # What a terminal obeys instead of showing: C0 and C1 controls, DEL, and the controls of writing direction.
 _BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-class _Unreadable(Exception):  # noqa: N818 - it becomes a UsageError as soon as the path is known
-    """Why a file is not a result file that can be read."""
-
-
-class _Malformed(_Unreadable):
-    """A line is no JSON at all; excusable in the last one, which may be torn."""
-
-
-Line = Header | Measurement | Problem | BreakEven | End
-
-
-class _Opening(msgspec.Struct):
-    """As much of a first line as every schema version has."""
-
-    type: Literal["run"]
-    schema: Annotated[int, Meta(ge=0, le=2**31)]
-
-
-_LINE: Final = msgspec.json.Decoder(Line)
-_OPENING: Final = msgspec.json.Decoder(_Opening)
-
-
 def clean(text: str) -> str:
     """Make the text safe to print on a terminal: one line, no control characters."""
     return _CONTROLS.sub("", _BREAKS.sub(" ", text))
-
-
-def read(path: Path) -> Run:
-    """Read a result file; a UsageError of one line says what is wrong with it."""
-    shown = clean(str(path))
-    try:
-        _check_file(path)
-        with path.open("rb") as file:
-            return _assemble(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""))
-    except _Unreadable as error:
-        raise UsageError(f"{shown}: {error}") from None
-    except RecursionError:
-        raise UsageError(f"{shown}: nested too deeply to be a result file") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UsageError(f"{shown}: cannot be read: {_reason(error)}") from error
-
-
-def _check_file(path: Path) -> None:
-    """Look before opening: a named pipe would block, and a huge file would be felt."""
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise _Unreadable("is a folder, not a result file")
-    if not stat.S_ISREG(status.st_mode):
-        raise _Unreadable("is not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise _Unreadable(f"is too large to be a result file ({status.st_size >> 20} MB, at most {MAX_BYTES >> 20})")
-
-
-def _assemble(lines: Iterator[bytes]) -> Run:
-    """Put the records together, checking each against the plan of the first."""
-    first = next(lines, b"")
-    if not first:
-        raise _Unreadable("is empty")
-    assembly = _Assembly(_header(first))
-    warnings: list[str] = []
-    for number, line in enumerate(lines, 2):
-        try:
-            assembly.add(_record(line))
-        except _Malformed as error:
-            if line.endswith(b"\n"):
-                raise _Unreadable(f"line {number}: {error}") from None
-            warnings.append(f"line {number} is torn and was dropped")
-        except _Unreadable as error:
-            raise _Unreadable(f"line {number}: {error}") from None
-    if assembly.end is None:
-        warnings.append("the run is incomplete: its file does not say how it ended")
-    return Run(assembly.header, assembly.measurements, assembly.problems, assembly.end, warnings, assembly.break_evens)
-
-
-class _Assembly:
-    """What the lines up to here make together."""
-
-    def __init__(self, header: Header) -> None:
-        self.header = header
-        self.measurements: list[Measurement] = []
-        self.problems: list[Problem] = []
-        self.break_evens: list[BreakEven] = []
-        self.end: End | None = None
-        self._seen: set[tuple[int, int, str]] = set()
-
-    def add(self, record: Record) -> None:
-        """Take the next record if it fits what came before."""
-        if self.end:
-            raise _Unreadable("the file goes on after its end")
-        match record:
-            case Measurement(block=block, cell=cell, arm=arm):
-                self._check_place(cell, arm)
-                if (block, cell, arm) in self._seen:
-                    raise _Unreadable(f"block {block} of {arm} appears twice in cell {cell}")
-                self._seen.add((block, cell, arm))
-                self.measurements.append(record)
-            case Problem(cell=cell, arm=arm):
-                self._check_place(cell, arm)
-                self.problems.append(record)
-            case BreakEven(cell=cell, arm=arm):
-                self._check_place(cell, arm)
-                self.break_evens.append(record)
-            case End():
-                self.end = record
-            case _:
-                raise _Unreadable("a second run begins")
-
-    def _check_place(self, cell: int | None, arm: str | None) -> None:
-        plan = self.header.plan
-        if cell is not None and cell >= len(plan.cells):
-            raise _Unreadable(f"cell {cell} is not in the plan, which has {len(plan.cells)}")
-        if arm is not None and all(arm != known.name for known in plan.arms):
-            raise _Unreadable(f"arm {arm[:MAX_NAME]!r} is not in the plan")
-
-
-def _header(line: bytes) -> Header:
-    """Read the first line, looking at the schema before anything else."""
-    try:
-        opening = _OPENING.decode(line)
-    except (msgspec.DecodeError, ValueError):
-        raise _Unreadable("is not a dbbench result file") from None
-    if opening.schema != SCHEMA:
-        raise _Unreadable(f"has schema {opening.schema}, this dbbench reads schema {SCHEMA}")
-    try:
-        header = cast("Header", _record(line))  # the type that the opening has
-        _check_plan(header.plan)
-    except _Unreadable as error:
-        raise _Unreadable(f"line 1: {error}") from None
-    return header
-
-
-def _record(line: bytes) -> Record:
-    """Decode a line by its type; everything textual in it comes out clean."""
-    if len(line) > MAX_LINE_BYTES:
-        raise _Unreadable("is too long")
-    try:
-        record: Record = _LINE.decode(line)
-        # JSON has controls (but DEL) only as escapes, so plain ASCII without one is clean: nearly all lines are that.
-        if isinstance(record, Header) or b"\\" in line or b"\x7f" in line or not line.isascii():
-            plain = _cleaned(msgspec.to_builtins(record, str_keys=True))
-            record = msgspec.convert(plain, Line, str_keys=True)
-    except msgspec.ValidationError as error:
-        raise _Unreadable(clean(str(error))[:200]) from None
-    except (msgspec.DecodeError, ValueError):  # ValueError: not UTF-8
-        raise _Malformed("is not JSON") from None
-    return record
-
-
-def _cleaned(value: Any, depth: int = 0) -> Any:
-    if depth > MAX_DEPTH:
-        raise RecursionError
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(key): _cleaned(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(item, depth + 1) for item in value]
-    return value
-
-
-def _check_plan(plan: Plan) -> None:
-    """Refuse a plan that no run can have had; everything after it relies on this."""
-    names = [arm.name for arm in plan.arms]
-    if len(set(names)) != len(names):
-        raise _Unreadable("two arms have the same name")
-    if not all(0 < len(name) <= MAX_NAME for name in names):
-        raise _Unreadable(f"the name of an arm has no or more than {MAX_NAME} characters")
-    if plan.baseline not in names:
-        raise _Unreadable(f"the baseline {plan.baseline[:MAX_NAME]!r} is not one of the arms")
-    if len(plan.arms) * len(plan.cells) > MAX_ROWS:
-        raise _Unreadable(f"has more than {MAX_ROWS:,} cells times arms")
-    if any(cell.sessions < 1 for cell in plan.cells):
-        raise _Unreadable("a cell has fewer sessions than 1")
-    if any(cell.rows is not None and cell.rows < 0 for cell in plan.cells):
-        raise _Unreadable("a cell has a negative number of rows")
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or clean(str(error))

@@ -1,12 +1,15 @@
 """Small runs made of plain values, for the tests of everything that reads one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from dbbench.plan import Arm, Cell, Layer, Placement, Plan, Pool
-from dbbench.records import SCHEMA, Distribution, End, Header, Measurement, Problem, Run, Slice
+from dbbench.engine.options import Options
+from dbbench.plan import Arm, Cell, Connections, Effort, Layer, Placement, Plan
+from dbbench.records import Distribution, End, Header, Measurement, Problem, Run, Slice, Usage
+from dbbench.result_file import SCHEMA
 from dbbench.stats.histogram import Histogram
 
 DRIVERS = ("psycopg", "asyncpg", "psycopg2")
@@ -32,11 +35,53 @@ def plan(
         cells=[cell()] if cells is None else list(cells),
         seed=7,
         rounds=[rounds] * (1 if cells is None else len(cells)),
-        budget_s=None if blocks else 60.0,
-        blocks=blocks,
-        pool=Pool(),
+        effort=Effort(budget_s=None if blocks else 60.0, blocks=blocks),
         placement=Placement("split", [0], [1]),
     )
+
+
+def changed(plan: Plan, **changes: Any) -> Plan:
+    """The plan with other values for fields of its own, of its load, its effort, or the connections of all arms."""
+    return msgspec.structs.replace(
+        plan, **_nested(plan, changes, connections=plan.shared, set_connections=_on_all_arms)
+    )
+
+
+def options_with(options: Options, **changes: Any) -> Options:
+    """The options with other values for fields of their own, or of their connections, load or effort."""
+    return replace(options, **_nested(options, changes, connections=options.connections))
+
+
+def _on_all_arms(plan: Plan, connections: Connections) -> dict[str, Any]:
+    return {"arms": [msgspec.structs.replace(arm, connections=connections) for arm in plan.arms]}
+
+
+def _nested(
+    whole: Any,
+    changes: dict[str, Any],
+    connections: Connections,
+    set_connections: Callable[[Any, Connections], dict[str, Any]] = lambda _, new: {"connections": new},
+) -> dict[str, Any]:
+    """The changes of the whole, with those that belong to a part of it as a new part."""
+    made: dict[str, Any] = {}
+    for name, part in (("connections", connections), ("load", whole.load), ("effort", whole.effort)):
+        own = {key: changes.pop(key) for key in part.__struct_fields__ if key in changes and not hasattr(whole, key)}
+        if own:
+            new = msgspec.structs.replace(part, **own)
+            made |= set_connections(whole, new) if name == "connections" else {name: new}
+    return {**made, **changes}
+
+
+def slice_of(
+    position: int, round_: int, operations: int, errors: int, elapsed_ns: int, cpu_ns: int, *more: int, **others: int
+) -> Slice:
+    """A slice from what its worker counted, in the order of Usage's fields."""
+    return Slice(position, round_, Usage(operations, errors, elapsed_ns, cpu_ns, *more, **others))
+
+
+def with_usage(of: Slice, **changes: int) -> Slice:
+    """The slice with other counts."""
+    return msgspec.structs.replace(of, usage=msgspec.structs.replace(of.usage, **changes))
 
 
 def header(of: Plan | None = None) -> Header:
@@ -83,9 +128,9 @@ def measurement(
         cell=cell,
         arm=arm,
         slices=[
-            Slice(
+            slice_of(
                 position=round_ * 3,
-                round=round_,
+                round_=round_,
                 operations=operations,
                 errors=errors,
                 # The machine drifts by 3% a round, for all arms alike: paired ratios must not see it.
@@ -133,12 +178,11 @@ def explained(
     failures: Mapping[str, int] | None = None,
 ) -> Measurement:
     """Add what measurements have besides latencies; `connects` in each slice, `system_share` of the CPU time."""
-    operations = sum(part.operations for part in one.slices)
+    operations = sum(part.usage.operations for part in one.slices)
     return msgspec.structs.replace(
         one,
         slices=[
-            msgspec.structs.replace(part, connects=connects, system_ns=int(part.cpu_ns * system_share))
-            for part in one.slices
+            with_usage(part, connects=connects, system_ns=int(part.usage.cpu_ns * system_share)) for part in one.slices
         ],
         wait={} if wait_us is None else spread(wait_us, operations),
         query=spread(query_us, operations),
@@ -150,12 +194,12 @@ def explained(
 
 def due(one: Measurement, *, service_us: float, lag_us: float, not_started: int = 0) -> Measurement:
     """Make it one of an open loop; `not_started` in each slice."""
-    operations = sum(part.operations for part in one.slices)
+    operations = sum(part.usage.operations for part in one.slices)
     return msgspec.structs.replace(
         one,
         slices=[
-            msgspec.structs.replace(
-                part, not_started=not_started, latency_ns=int(part.operations * (service_us + lag_us) * 1000)
+            with_usage(
+                part, not_started=not_started, latency_ns=int(part.usage.operations * (service_us + lag_us) * 1000)
             )
             for part in one.slices
         ],
@@ -246,7 +290,7 @@ def open_loop_run() -> Run:
     }
     missed = {"psycopg2": 7}
     return run(
-        msgspec.structs.replace(plan(), rate=1200.0, slice_s=0.5),
+        changed(plan(), rate=1200.0, slice_s=0.5),
         [
             explained(
                 due(one, service_us=service_us, lag_us=lag_us, not_started=missed.get(one.arm, 0)),

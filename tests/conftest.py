@@ -16,7 +16,7 @@ import pytest
 
 from dbbench.address import Address
 from dbbench.messages import Start
-from dbbench.plan import Pool
+from dbbench.plan import Connections
 from dbbench.server.embedded import embedded_server
 
 hypothesis.settings.register_profile("dbbench", deadline=None)  # no test asserts a time
@@ -37,7 +37,7 @@ def server() -> Iterator[Address]:
 @pytest.fixture
 def start(server: Address) -> Start:
     """What a worker is told first."""
-    return Start("psycopg", server, "dbbench_test", Pool(), "request", "rollback", "asyncio", None)
+    return Start("psycopg", server, "dbbench_test", Connections(), None)
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def identity(row: CellRow | Breakdown | Failure) -> Identity:
 
 def _breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]) -> Breakdown:
     slices = _slices(measured)
-    operations, errors = sum(part.operations for part in slices), sum(part.errors for part in slices)
+    operations, errors = sum(part.usage.operations for part in slices), sum(part.usage.errors for part in slices)
     wait = _merged(one.wait for one in measured)
     query = _merged(one.query for one in measured)
     service = _merged(one.service for one in measured)
@@ -121,7 +121,7 @@ def _breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]
     peak = max((one.peak_bytes for one in measured), default=0)
     # Files of earlier versions have neither, and zeros that nobody counted.
     detailed = bool(peak or query.total)
-    user_us, system_us = _cpu_us(slices, operations) if detailed and plan.rate is None else (None, None)
+    user_us, system_us = _cpu_us(slices, operations) if detailed and plan.load.rate is None else (None, None)
     return Breakdown(
         scenario=cell.scenario,
         layer=cell.layer,
@@ -131,7 +131,7 @@ def _breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]
         attempts=operations + errors,
         operations=operations,
         errors=errors,
-        not_started=sum(part.not_started for part in slices),
+        not_started=sum(part.usage.not_started for part in slices),
         wait_p50_us=_percentile(wait, 0.5, NS_PER_US),
         wait_p99_us=_percentile(wait, 0.99, NS_PER_US),
         query_p50_us=_percentile(query, 0.5, NS_PER_US),
@@ -142,7 +142,9 @@ def _breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]
         service_max_us=value_of(max(service.counts)) / NS_PER_US if service.counts else None,
         lag_p50_us=_percentile(lag, 0.5, NS_PER_US),
         lag_p99_us=_percentile(lag, 0.99, NS_PER_US),
-        connects_per_1000=_connects(slices, operations + errors) if detailed and plan.checkout == "request" else None,
+        connects_per_1000=_connects(slices, operations + errors)
+        if detailed and plan.shared.checkout == "request"
+        else None,
         user_us_per_op=user_us,
         system_us_per_op=system_us,
         loop_lag_p99_ms=_percentile(_merged(one.loop_lag for one in measured), 0.99, NS_PER_MS),
@@ -166,13 +168,13 @@ def _cpu_us(slices: Sequence[Slice], operations: int) -> tuple[float | None, flo
     """Split the client's CPU time per operation: outside the kernel, and in it."""
     if not operations:
         return None, None
-    system = sum(part.system_ns for part in slices)
-    user = max(0, sum(part.cpu_ns for part in slices) - system)  # two clocks: one may lead the other by a tick
+    system = sum(part.usage.system_ns for part in slices)
+    user = max(0, sum(part.usage.cpu_ns for part in slices) - system)  # two clocks: one may lead the other by a tick
     return user / operations / NS_PER_US, system / operations / NS_PER_US
 
 
 def _connects(slices: Sequence[Slice], checkouts: int) -> float | None:
-    return 1000 * sum(part.connects for part in slices) / checkouts if checkouts else None
+    return 1000 * sum(part.usage.connects for part in slices) / checkouts if checkouts else None
 
 
 # --- what failed -----------------------------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ def _ledger(measured: Sequence[Measurement]) -> list[tuple[str, str, int]]:
         for code, operations in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         if operations
     ]
-    if (rest := sum(part.errors for part in _slices(measured)) - counts.total()) > 0:
+    if (rest := sum(part.usage.errors for part in _slices(measured)) - counts.total()) > 0:
         lines.append(("", NOT_RECORDED, rest))
     return lines
 
@@ -254,8 +256,8 @@ def _tax(lowest: Sequence[Measurement], higher: Sequence[Measurement], *, paced:
 
 def _time_per_operation(slices: Sequence[Slice], *, paced: bool) -> float | None:
     """Give nanoseconds per operation, from totals; None where there are none."""
-    operations = sum(part.operations for part in slices)
-    time = sum(part.latency_ns if paced else part.elapsed_ns for part in slices)
+    operations = sum(part.usage.operations for part in slices)
+    time = sum(part.usage.latency_ns if paced else part.usage.elapsed_ns for part in slices)
     return time / operations if operations and time else None
 
 

@@ -56,8 +56,8 @@ def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, fl
     Elapsed time, so that it is 1 / throughput; `paced` (see Plan), the mean latency.
     """
     times = {
-        part.round: (part.latency_ns if paced else part.elapsed_ns) / part.operations
+        part.round: (part.usage.latency_ns if paced else part.usage.elapsed_ns) / part.usage.operations
         for part in measurement.slices
-        if part.operations
+        if part.usage.operations
     }
     return {round_: time for round_, time in times.items() if time}

@@ -62,7 +62,7 @@ def rows(run: Run) -> list[CellRow]:
     for measurement in run.measurements:
         found[measurement.cell, measurement.arm].append(measurement)
     judged = judgements(
-        log_ratios(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.precision
+        log_ratios(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.effort.precision
     )
     return [
         _row(run, index, arm, found.get((index, arm.name), []), judged.get((index, arm.name)))
@@ -91,8 +91,8 @@ def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Ju
     plan = run.header.plan
     cell = plan.cells[index]
     slices = [part for measurement in measured for part in measurement.slices]
-    operations = sum(part.operations for part in slices)
-    elapsed_ns = sum(part.elapsed_ns for part in slices)
+    operations = sum(part.usage.operations for part in slices)
+    elapsed_ns = sum(part.usage.elapsed_ns for part in slices)
     ratio, interval, verdict = _comparison(run, index, arm, measured, judged)
     low, high = interval or (None, None)
     return CellRow(
@@ -102,13 +102,15 @@ def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Ju
         params=params_text(cell),
         driver=arm.name,
         placement=plan.placement.mode,
-        blocks=sum(any(part.operations for part in measurement.slices) for measurement in measured),
+        blocks=sum(any(part.usage.operations for part in measurement.slices) for measurement in measured),
         operations=operations,
-        errors=sum(part.errors for part in slices),
+        errors=sum(part.usage.errors for part in slices),
         ops_per_second=operations * NS_PER_S / elapsed_ns if operations and elapsed_ns else None,
         # In an open loop the client also spends CPU on beginning in time.
         cpu_us_per_op=(
-            sum(part.cpu_ns for part in slices) / operations / NS_PER_US if operations and plan.rate is None else None
+            sum(part.usage.cpu_ns for part in slices) / operations / NS_PER_US
+            if operations and plan.load.rate is None
+            else None
         ),
         ratio=ratio,
         ratio_low=low,
@@ -149,7 +151,7 @@ def _comparison(
     """Give the ratio, its interval and the verdict; `judged` is what the numbers alone say, if they say anything."""
     if any(_concerns(problem, run, index, arm) for problem in run.problems if problem.kind == "not comparable"):
         return None, None, Verdict.NOT_COMPARABLE
-    if not any(part.operations for measurement in measured for part in measurement.slices):
+    if not any(part.usage.operations for measurement in measured for part in measurement.slices):
         return None, None, Verdict.NOT_MEASURED if _ended_before(run, index, arm, measured) else Verdict.FAILED
     if arm.name == run.header.plan.baseline:
         return 1.0, None, Verdict.BASELINE

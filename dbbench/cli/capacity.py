@@ -125,16 +125,15 @@ def capacity(
         drivers=drivers,
         baseline=first,
         layers=None if layer is None else [values.choice("--layer", layer, plan.Layer)],
-        sessions=[sessions or pool.capacity],
         address=values.address(url, env_url=env_url),
         allow_production=allow_production,
-        tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
-        pool=pool,
-        loop=values.loop(loop),
         placement=None if placement is None else values.choice("--placement", placement, plan.PlacementMode),
         params=values.params(set_ or []),
-        blocks=1,  # nothing of a run's budget applies
-        seed=seed,
+        connections=plan.Connections(
+            pool=pool, tx_end=values.choice("--tx-end", tx_end, plan.TxEnd), loop=values.loop(loop)
+        ),
+        load=plan.Load(sessions=[sessions or pool.capacity]),
+        effort=plan.Effort(blocks=1, seed=seed),
     )
     with measuring(quiet=quiet) as watch:
         if "DATABASE_URL" in os.environ and options.address is None:

@@ -205,17 +205,18 @@ def gate(
             scenarios=paths,
             drivers=values.drivers(driver, driver[0].partition(",")[0])[0] if driver else [],
             layers=None if layer is None else values.choices("--layer", layer, plan.Layer),
-            sessions=None if sessions is None else values.numbers("--sessions", sessions),
             address=values.address(url, env_url=env_url),
             allow_production=allow_production,
-            tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
-            pool=plan.Pool(pool_size, max_overflow, pool_timeout),
-            loop=values.loop(loop),
             placement=values.choice("--placement", placement, plan.PlacementMode),
             params=values.params(set_ or []),
-            budget_s=values.seconds("--budget", budget),
-            seed=seed,
             output=output,
+            connections=plan.Connections(
+                pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+                tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
+                loop=values.loop(loop),
+            ),
+            load=plan.Load(sessions=None if sessions is None else values.numbers("--sessions", sessions)),
+            effort=plan.Effort(budget_s=values.seconds("--budget", budget), seed=seed),
         ),
         tolerances=values.tolerances(tolerance or [], [path.stem for path in paths]),
     )
@@ -245,11 +246,11 @@ def _end_gate(
     outcome: Any, format_: GateFormat, reports: Sequence[tuple[str, Path]], inconclusive: Inconclusive | None
 ) -> None:
     """Print the verdict, write what was asked for, and end as the verdict says."""
-    from dbbench import records
+    from dbbench import result_file
     from dbbench.commands.gate.findings import exit_code
     from dbbench.reports.gate import REPORTS
 
-    result = gate_result(records.read(outcome.path))
+    result = gate_result(result_file.read(outcome.path))
     print_gate(result, format_, outcome.path)
     code = exit_code(result, outcome.exit_code, inconclusive)
     if os.environ.get("GITHUB_ACTIONS") == "true":

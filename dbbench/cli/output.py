@@ -16,9 +16,9 @@ def complain(message: str) -> None:
 
 def show_run(path: Path, format_: TableFormat, *, details: bool) -> None:
     """Print a result file on stdout."""
-    from dbbench import records
+    from dbbench import result_file
 
-    print_run(records.read(path), format_, path, details=details)
+    print_run(result_file.read(path), format_, path, details=details)
 
 
 def print_run(run: Any, format_: TableFormat, path: Path, *, details: bool) -> None:

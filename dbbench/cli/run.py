@@ -154,27 +154,33 @@ def run(
         drivers=drivers,
         baseline=base,
         layers=None if layer is None else values.choices("--layer", layer, plan.Layer),
-        sessions=None if sessions is None else values.numbers("--sessions", sessions),
         address=values.address(url, env_url=env_url),
         allow_production=allow_production,
-        tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
-        checkout=values.choice("--checkout", checkout, plan.Checkout),
-        pool=plan.Pool(pool_size, max_overflow, pool_timeout),
-        loop=values.loop(loop),
         placement=None if placement is None else values.choice("--placement", placement, plan.PlacementMode),
         params=values.params(set_ or []),
-        budget_s=None if budget is None else values.seconds("--budget", budget),
-        blocks=blocks,
-        precision=None if precision is None else values.share("--precision", precision),
-        think_s=0.0 if think is None else values.duration("--think", think),
-        rate=rate,
-        arrival=values.choice("--arrival", arrival, plan.Arrival),
-        seed=seed,
         output=output,
         rtts=[] if rtt is None else values.rtts(rtt),
         pooler=None if pooler is None else values.choice("--pooler", pooler, plan.PoolerMode),
-        pre_ping=pool_pre_ping,
-        settings=values.driver_settings(driver_set or [], drivers),
+        connections=plan.Connections(
+            pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+            checkout=values.choice("--checkout", checkout, plan.Checkout),
+            tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
+            loop=values.loop(loop),
+            pre_ping=pool_pre_ping,
+            settings=values.driver_settings(driver_set or [], drivers),
+        ),
+        load=plan.Load(
+            sessions=None if sessions is None else values.numbers("--sessions", sessions),
+            rate=rate,
+            arrival=values.choice("--arrival", arrival, plan.Arrival),
+            think_s=0.0 if think is None else values.duration("--think", think),
+        ),
+        effort=plan.Effort(
+            budget_s=None if budget is None else values.seconds("--budget", budget),
+            blocks=blocks,
+            precision=None if precision is None else values.share("--precision", precision),
+            seed=seed,
+        ),
     )
     if pooler is not None and rtt is not None:
         raise UsageError("--pooler and --rtt exclude each other: nothing stands between the pooler and the server")
@@ -184,10 +190,13 @@ def run(
         raise UsageError("--rate and --think exclude each other: with a rate, arrivals decide when a session is busy")
     if blocks is not None and precision is not None:
         raise UsageError("--blocks and --precision exclude each other: a precision needs as many blocks as it takes")
-    if options.checkout == "session" and max(options.sessions or [1]) > options.pool.capacity:
+    if (
+        options.connections.checkout == "session"
+        and max(options.load.sessions or [1]) > options.connections.pool.capacity
+    ):
         raise UsageError(
-            f"--checkout session holds a connection per session: --sessions can be at most {options.pool.capacity} "
-            "with this pool (--pool-size, --max-overflow)"
+            "--checkout session holds a connection per session: --sessions can be at most "
+            f"{options.connections.pool.capacity} with this pool (--pool-size, --max-overflow)"
         )
     with measuring(quiet=quiet) as watch:
         if driver and base not in ",".join(driver).split(","):

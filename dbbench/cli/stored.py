@@ -30,10 +30,10 @@ def show(
     details: Annotated[bool, typer.Option("--details", help="Also where the time goes, for every cell.")] = False,
 ) -> None:
     """Print the table of a stored run."""
-    from dbbench import records
+    from dbbench import result_file
 
     path = _newest() if result is None else _stored(result)
-    run = records.read(path)
+    run = result_file.read(path)
     if format_ is not TableFormat.TABLE:  # the table says them itself
         warn(run.warnings)
     if run.header.plan.gate is not None:
@@ -91,13 +91,13 @@ def compare(
     Runs in different jobs cannot tell small changes, and those of different machines none below 10 to 20%.
     What can: dbbench gate, which measures both sides in one job.
     """
-    from dbbench import records
+    from dbbench import result_file
     from dbbench.cli import values
     from dbbench.commands.stored import compare
     from dbbench.reports import compare as reports
 
     limit = None if fail_over is None else values.share("--fail-over", fail_over)
-    before, after = (records.read(_stored(path)) for path in (base, head))
+    before, after = (result_file.read(_stored(path)) for path in (base, head))
     warn([f"{name}: {warning}" for name, run in (("BASE", before), ("HEAD", after)) for warning in run.warnings])
     found = compare.compare(before, after, control, force=force)
     if format_ is TableFormat.TABLE:
@@ -143,12 +143,12 @@ def history(
 
 def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
     """Read the result files of a folder one at a time; those that cannot be read say why."""
-    from dbbench import records
+    from dbbench import records, result_file
     from dbbench.commands.stored import history as entries
 
     for path in sorted(folder.glob("*.jsonl")):
         try:
-            yield entries.entry(path.name, records.read(path), control)
+            yield entries.entry(path.name, result_file.read(path), control)
         except UsageError as error:
             yield entries.unreadable(path.name, str(error).removeprefix(f"{records.clean(str(path))}: "))
 
@@ -182,10 +182,10 @@ def export(
     ] = CsvTable.CELLS,
 ) -> None:
     """Write a stored run in another format."""
-    from dbbench import records
+    from dbbench import result_file
     from dbbench.reports.run.files import files
 
-    run = records.read(_stored(result))
+    run = result_file.read(_stored(result))
     warn(run.warnings)
     if driver is not None and format_ not in (ExportFormat.PYPERF, ExportFormat.HGRM):
         raise UsageError("--driver goes with --format pyperf or hgrm")

@@ -79,14 +79,16 @@ def wire(
         layers=list(get_args(plan.Layer)) if layer is None else values.choices("--layer", layer, plan.Layer),
         address=values.address(url, env_url=env_url),
         allow_production=allow_production,
-        tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
-        checkout=values.choice("--checkout", checkout, plan.Checkout),
-        pool=plan.Pool(pool_size, max_overflow, pool_timeout),
-        loop=values.loop(loop),
         params=values.params(set_ or []),
-        seed=seed,
-        pre_ping=pool_pre_ping,
-        settings=values.driver_settings(driver_set or [], drivers),
+        connections=plan.Connections(
+            pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+            checkout=values.choice("--checkout", checkout, plan.Checkout),
+            tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
+            loop=values.loop(loop),
+            pre_ping=pool_pre_ping,
+            settings=values.driver_settings(driver_set or [], drivers),
+        ),
+        effort=plan.Effort(seed=seed),
     )
     with measuring(quiet=quiet) as watch:
         result = execute_wire(options, operations, watch)

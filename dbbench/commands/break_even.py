@@ -1,6 +1,6 @@
 """What a run with network latency does besides its blocks: count round trips, and check where drivers should tie."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,12 +10,12 @@ import msgspec
 
 from dbbench.analysis import latency
 from dbbench.analysis.rows import rows
-from dbbench.child import WorkerFailedError, WorkerProcess
+from dbbench.child import WorkerFailedError
 from dbbench.commands.wire.steps import Counting
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.setup import Shape
 from dbbench.engine.workers import Workers
-from dbbench.plan import Cell, Plan
+from dbbench.plan import Cell, Effort, Plan
 from dbbench.records import BreakEven, End, Header, Measurement, Run
 from dbbench.relay.handle import RelayProcess
 from dbbench.stats.paired import blocks_for_interval
@@ -25,51 +25,50 @@ _COUNTED: Final = 20  # operations
 _ROUNDS: Final = 10  # of slices in a block of a check
 
 
-def round_trips(
-    crew: Workers, relay: RelayProcess, workers: Mapping[str, WorkerProcess]
-) -> dict[str, list[float | None]]:
+def round_trips(workers: Workers, relay: RelayProcess) -> dict[str, list[float | None]]:
     """Count the round trips of an operation: arm -> by cell. None where that could not be done.
 
     They do not depend on latency or sessions, so that each scenario and layer is counted once.
     """
-    counting = Counting(crew, relay, _COUNTED)
+    counting = Counting(workers, relay, _COUNTED)
     found: dict[tuple[str, str, str], float | None] = {}
-    for index, cell in enumerate(crew.plan.cells):
-        for arm in crew.arms(index, workers):
+    for index, cell in enumerate(workers.plan.cells):
+        for arm in workers.arms(index):
             place = cell.path, cell.layer, arm.name
             if place not in found:
                 found[place] = None
                 with suppress(WorkerFailedError):
-                    found[place] = counting.row(index, arm.name, workers[arm.name]).round_trips
+                    found[place] = counting.row(index, arm.name).round_trips
     return {
-        arm.name: [found.get((cell.path, cell.layer, arm.name)) for cell in crew.plan.cells] for arm in crew.plan.arms
+        arm.name: [found.get((cell.path, cell.layer, arm.name)) for cell in workers.plan.cells]
+        for arm in workers.plan.arms
     }
 
 
-def checks(bench: Blocks, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
-    """Measure each driver that should tie with the baseline from some latency on, and the baseline, at that latency.
+def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
+    """Re-measure each driver and the baseline at the latency above which they should tie.
 
     It takes as many blocks as an interval needs, and no more than the run had.
     """
     found = [
         (one, one.tie.rtt_s)
-        for group in latency.effects(Run(header, bench.measured, [], None))
+        for group in latency.effects(Run(header, blocks.measured, [], None))
         for one in group
         if one.tie is not None and one.tie.rtt_s and one.tie.rtt_s <= MAX_CHECKED_S
     ]
     if not found:
         return
     say("checking where drivers tie")
-    crew, indexes = bench.crew, [header.plan.cells.index(one.cell) for one, _ in found]
+    workers, indexes = blocks.workers, [header.plan.cells.index(one.cell) for one, _ in found]
     at = [
-        msgspec.structs.replace(crew.plan.cells[index], rtt_s=rtt_s)  # the header's name no folders
+        msgspec.structs.replace(workers.plan.cells[index], rtt_s=rtt_s)  # the header's name no folders
         for index, (_, rtt_s) in zip(indexes, found, strict=True)
     ]
-    plan = _plan(crew.plan, at, most=1 + max(one.block for one in bench.measured))
+    plan = _plan(workers.plan, at, most=1 + max(one.block for one in blocks.measured))
     pairs = [(one.driver, plan.baseline) for one, _ in found]
     excluded = {(number, arm.name) for number, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
     shapes = {number: Shape.of(_expected_ns(*each), at[number], plan) for number, each in enumerate(found)}
-    own = Blocks(replace(crew, plan=plan, excluded=excluded), shapes, say=lambda _: None)
+    own = Blocks(replace(workers, plan=plan, excluded=excluded), shapes, say=lambda _: None)
     measured = [record for record in own.blocks() if isinstance(record, Measurement)]
     end = End("complete", datetime.now(UTC).isoformat(timespec="seconds"), own.measured_s)
     compared = iter(rows(Run(msgspec.structs.replace(header, plan=plan), measured, [], end)))
@@ -92,8 +91,6 @@ def _plan(plan: Plan, cells: list[Cell], most: int) -> Plan:
         plan,
         cells=cells,
         rounds=[_ROUNDS] * len(cells),
-        budget_s=None,
-        blocks=min(needed, most),
-        precision=None,
+        effort=Effort(blocks=min(needed, most)),
         seed=plan.seed + 1,
     )

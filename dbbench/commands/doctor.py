@@ -30,7 +30,7 @@ from dbbench.engine.exclusive import MARK
 from dbbench.engine.machine import installed
 from dbbench.errors import CannotStartError, RefusedError
 from dbbench.plan import Placement, Pool
-from dbbench.records import new_id
+from dbbench.result_file import new_id
 from dbbench.server.pooler_detection import Pooled, cure, detect, guess
 from dbbench.server.target import Target, connected, redacted
 

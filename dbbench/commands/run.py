@@ -2,28 +2,29 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
-from dbbench import records
+from dbbench import records, result_file
 from dbbench.commands import break_even
 from dbbench.commands.selfcheck import kept
-from dbbench.engine.blocks import BUDGET_SLACK, Blocks
+from dbbench.engine.blocks import BUDGET_SLACK, Blocks, decided_cells
 from dbbench.engine.exclusive import exclusive
-from dbbench.engine.opening import gathered, header, problem_line
+from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import Cost, SetUp
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import Homes
+from dbbench.engine.workers import AT_HOME, Homes
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError
 from dbbench.plan import Plan
-from dbbench.records import End, Measurement, Problem, Side, Writer
+from dbbench.records import End, Measurement, Problem, Side
 from dbbench.relay.handle import can_relay
+from dbbench.result_file import Writer
 from dbbench.server.target import redacted
 
 
@@ -35,29 +36,55 @@ class Ended:
     exit_code: int
 
 
+def remark(blocks: Blocks, watch: Watcher) -> None:
+    """Say why the run ended, and what is to be thought of it."""
+    plan, effort = blocks.workers.plan, blocks.workers.plan.effort
+    if blocks.decided:
+        watch.note(
+            f"{'precise enough' if effort.precision else 'every cell is decided'} after {blocks.measured_s:.0f} s"
+        )
+    elif effort.precision is not None:
+        watch.note(
+            f"not every ratio is known to {100 * effort.precision:g}% after {blocks.measured_s:.0f} s; "
+            "--budget gives more"
+        )
+    if warning := kept.warning(blocks.log_ratios.values(), plan.placement.mode):
+        watch.note(warning)
+    budget_s = effort.budget_s
+    if budget_s is not None and blocks.measured_s > budget_s * (1 + BUDGET_SLACK):
+        watch.note(f"one block took longer than the budget of {budget_s:g} s: measured for {blocks.measured_s:.0f} s")
+
+
 @dataclass(frozen=True)
 class Purpose:
-    """What a run is for, when it is not to compare drivers."""
+    """What a run is for; the defaults compare drivers."""
 
-    arrange: Callable[[Plan], Plan]
-    homes: Homes
-    sides: dict[str, Side]
-    settle: Callable[[Plan, Sequence[Cost]], Plan]  # the plan once it is known what its cells cost
-    look: Callable[[Plan, Sequence[Measurement]], set[int]]  # see Blocks.look
+    arrange: Callable[[Plan], Plan] = lambda plan: plan  # the last word on what is measured
+    homes: Homes = AT_HOME
+    sides: Mapping[str, Side] = field(default_factory=dict)  # arm -> its environment
+    settle: Callable[[Plan, Sequence[Cost]], Plan] = lambda plan, _costs: plan  # once the cost of its cells is known
+    look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: cells that need no more
+    remark: Callable[[Blocks, Watcher], None] = remark  # at the end
 
 
-def execute(options: Options, watch: Watcher, purpose: Purpose | None = None) -> Ended:
+DRIVERS_COMPARED: Final = Purpose()
+
+
+def execute(
+    options: Options, watch: Watcher, purpose: Purpose = DRIVERS_COMPARED, open_site: OpenSite = opened_site
+) -> Ended:
     """Measure, and write the result file as it goes.
 
     Raises DbbenchError, and leaves no file, when nothing could be measured at all.
     """
     started = datetime.now(UTC)
-    run_id = records.new_id()
+    run_id = result_file.new_id()
     with _output(options, started, run_id) as writer, exclusive(watch) as is_alone:
         journal = _Journal(writer, other_runs=not is_alone, expects_errors=options.pooler is not None)
         status: Literal["complete", "degraded", "interrupted", "failed"]
         try:
-            _measure(options, run_id, started, journal, watch, purpose)
+            with opened(options, run_id, watch, purpose.arrange, purpose.homes, open_site) as found:
+                _measure(options, found, run_id, started, journal, watch, purpose)
             exit_code: int = journal.exit_code
             status, reason = ("degraded" if exit_code == ExitCode.DEGRADED else "complete"), ""
         except Interrupted as signal:
@@ -97,66 +124,41 @@ class _Journal:
 
 
 def _measure(
-    options: Options, run_id: str, started: datetime, journal: _Journal, watch: Watcher, purpose: Purpose | None
+    options: Options,
+    found: Opened,
+    run_id: str,
+    started: datetime,
+    journal: _Journal,
+    watch: Watcher,
+    purpose: Purpose,
 ) -> None:
-    """Start everybody who works on the run, make what they need, measure."""
-    with (
-        gathered(options, run_id, watch)
-        if purpose is None
-        else gathered(options, run_id, watch, purpose.arrange, purpose.homes)
-    ) as found:
-        crew = found.crew
-        set_up = SetUp(crew, watch.say, watch.note)
-        with contextlib.ExitStack() as stack:
-            workers = crew.start_workers("set-up", stack)
-            problems = [*found.problems, *set_up.run(found.described, workers, stack)]
-            if purpose is not None:
-                crew.plan = purpose.settle(crew.plan, set_up.costs())
-            counts = bool(options.rtts or options.pooler) and can_relay(crew.site.start.address)
-            trips = break_even.round_trips(crew, found.routes.relay, workers) if counts else {}
-            sides = {} if purpose is None else purpose.sides
-            top = header(found, run_id, started, other_runs=journal.other_runs)
-            top = msgspec.structs.replace(top, sides=sides, round_trips=trips)
-            journal.write(top)
-            for problem in problems:
-                _report(problem, crew.site.start.address.password, journal, watch)
-        bench = Blocks(crew, set_up.shapes, watch.say)
-        if purpose is not None:
-            bench.look = purpose.look
-        _blocks(bench, journal, watch)
-        if options.rtts:
-            for checked in break_even.checks(bench, top, watch.say):
-                journal.write(checked)
-        if purpose is None:
-            _remark(bench, watch)
-
-
-def _blocks(bench: Blocks, journal: _Journal, watch: Watcher) -> None:
-    """Measure, and keep everything as it comes."""
-    watch.advance(*bench.progress())
-    for record in bench.blocks():
+    """Make what the workers need, measure, and say what is to be thought of it."""
+    workers, secret = found.workers, found.workers.site.start.address.password
+    with contextlib.ExitStack() as stack:
+        workers.start("set-up", stack)
+        set_up = SetUp(workers, watch.say, watch.note)
+        problems = [*found.problems, *set_up.run(found.described, stack)]
+        workers = replace(workers, plan=purpose.settle(workers.plan, set_up.costs()))
+        counts = bool(options.rtts or options.pooler) and can_relay(workers.site.start.address)
+        trips = break_even.round_trips(workers, found.routes.relay) if counts else {}
+        top = header(workers, run_id, started, other_runs=journal.other_runs)
+        top = msgspec.structs.replace(top, sides=dict(purpose.sides), round_trips=trips)
+        journal.write(top)
+        for problem in problems:
+            _report(problem, secret, journal, watch)
+    blocks = Blocks(workers, set_up.shapes, watch.say, purpose.look)
+    watch.advance(*blocks.progress())
+    for record in blocks.blocks():
         if isinstance(record, Problem):
-            _report(record, bench.crew.site.start.address.password, journal, watch)
+            _report(record, secret, journal, watch)
         else:
             journal.write(record)
-        journal.measured_s = bench.measured_s
-        watch.advance(*bench.progress())
-
-
-def _remark(bench: Blocks, watch: Watcher) -> None:
-    """Say why the run ended, and what is to be thought of it."""
-    plan = bench.crew.plan
-    if bench.decided:
-        watch.note(f"{'precise enough' if plan.precision else 'every cell is decided'} after {bench.measured_s:.0f} s")
-    elif plan.precision is not None:
-        watch.note(
-            f"not every ratio is known to {100 * plan.precision:g}% after {bench.measured_s:.0f} s; --budget gives more"
-        )
-    if warning := kept.warning(bench.log_ratios.values(), plan.placement.mode):
-        watch.note(warning)
-    budget_s = plan.budget_s
-    if budget_s is not None and bench.measured_s > budget_s * (1 + BUDGET_SLACK):
-        watch.note(f"one block took longer than the budget of {budget_s:g} s: measured for {bench.measured_s:.0f} s")
+        journal.measured_s = blocks.measured_s
+        watch.advance(*blocks.progress())
+    if options.rtts:
+        for checked in break_even.checks(blocks, top, watch.say):
+            journal.write(checked)
+    purpose.remark(blocks, watch)
 
 
 def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) -> None:
@@ -171,7 +173,7 @@ def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer
     """The result file, made before anything else starts, and removed again when nothing comes of it."""
     path = options.output or Path("results")
     if options.output is None or os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
-        path = records.default_path(path, started, run_id)
+        path = result_file.default_path(path, started, run_id)
     writer = None
     try:
         with Writer.create(path) as writer:

@@ -4,14 +4,14 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from dbbench import __version__, catalog, records
+from dbbench import __version__, catalog, result_file
 from dbbench.address import Address
-from dbbench.child import WorkerProcess
 from dbbench.drivers import DRIVERS
 from dbbench.engine import machine, placement, pooler_arms
 from dbbench.engine.options import Options
@@ -19,9 +19,9 @@ from dbbench.engine.planning import (
     connections_needed,
     make_plan,
 )
-from dbbench.engine.routes import Routes, routed
+from dbbench.engine.routes import Routes
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import AtHome, Homes, Site, Workers, describe, start_steward
+from dbbench.engine.workers import AT_HOME, Homes, Site, Worker, Workers, describe, start_tables_worker
 from dbbench.errors import DbbenchError, ScenarioError
 from dbbench.messages import Start
 from dbbench.plan import (
@@ -31,73 +31,85 @@ from dbbench.plan import (
 from dbbench.records import Header, Problem
 from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
-from dbbench.server.target import Target, application, connected
+from dbbench.server.target import application, connected
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """What a run works with: the crew on a server, and what the scenarios say of themselves."""
+class Opened:
+    """What a measurement works with: its workers on a server, and what the scenarios say of themselves."""
 
-    crew: Workers
-    target: Target
+    workers: Workers
     described: Mapping[Path, Description]
     problems: list[Problem]  # scenarios that cannot be loaded
     routes: Routes
 
 
-@contextlib.contextmanager
-def gathered(
-    options: Options,
-    run_id: str,
-    watch: Watcher,
-    arrange: Callable[[Plan], Plan] = lambda plan: plan,
-    homes: Homes = AtHome(),  # noqa: B008 - it is empty
-) -> Iterator[Gathered]:
-    """Start the server and the stewards, load the scenarios, make the plan; `arrange` has the last word on the plan.
+OpenSite = Callable[[Options, str, Homes, Watcher], contextlib.AbstractContextManager[Site]]
+"""Makes the site of a run: (options, id of the run, homes, watcher)."""
 
-    Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
+
+@contextlib.contextmanager
+def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> Iterator[Site]:
+    """A server, started or reached, and how workers are started beside it.
+
+    Raises DbbenchError when there is none.
     """
     embedded = options.address is None
     if options.address is not None and options.rtts:
         refuse_tls(options.address)
     place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
     with _server(options, place, watch) as server, connected(server.address, run_id) as target:
-        start = Start(
-            driver="",
-            address=server.address,
-            application=application(run_id),
-            pool=options.pool,
-            checkout=options.checkout,
-            tx_end=options.tx_end,
-            loop=options.loop,
-            cpus=place.client_cpus,
+        yield Site(
+            start=Start("", server.address, application(run_id), options.connections, place.client_cpus),
+            placement=place,
+            create_schema=target.create_schema,
+            alive=lambda: server.alive() and target.alive(),
+            check_connections=partial(target.preflight, allow_production=embedded or options.allow_production),
+            describe=lambda: {"embedded": embedded, **target.describe()},
+            run_id=run_id,
+            embedded=embedded,
+            homes=homes,
         )
-        site = Site(start, target.create_schema, lambda: server.alive() and target.alive(), run_id, embedded, homes)
-        with contextlib.ExitStack() as stack:
-            watch.say("loading scenarios")
-            stewards = {arm: stack.enter_context(start_steward(site, arm)) for arm in homes.stewards}
-            described, problems = _described(stewards, options, homes)
-            if not described:
-                for problem in problems:
-                    watch.problem(problem_line(problem))
-                raise DbbenchError("there is no scenario left to measure")
-            plan = arrange(make_plan(options, described, place, watch))
-            target.preflight(connections_needed(plan), allow_production=embedded or options.allow_production)
-            everyones = {arm.name: stewards.get(arm.name, stewards[homes.stewards[0]]) for arm in plan.arms}
-            crew = Workers(plan, site, everyones)
-            with routed(crew) as routes:
-                yield Gathered(crew, target, described, problems, routes)
+
+
+@contextlib.contextmanager
+def opened(
+    options: Options,
+    run_id: str,
+    watch: Watcher,
+    arrange: Callable[[Plan], Plan] = lambda plan: plan,
+    homes: Homes = AT_HOME,
+    open_site: OpenSite = opened_site,
+) -> Iterator[Opened]:
+    """Reach the server, load the scenarios, make the plan; `arrange` has the last word on the plan.
+
+    Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
+    """
+    with open_site(options, run_id, homes, watch) as site, contextlib.ExitStack() as stack:
+        watch.say("loading scenarios")
+        tables = {arm: stack.enter_context(start_tables_worker(site, arm)) for arm in homes.tables_for}
+        described, problems = _described(tables, options, homes)
+        if not described:
+            for problem in problems:
+                watch.problem(problem_line(problem))
+            raise DbbenchError("there is no scenario left to measure")
+        plan = arrange(make_plan(options, described, site.placement, watch))
+        site.check_connections(connections_needed(plan))
+        of_arms = {arm.name: tables.get(arm.name, tables[homes.tables_for[0]]) for arm in plan.arms}
+        schemas: dict[tuple[str, str], str] = {}
+        routes = Routes(site.start.address, plan, schemas, stack)
+        yield Opened(Workers(plan, site, of_arms, schemas, routes), described, problems, routes)
 
 
 def _described(
-    stewards: Mapping[str, WorkerProcess], options: Options, homes: Homes
+    tables: Mapping[str, Worker], options: Options, homes: Homes
 ) -> tuple[dict[Path, Description], list[Problem]]:
-    """What the scenarios say of themselves, at every steward's home."""
+    """What the scenarios say of themselves, in every home that has a worker for its tables."""
     by_arm = {
-        arm: describe(steward, {path: homes.path(arm, str(path)) for path in options.scenarios}, options.params)
-        for arm, steward in stewards.items()
+        arm: describe(worker, {path: homes.path(arm, str(path)) for path in options.scenarios}, options.params)
+        for arm, worker in tables.items()
     }
     (first, (described, problems)), *others = by_arm.items()
     if not others:
@@ -126,19 +138,19 @@ def _agreed(sides: Sequence[tuple[str, Description]]) -> Description:
     return msgspec.structs.replace(other, layers=layers, has_reset=one.has_reset or other.has_reset)
 
 
-def header(found: Gathered, run_id: str, started: datetime, *, other_runs: bool) -> Header:
+def header(workers: Workers, run_id: str, started: datetime, *, other_runs: bool) -> Header:
     """Under which conditions it is measured, as the result file keeps it; once the workers have started."""
-    crew, plan = found.crew, found.crew.plan
+    plan = workers.plan
     distributions = [name for driver in plan.drivers for name in DRIVERS[driver].distributions]
     return Header(
-        schema=records.SCHEMA,
+        schema=result_file.SCHEMA,
         id=run_id,
         started=started.isoformat(timespec="seconds"),
         dbbench=__version__,
         plan=public(plan),
         environment={**machine.describe(dict.fromkeys(distributions)), "other_runs": other_runs},
-        server={"embedded": crew.site.embedded, **found.target.describe()},
-        drivers=crew.facts,
+        server=workers.site.describe(),
+        drivers=workers.facts,
     )
 
 
@@ -169,11 +181,12 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
     from dbbench.server.embedded import embedded_server
 
     watch.say("starting PostgreSQL")
-    most = max(2, len(options.drivers)) * options.pool.capacity + _SPARE_CONNECTIONS
+    pool = options.connections.pool
+    most = max(2, len(options.drivers)) * pool.capacity + _SPARE_CONNECTIONS
     if options.pooler is not None:
-        arms, ways = len(pooler_arms.matrix(options.drivers)), len(pooler_arms.PREPARED_STATEMENTS)
-        pooled = ways * len(options.scenarios) * pooler_arms.server_connections(options.pooler, options.pool)
-        most = arms * (options.pool.capacity + pooled) + _SPARE_CONNECTIONS
+        arms, ways = len(pooler_arms.matrix(options.drivers, options.connections)), len(pooler_arms.PREPARED_STATEMENTS)
+        pooled = ways * len(options.scenarios) * pooler_arms.server_connections(options.pooler, pool)
+        most = arms * (pool.capacity + pooled) + _SPARE_CONNECTIONS
     with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
         yield _Server(server.address, server.alive)
 

@@ -15,6 +15,7 @@ from dbbench.errors import UsageError, nearest
 from dbbench.plan import (
     Arm,
     Cell,
+    Connections,
     Layer,
     Placement,
     Plan,
@@ -39,7 +40,7 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
-    arms = [Arm(name, name) for name in options.drivers]
+    arms = [_arm(name, options.connections) for name in options.drivers]
     if options.pooler is not None:
         if any(cell.layer == "raw" for cell in cells):
             raise UsageError(
@@ -47,31 +48,29 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
                 "the search path, without which dbbench's tables are not found through a pooler"
             )
         cells = pooler_arms.behind(cells, _poolers(options.pooler, watch))
-        arms = pooler_arms.matrix(options.drivers)
+        arms = pooler_arms.matrix(options.drivers, options.connections)
     if options.rtts:
         cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
+    effort, load, pool = options.effort, options.load, options.connections.pool
     budget_s, nominal_s = _budget(options)
+    rounds = [1] * len(cells) if load.rate else rounds_for(cells, len(arms), pool, nominal_s)
     return Plan(
         arms=arms,
         baseline=options.baseline,
         cells=cells,
-        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
-        rounds=[1] * len(cells) if options.rate else rounds_for(cells, len(arms), options.pool, nominal_s),
-        budget_s=budget_s,
-        blocks=options.blocks,
-        pool=options.pool,
+        seed=secrets.randbelow(2**32) if effort.seed is None else effort.seed,
+        rounds=rounds if effort.rounds is None else [effort.rounds] * len(cells),
+        effort=msgspec.structs.replace(effort, budget_s=budget_s),
         placement=place,
-        checkout=options.checkout,
-        tx_end=options.tx_end,
-        loop=options.loop,
-        precision=options.precision,
-        think_s=options.think_s,
-        rate=options.rate,
-        arrival=options.arrival,
-        slice_s=open_slice_s(cells, len(options.drivers), nominal_s, options.blocks) if options.rate else None,
-        pre_ping=options.pre_ping,
-        settings=dict(options.settings),
+        load=load,
+        slice_s=open_slice_s(cells, len(options.drivers), nominal_s, effort.blocks) if load.rate else None,
     )
+
+
+def _arm(driver: str, connections: Connections) -> Arm:
+    """A driver as an arm, with its own settings alone."""
+    own = {name: settings for name, settings in connections.settings.items() if name == driver}
+    return Arm(driver, driver, msgspec.structs.replace(connections, settings=own))
 
 
 def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
@@ -85,22 +84,28 @@ def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
 
 def _budget(options: Options) -> tuple[float | None, float]:
     """Seconds that measuring may take, None where the number of blocks decides; and the seconds to plan for."""
-    if options.blocks is not None:
+    if options.effort.blocks is not None:
         return None, NOMINAL_BUDGET_S
-    if options.precision is not None:
-        return options.budget_s or MAX_BUDGET_S, min(options.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S)
-    budget_s = options.budget_s or (POOLER_BUDGET_S if options.pooler else NOMINAL_BUDGET_S)
+    if options.effort.precision is not None:
+        return options.effort.budget_s or MAX_BUDGET_S, min(
+            options.effort.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S
+        )
+    budget_s = options.effort.budget_s or (POOLER_BUDGET_S if options.pooler else NOMINAL_BUDGET_S)
     return budget_s, budget_s
 
 
 def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
     """The numbers of sessions to measure, without those that cannot hold a connection each."""
-    wanted = options.sessions or ([options.pool.capacity] if options.pooler else scenario.sessions)
-    possible = [number for number in wanted if options.checkout == "request" or number <= options.pool.capacity]
+    wanted = options.load.sessions or ([options.connections.pool.capacity] if options.pooler else scenario.sessions)
+    possible = [
+        number
+        for number in wanted
+        if options.connections.checkout == "request" or number <= options.connections.pool.capacity
+    ]
     if left_out := [number for number in wanted if number not in possible]:
         watch.note(
             f"{scenario.name}: {', '.join(map(str, left_out))} sessions cannot hold a connection each "
-            f"with a pool of {options.pool.capacity}: left out"
+            f"with a pool of {options.connections.pool.capacity}: left out"
         )
     return possible
 
@@ -130,11 +135,13 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
 
 
 def connections_needed(plan: Plan) -> int:
-    """How many connections are open at once at most: the arms', the poolers', the stewards' one per schema, ours."""
+    """How many connections are open at once at most: the arms', the poolers', one per schema for the tables, ours."""
     scenarios = len({cell.path for cell in plan.cells})
     schemas = scenarios * (len(plan.arms) if plan.gate else 1)
     ways = {cell.pooler for cell in plan.cells if cell.pooler}
-    pooled = len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.pool) for way in ways)
+    pooled = (
+        len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.shared.pool) for way in ways)
+    )
     return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + pooled + 1
 
 

@@ -1,7 +1,7 @@
 """How the connections of each cell reach the server: straight, through the relay that delays them, through a pooler."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import ExitStack
 from statistics import quantiles
 from time import perf_counter
@@ -10,10 +10,9 @@ from typing import Final
 from dbbench.address import Address
 from dbbench.drivers.libpq import connect_arguments
 from dbbench.engine.pooler_arms import server_connections
-from dbbench.engine.workers import Workers
 from dbbench.errors import CannotStartError
 from dbbench.messages import Route
-from dbbench.plan import Cell, Pooler
+from dbbench.plan import Cell, Plan, Pooler
 from dbbench.relay.handle import RelayProcess
 from dbbench.server.pgbouncer import PoolerSettings, RunningPooler, pooler
 
@@ -25,8 +24,10 @@ _TUNED_S: Final = 0.05  # of round-trip time; a third of a millisecond is nothin
 class Routes:
     """The routes of one run. What stands on them is started when it is first needed, and ended by `stack`."""
 
-    def __init__(self, crew: Workers, stack: ExitStack) -> None:
-        self._crew = crew
+    def __init__(self, server: Address, plan: Plan, schemas: Mapping[tuple[str, str], str], stack: ExitStack) -> None:
+        self._server = server
+        self._plan = plan
+        self._schemas = schemas
         self._stack = stack
         self._relay: RelayProcess | None = None
         self._delayed: dict[float, Address] = {}
@@ -52,27 +53,28 @@ class Routes:
 
     def _pooler(self, wanted: Pooler) -> contextlib.AbstractContextManager[RunningPooler]:
         """A pooler with server connections for every arm and schema, on the server's CPUs."""
-        crew = self._crew
-        schemas = dict.fromkeys(crew.schemas.values())
+        connections = server_connections(wanted.mode, self._plan.shared.pool)
         return pooler(
-            crew.site.start.address,
-            PoolerSettings(
-                wanted.mode, wanted.max_prepared_statements, server_connections(wanted.mode, crew.plan.pool)
-            ),
-            {self._alias(schema, arm.name): schema for schema in schemas for arm in crew.plan.arms},
-            crew.plan.placement.server_cpus,
+            self._server,
+            PoolerSettings(wanted.mode, wanted.max_prepared_statements, connections),
+            {
+                self._alias(schema, arm.name): schema
+                for schema in dict.fromkeys(self._schemas.values())
+                for arm in self._plan.arms
+            },
+            self._plan.placement.server_cpus,
         )
 
     def _alias(self, schema: str, arm: str) -> str:
         """The pooler's name for the schema as the arm uses it; names of arms have characters that it cannot have."""
-        return f"{schema}_{[each.name for each in self._crew.plan.arms].index(arm)}"
+        return f"{schema}_{[each.name for each in self._plan.arms].index(arm)}"
 
     @property
     def relay(self) -> RelayProcess:
         """The relay in front of the server, on the server's CPUs: it stands for the network, not for the client."""
         if self._relay is None:
-            cpus = self._crew.plan.placement.server_cpus
-            self._relay = self._stack.enter_context(RelayProcess(self._crew.site.start.address, cpus))
+            cpus = self._plan.placement.server_cpus
+            self._relay = self._stack.enter_context(RelayProcess(self._server, cpus))
         return self._relay
 
 
@@ -109,11 +111,3 @@ def _ping_s(address: Address) -> float:
             f"cannot connect to {address} through the relay: {' '.join(str(error).split())}"
         ) from None
     return quantiles(took, n=5)[0]
-
-
-@contextlib.contextmanager
-def routed(crew: Workers) -> Iterator[Routes]:
-    """Give the crew its routes."""
-    with ExitStack() as stack:
-        crew.route = routes = Routes(crew, stack)
-        yield routes

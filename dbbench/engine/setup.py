@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from dbbench import messages
-from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
+from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Workers
-from dbbench.messages import Checked, Closed, Done
-from dbbench.plan import Arm, Cell, Plan
+from dbbench.messages import Checked, Done
+from dbbench.plan import Cell, Plan
 from dbbench.records import Problem
 from dbbench.scenario import Description
 
@@ -33,14 +33,14 @@ class Shape:
     @classmethod
     def of(cls, ns_per_operation: float, cell: Cell, plan: Plan) -> Self:
         """The shape for a cell whose fastest arm needs so long for an operation."""
-        if plan.rate is not None:
+        if plan.load.rate is not None:
             assert plan.slice_s is not None
-            operations = max(1, round(plan.rate * plan.slice_s))
+            operations = max(1, round(plan.load.rate * plan.slice_s))
         else:
-            paced_ns = ns_per_operation + plan.think_s * 1e9 / cell.sessions
+            paced_ns = ns_per_operation + plan.load.think_s * 1e9 / cell.sessions
             connections = plan.connections(cell)
             enough = SLICE_OPERATIONS * connections + QUEUED_OPERATIONS * (cell.sessions - connections)
-            operations = max(enough if cell.sessions > 1 or plan.think_s else 1, math.ceil(SLICE_NS / paced_ns))
+            operations = max(enough if cell.sessions > 1 or plan.load.think_s else 1, math.ceil(SLICE_NS / paced_ns))
         return cls(operations, lead_in=min(LEAD_IN_OPERATIONS, round(LEAD_IN_NS / ns_per_operation)))
 
 
@@ -56,43 +56,41 @@ class Cost:
 class SetUp:
     """The set-up of one run; afterwards `shapes` has what the blocks need."""
 
-    crew: Workers
+    workers: Workers
     say: Callable[[str], None]  # what is going on, for people
     note: Callable[[str], None]  # what they should know
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> of its slices
     per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm), roughly
 
-    def run(
-        self, described: Mapping[Path, Description], workers: dict[str, WorkerProcess], stack: ExitStack
-    ) -> Iterator[Problem]:
+    def run(self, described: Mapping[Path, Description], stack: ExitStack) -> Iterator[Problem]:
         """Make the tables, check that the arms give equal results, find how many operations make a slice.
 
-        `workers` come from the crew, and `stack` ends them.
+        The workers are running; `stack` ends those that are started in place of lost ones.
         """
         yield from self.prepare(described)
-        yield from self._check_and_time(workers, stack)
+        yield from self._check_and_time(stack)
 
     def costs(self) -> list[Cost]:
         """What the cells cost in a block, by cell; nothing of those that cannot be measured."""
-        return [self._cost(index, cell) for index, cell in enumerate(self.crew.plan.cells)]
+        return [self._cost(index, cell) for index, cell in enumerate(self.workers.plan.cells)]
 
     def _cost(self, index: int, cell: Cell) -> Cost:
         times = [self.per_operation_ns[key] for key in self.per_operation_ns if key[0] == index]
         if not times or index not in self.shapes:
             return Cost(0.0, 0.0)
         operation_s = sum(times) / len(times) / 1e9
-        shape, connections = self.shapes[index], self.crew.plan.connections(cell)
+        shape, connections = self.shapes[index], self.workers.plan.connections(cell)
         warm_up_s = WARM_UP_OPERATIONS * connections * operation_s + max(WARM_UP_NS / 1e9, connections * operation_s)
         return Cost((shape.operations + shape.lead_in) * operation_s, warm_up_s)
 
     def prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
         """Make a schema for every scenario, and fill it as the scenario says."""
-        arms = [arm.name for arm in self.crew.plan.arms]
-        groups = [arms] if self.crew.site.homes.same_tables else [[name] for name in arms]
+        arms = [arm.name for arm in self.workers.plan.arms]
+        groups = [arms] if self.workers.site.homes.same_tables else [[name] for name in arms]
         for path, scenario in described.items():
             self.say(f"preparing {scenario.name}")
             if scenario.has_reset:
-                self.crew.resets.add(str(path))
+                self.workers.resets.add(str(path))
             failed = False
             for group in groups:
                 for problem in self._fill(str(path), scenario, group):
@@ -100,21 +98,21 @@ class SetUp:
                     yield problem
             if len(groups) > 1 and not failed:
                 self._share(str(path), scenario)
-        self.crew.tidy()
+        self.workers.tidy()
 
     def _fill(self, path: str, scenario: Description, arms: Sequence[str]) -> Iterator[Problem]:
         """Make a schema with the scenario's tables for some arms, of which the first prepares them."""
-        schema = self.crew.site.create_schema(len(set(self.crew.schemas.values())))
-        self.crew.schemas.update(dict.fromkeys(((path, arm) for arm in arms), schema))
+        schema = self.workers.site.create_schema(len(set(self.workers.schemas.values())))
+        self.workers.schemas.update(dict.fromkeys(((path, arm) for arm in arms), schema))
         try:
-            own = self.crew.site.homes.path(arms[0], path)
-            self.crew.ask_steward(arms[0], messages.Prepare(own, schema, scenario.params), Done)
+            own = self.workers.site.homes.path(arms[0], path)
+            self.workers.ask_tables(arms[0], messages.Prepare(own, schema, scenario.params), Done)
         except WorkerFailedError as error:
-            blamed = arms[0] if len(arms) < len(self.crew.plan.arms) else None
+            blamed = arms[0] if len(arms) < len(self.workers.plan.arms) else None
             yield Problem("scenario", f"prepare failed: {error}", scenario=scenario.name, arm=blamed)
-            for index, cell in enumerate(self.crew.plan.cells):
+            for index, cell in enumerate(self.workers.plan.cells):
                 if cell.path == path:
-                    self.crew.excluded.update((index, arm) for arm in arms)
+                    self.workers.excluded.update((index, arm) for arm in arms)
 
     def _share(self, path: str, scenario: Description) -> None:
         """Give all arms the tables of the first where all have made the same.
@@ -122,14 +120,16 @@ class SetUp:
         Two copies of a table are never quite alike on the disk and in the cache: it would be one arm's advantage.
         """
         found = {
-            arm.name: self.crew.ask_steward(
-                arm.name, messages.Fingerprint(self.crew.schemas[path, arm.name], structure=True), Checked
+            arm.name: self.workers.ask_tables(
+                arm.name, messages.Fingerprint(self.workers.schemas[path, arm.name], structure=True), Checked
             )
-            for arm in self.crew.plan.arms
+            for arm in self.workers.plan.arms
         }
         first, *others = found
         if all(found[name].digest == found[first].digest for name in others):
-            self.crew.schemas.update(dict.fromkeys(((path, name) for name in others), self.crew.schemas[path, first]))
+            self.workers.schemas.update(
+                dict.fromkeys(((path, name) for name in others), self.workers.schemas[path, first])
+            )
             return
         for name in others:
             got, wanted = _first_difference(found[name].lines, found[first].lines)
@@ -137,74 +137,74 @@ class SetUp:
 
     def _hopeless(self, index: int) -> bool:
         """Whether prepare() failed for the cell."""
-        return all((index, arm.name) in self.crew.excluded for arm in self.crew.plan.arms)
+        return all((index, arm.name) in self.workers.excluded for arm in self.workers.plan.arms)
 
-    def _check_and_time(self, workers: dict[str, WorkerProcess], stack: ExitStack) -> Iterator[Problem]:
+    def _check_and_time(self, stack: ExitStack) -> Iterator[Problem]:
         """Check that the arms give equal results in every cell, and find how many operations make a slice."""
-        for index, cell in enumerate(self.crew.plan.cells):
+        for index, cell in enumerate(self.workers.plan.cells):
             if self._hopeless(index):
                 continue
             self.say(f"checking {cell.label}")
-            if len(workers) < len(self.crew.plan.arms):  # one was lost in the cell before
-                workers.update(self.crew.start_workers(f"set-up/{index}", stack))
+            if not self.workers.complete:  # one was lost in the cell before
+                self.workers.start(f"set-up/{index}", stack)
             results: dict[str, Checked] = {}
-            yield from self._try_all(index, workers, results)
+            yield from self._try_all(index, results)
             if results:
                 yield from self._differences(index, results)
-                if cell.path not in self.crew.resets and all(map(_nothing, results.values())):
+                if cell.path not in self.workers.resets and all(map(_nothing, results.values())):
                     self.note(f"{cell.scenario}, {cell.layer}: returns nothing, so there was nothing to compare")
                 fastest = min(self.per_operation_ns[index, name] for name in results)
-                self.shapes[index] = Shape.of(fastest, cell, self.crew.plan)
+                self.shapes[index] = Shape.of(fastest, cell, self.workers.plan)
 
-    def _try_all(self, index: int, workers: dict[str, WorkerProcess], results: dict[str, Checked]) -> Iterator[Problem]:
+    def _try_all(self, index: int, results: dict[str, Checked]) -> Iterator[Problem]:
         """Fill `results` with what the arms give; those that fail are left out of the cell."""
-        failed: list[tuple[Arm, WorkerFailedError]] = []
-        for arm in self.crew.arms(index, workers):
+        failed: list[tuple[str, WorkerFailedError]] = []
+        for arm in self.workers.arms(index):
             try:
                 results[arm.name], self.per_operation_ns[index, arm.name] = self._try_out(
-                    index, arm.name, workers[arm.name], first=not results
+                    index, arm.name, first=not results
                 )
             except WorkerFailedError as error:
-                failed.append((arm, error))
+                failed.append((arm.name, error))
             except WorkerLostError as error:
-                yield self.crew.excuse(index, arm, error, workers)
-        if results and self.crew.plan.cells[index].pooler:
+                yield self.workers.exclude(index, arm.name, error)
+        if results and self.workers.plan.cells[index].pooler:
             return  # behind a pooler failures are counted, like everything else
-        for arm, reason in failed:
-            yield self.crew.excuse(index, arm, reason, workers)
+        for name, reason in failed:
+            yield self.workers.exclude(index, name, reason)
 
-    def _try_out(self, index: int, arm: str, worker: WorkerProcess, *, first: bool) -> tuple[Checked, float]:
+    def _try_out(self, index: int, arm: str, *, first: bool) -> tuple[Checked, float]:
         """Run single operations for what they return, then enough of them to know how long one takes."""
-        cell = self.crew.plan.cells[index]
-        seeds = [f"{self.crew.plan.seed}/check/{index}/{number}" for number in range(CHECKED_OPERATIONS)]
-        self.crew.open(worker, cell, arm)
-        self.crew.reset(cell, arm)
-        if first and cell.path not in self.crew.resets:
+        cell = self.workers.plan.cells[index]
+        seeds = [f"{self.workers.plan.seed}/check/{index}/{number}" for number in range(CHECKED_OPERATIONS)]
+        self.workers.open(cell, arm)
+        self.workers.reset(cell, arm)
+        if first and cell.path not in self.workers.resets:
             # What the first arm finds is what prepare() left, the next ones find what it left: once for nothing.
-            worker.ask(messages.Check(seeds), Checked, self.crew.patience)
-        checked = worker.ask(messages.Check(seeds), Checked, self.crew.patience)
-        if cell.path in self.crew.resets:
-            found = self.crew.ask_steward(arm, messages.Fingerprint(self.crew.schemas[cell.path, arm]), Checked)
+            self.workers.ask(arm, messages.Check(seeds), Checked)
+        checked = self.workers.ask(arm, messages.Check(seeds), Checked)
+        if cell.path in self.workers.resets:
+            found = self.workers.ask_tables(arm, messages.Fingerprint(self.workers.schemas[cell.path, arm]), Checked)
             checked = Checked([*checked.lines, *found.lines], checked.digest + found.digest)
-        self.crew.reset(cell, arm)
-        self.crew.warm_up(worker, cell, f"{self.crew.plan.seed}/check/{index}")
-        ran = self.crew.slice(worker, 5 * self.crew.plan.connections(cell), f"{self.crew.plan.seed}/time/{index}")
-        worker.ask(messages.Close(), Closed, self.crew.patience)
-        if not ran.latencies:
+        self.workers.reset(cell, arm)
+        self.workers.warm_up(cell, arm, f"{self.workers.plan.seed}/check/{index}")
+        ran = self.workers.slice(arm, 5 * self.workers.plan.connections(cell), f"{self.workers.plan.seed}/time/{index}")
+        self.workers.close(arm)
+        if not ran.usage.operations:
             raise WorkerFailedError(messages.Failed(ran.errors[0], scenario=True))
-        return checked, ran.elapsed_ns / (len(ran.latencies) // 8)
+        return checked, ran.usage.elapsed_ns / ran.usage.operations
 
     def _differences(self, index: int, results: Mapping[str, Checked]) -> Iterator[Problem]:
         """A problem for every arm whose results differ from those of the baseline."""
-        gate = self.crew.plan.gate
+        gate = self.workers.plan.gate
         kind: Literal["not comparable", "different"] = "different" if gate and not gate.same_work else "not comparable"
-        reference = self.crew.plan.baseline if self.crew.plan.baseline in results else next(iter(results))
+        reference = self.workers.plan.baseline if self.workers.plan.baseline in results else next(iter(results))
         expected = results[reference]
         for name, result in results.items():
             if result.digest != expected.digest:
                 got, wanted = _first_difference(result.lines, expected.lines)
                 message = f"{name} gave {got}, {reference} gave {wanted}"
-                yield Problem(kind, message, self.crew.plan.cells[index].scenario, index, name)
+                yield Problem(kind, message, self.workers.plan.cells[index].scenario, index, name)
 
 
 def _nothing(checked: Checked) -> bool:

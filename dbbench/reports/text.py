@@ -3,7 +3,8 @@
 import math
 from typing import Final
 
-from dbbench.records import MAX_NAME, clean
+from dbbench.records import clean
+from dbbench.result_file import MAX_NAME
 
 MAX_TEXT: Final = 400  # characters of a problem, a reason or a condition
 

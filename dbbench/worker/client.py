@@ -14,7 +14,7 @@ from dbbench.messages import Route, Start
 from dbbench.plan import Cell
 from dbbench.scenario import Operation
 from dbbench.worker import bare, request
-from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, Bare, Load, Tasks, Threads
+from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, Bare, LoadGenerator, Tasks, Threads
 from dbbench.worker.pool_wait import timed
 
 
@@ -33,6 +33,7 @@ class Client:
         self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner, route: Route
     ) -> None:
         self._start = start
+        self._connections = start.connections
         self._driver: Driver = DRIVERS[start.driver]
         self._runner = runner
         self._requests: ModuleType = request if self._driver.is_async else REQUESTS_TWIN
@@ -43,7 +44,7 @@ class Client:
         )
         self._arguments = {
             **self._driver.adapter().connect_arguments(route.address, settings),
-            **self._driver.arguments(start.settings.get(start.driver, {}), raw=cell.layer == "raw"),
+            **self._driver.arguments(start.connections.settings.get(start.driver, {}), raw=cell.layer == "raw"),
         }
         self._cell = cell
         self._operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
@@ -53,14 +54,14 @@ class Client:
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
             self._sessions = list(open_layer())
-            self.load: Load = self._load()
+            self.generator: LoadGenerator = self._generator()
         except BaseException:
             self._close_connections()
             raise
 
-    def _load(self) -> Load:
+    def _generator(self) -> LoadGenerator:
         """What drives the sessions."""
-        connections = min(self._cell.sessions, self._start.pool.capacity)
+        connections = min(self._cell.sessions, self._connections.pool.capacity)
         if self._bare is not None:
             return Bare(self._wait, self._bare)
         if self._driver.is_async:
@@ -79,7 +80,7 @@ class Client:
 
     def close(self) -> None:
         """End the sessions and close all connections."""
-        self.load.close()
+        self.generator.close()
         self._close_connections()
 
     def _close_connections(self) -> None:
@@ -107,29 +108,29 @@ class Client:
 
     @property
     def _holds(self) -> bool:
-        return self._start.checkout == "session"
+        return self._connections.checkout == "session"
 
     def _engine(self) -> Any:
         """An engine as a user would make it; create_async_engine for async drivers."""
         from sqlalchemy import AsyncAdaptedQueuePool, NullPool, QueuePool, create_engine, event
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        pool = self._start.pool
+        pool = self._connections.pool
         pool_class: type[Any] = AsyncAdaptedQueuePool if self._driver.is_async else QueuePool
         arguments: dict[str, Any] = {
             "pool_size": pool.size,
             "max_overflow": pool.max_overflow,
             "pool_timeout": pool.timeout,
-            "pool_pre_ping": self._start.pre_ping,
+            "pool_pre_ping": self._connections.pre_ping,
         }
-        if self._start.null_pool:
+        if self._connections.null_pool:
             pool_class, arguments = NullPool, {}
         arguments |= {
             "poolclass": pool_class if self._start.bare else timed(pool_class),
             "hide_parameters": True,  # parameters of a failed statement are the user's data
             "connect_args": self._arguments,
         }
-        if self._start.tx_end == "autocommit":
+        if self._connections.tx_end == "autocommit":
             arguments["isolation_level"] = "AUTOCOMMIT"
         make = create_async_engine if self._driver.is_async else create_engine
         engine: Any = make(f"{self._driver.dialect}://", **arguments)
@@ -164,10 +165,10 @@ class Client:
         for bind in binds:
             maker = make(bind, expire_on_commit=False)
             self._set_bare(self._loops.orm, maker, self._operation)
-            yield self._requests.orm_request(maker, self._operation, self._cell.params, self._start.tx_end)
+            yield self._requests.orm_request(maker, self._operation, self._cell.params, self._connections.tx_end)
 
     def _open_core(self) -> Iterator[Any]:
-        arguments = (self._operation, self._cell.params, self._start.tx_end)
+        arguments = (self._operation, self._cell.params, self._connections.tx_end)
         if self._holds:
             for connection in self._held_connections():
                 yield self._requests.held_core_request(connection, *arguments)
@@ -177,18 +178,18 @@ class Client:
             yield from [self._requests.core_request(engine, *arguments)] * self._cell.sessions
 
     def _open_raw(self) -> Iterator[Any]:
-        start = self._start
+        pool_settings, tx_end = self._connections.pool, self._connections.tx_end
         # SQLAlchemy opens a connection when it first needs it. The drivers' pools open some at once: as many as
         # the sessions will use, so that all layers work with the same number of connections.
-        keep = min(start.pool.size, self._cell.sessions)
+        keep = min(pool_settings.size, self._cell.sessions)
         adapter = self._driver.adapter()
-        pool = self._wait(lambda: adapter.open_pool(self._arguments, start.pool, keep, start.tx_end, self._opened))
+        pool = self._wait(lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._opened))
         self._closers.append(pool.close)
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
                 self._set_bare(self._loops.RAW[self._start.driver], db.connection)
-                yield self._requests.held_raw_request(db, self._operation, self._cell.params, start.tx_end)
+                yield self._requests.held_raw_request(db, self._operation, self._cell.params, tx_end)
         else:
             yield from [self._requests.raw_request(pool, self._operation, self._cell.params)] * self._cell.sessions

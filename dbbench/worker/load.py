@@ -23,7 +23,8 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final, Protocol
 
-from dbbench.plan import Pace
+from dbbench.plan import Load
+from dbbench.records import Usage
 from dbbench.twin import load_module
 from dbbench.worker import bare, request
 from dbbench.worker.request import Request, Tally, session
@@ -33,19 +34,19 @@ _TASK_SPIN_NS: Final = 1_000_000  # before an operation is due: an event loop wa
 _THREAD_SPIN_NS: Final = 100_000  # a thread up to 0.1 ms
 
 
-def schedule(pace: Pace, operations: int, seed: str) -> list[int] | None:
+def schedule(load: Load, operations: int, seed: str) -> list[int] | None:
     """When each operation is due, nanoseconds from the start of the slice, ascending; None in a closed loop.
 
     Poisson arrivals: the gaps are exponential, independent of each other and of the answers.
     """
-    if pace.rate is None:
+    if load.rate is None:
         return None
-    if pace.arrival == "constant":
-        return [round(1e9 * number / pace.rate) for number in range(operations)]
+    if load.arrival == "constant":
+        return [round(1e9 * number / load.rate) for number in range(operations)]
     rng = Random(seed)
     due, at = [], 0.0
     for _ in range(operations):
-        at += rng.expovariate(pace.rate)
+        at += rng.expovariate(load.rate)
         due.append(round(1e9 * at))
     return due
 
@@ -69,15 +70,13 @@ class Samples:
     latencies: "array[int]"  # open loop: from when it was due
     waits: "array[int]"  # for a connection; empty where nothing is known of it
     services: "array[int] | None"  # open loop: from when it began
-    elapsed_ns: int  # of all operations at the pace of the slice's middle
-    cpu_ns: int  # of this process: user and system
-    system_ns: int
-    not_started: int = 0
+    began_ns: int  # by the monotonic clock that all processes of the machine share
+    usage: Usage
     errors: list[Exception] = field(default_factory=list)
     loop_lags: "array[int]" = field(default_factory=lambda: array("q"))
 
 
-class Load(Protocol):
+class LoadGenerator(Protocol):
     """Runs slices with the sessions it was made with."""
 
     def run(self, work: Work) -> Samples:
@@ -98,7 +97,7 @@ class Tasks:
         self._connections = connections
 
     def run(self, work: Work) -> Samples:
-        """See Load."""
+        """See LoadGenerator."""
         return self._runner.run(self._slice(work))
 
     async def _slice(self, work: Work) -> Samples:
@@ -179,7 +178,7 @@ class Threads:
             thread.start()
 
     def run(self, work: Work) -> Samples:
-        """See Load."""
+        """See LoadGenerator."""
         watch = _Watch()
         self._rngs = work.rngs
         tally = self._tally = _tally(work, self._connections, _thread_until)
@@ -218,20 +217,12 @@ class Bare:
         self._loop = loop
 
     def run(self, work: Work) -> Samples:
-        """See Load. Limit and pace do not apply; the first error ends it."""
+        """See LoadGenerator. Limit and pace do not apply; the first error ends it."""
         watch = _Watch()
         (rng,) = work.rngs
         begin = perf_counter_ns()
         self._wait(lambda: self._loop(rng, work.operations))
-        elapsed_ns = perf_counter_ns() - begin
-        return Samples(
-            latencies=array("q", [elapsed_ns // work.operations]) * work.operations,
-            waits=array("q"),
-            services=None,
-            elapsed_ns=elapsed_ns,
-            cpu_ns=time.process_time_ns() - watch.cpu_ns,
-            system_ns=_system_ns() - watch.system_ns,
-        )
+        return watch.bare(begin, perf_counter_ns(), work.operations)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -264,8 +255,8 @@ class _Watch:
     """What a slice costs the process, from when this is made."""
 
     def __init__(self) -> None:
-        self.cpu_ns = time.process_time_ns()
-        self.system_ns = _system_ns()
+        self._cpu_ns = time.process_time_ns()
+        self._system_ns = _system_ns()
 
     def samples(
         self,
@@ -278,7 +269,7 @@ class _Watch:
 
         The slice lasts from when its first session began: how long it took to wake it up is nobody's time.
         """
-        cpu_ns, system_ns = time.process_time_ns() - self.cpu_ns, _system_ns() - self.system_ns
+        cpu_ns, system_ns = self._spent()
         begin, end = min(began for began, _ in times), max(ended for _, ended in times)
         not_started = sum(not each for each in tally.begins) if tally.due is not None else 0
         begins, ends, waits, due = tally.begins, tally.ends, tally.waits, tally.due
@@ -287,17 +278,37 @@ class _Watch:
             begins, ends, waits = (array("q", [each[at] for at in done]) for each in (begins, ends, waits))
             due = due and array("q", [due[at] for at in done])
         services = array("q", map(sub, ends, begins))
-        return Samples(
-            latencies=services if due is None else array("q", map(sub, ends, due)),
-            waits=waits,
-            services=None if due is None else services,
+        latencies = services if due is None else array("q", map(sub, ends, due))
+        usage = Usage(
+            operations=len(latencies),
+            errors=len(tally.errors),
             elapsed_ns=end - begin if due or tally.pause_s else _elapsed_ns(ends, begin, end, connections),
             cpu_ns=cpu_ns,
             system_ns=system_ns,
+            latency_ns=sum(latencies),
             not_started=not_started,
+        )
+        return Samples(
+            latencies=latencies,
+            waits=waits,
+            services=None if due is None else services,
+            began_ns=begin,
+            usage=usage,
             errors=tally.errors,
             loop_lags=array("q") if loop_lags is None else loop_lags,
         )
+
+    def bare(self, begin: int, end: int, operations: int) -> Samples:
+        """Make samples of a loop that notes nothing itself: every operation took the mean of all."""
+        cpu_ns, system_ns = self._spent()
+        latencies = array("q", [(end - begin) // operations]) * operations
+        usage = Usage(operations, 0, end - begin, cpu_ns, system_ns, latency_ns=sum(latencies))
+        return Samples(latencies, waits=array("q"), services=None, began_ns=begin, usage=usage)
+
+    def _spent(self) -> tuple[int, int]:
+        """CPU time since this was made, and the kernel's part of it, nanoseconds: two clocks of different grain."""
+        cpu_ns = time.process_time_ns() - self._cpu_ns
+        return cpu_ns, min(cpu_ns, _system_ns() - self._system_ns)
 
 
 def _elapsed_ns(ends: Sequence[int], begin: int, end: int, connections: int) -> int:

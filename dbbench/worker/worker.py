@@ -38,7 +38,7 @@ class Worker:
     def __init__(self, start: messages.Start) -> None:
         self._start = start
         self._driver = DRIVERS.get(start.driver)
-        self._runner = asyncio.Runner(loop_factory=_loop_factory(start.loop))
+        self._runner = asyncio.Runner(loop_factory=_loop_factory(start.connections.loop))
         self._scenarios: dict[tuple[str, bool], Scenario] = {}
         self._client: Client | None = None
         self._steward = Tables(start)
@@ -171,15 +171,15 @@ class Worker:
         client = self._opened()
         if request.lead_in:
             seed = f"{request.seed}/lead-in"
-            client.load.run(Work(request.lead_in, _generators(client, seed), request.limit_ns))
+            client.generator.run(Work(request.lead_in, _generators(client, seed), request.limit_ns))
         connects = client.connects
-        samples = client.load.run(
+        samples = client.generator.run(
             Work(
                 operations=request.operations,
                 rngs=_generators(client, request.seed),
                 limit_ns=request.limit_ns,
-                pause_s=request.pace.pause_s,
-                due=schedule(request.pace, request.operations, f"{request.seed}/arrivals"),
+                pause_s=request.load.think_s,
+                due=schedule(request.load, request.operations, f"{request.seed}/arrivals"),
                 heartbeat=request.heartbeat,
             )
         )
@@ -189,14 +189,11 @@ class Worker:
         errors = Counter(blame(error, self._shown) for error in samples.errors)
         return messages.Ran(
             latencies=samples.latencies.tobytes(),
-            waits=b"" if self._start.checkout == "session" else samples.waits.tobytes(),
+            waits=b"" if self._start.connections.checkout == "session" else samples.waits.tobytes(),
             services=None if samples.services is None else samples.services.tobytes(),
             loop_lags=samples.loop_lags.tobytes(),
-            elapsed_ns=samples.elapsed_ns,
-            cpu_ns=samples.cpu_ns,
-            system_ns=samples.system_ns,
-            connects=client.connects - connects,
-            not_started=samples.not_started,
+            began_ns=samples.began_ns,
+            usage=msgspec.structs.replace(samples.usage, connects=client.connects - connects),
             failures=dict(Counter(map(code_of, samples.errors))),
             errors=[message for message, _ in errors.most_common(_MAX_MESSAGES)],
         )

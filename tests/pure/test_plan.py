@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbbench.engine.planning import MAX_ROUNDS, MIN_SHORT_ROUNDS, rounds_for
-from dbbench.plan import Arm, Cell, Placement, Plan, Pool
+from dbbench.plan import Arm, Cell, Effort, Placement, Plan, Pool
 
 ARMS = [Arm(name, name) for name in ("psycopg", "asyncpg", "psycopg2")]
 
 
 def plan(seed: int, cells: int = 5) -> Plan:
     made = [Cell(f"s{number}", "orm", 1, {}, "s.py") for number in range(cells)]
-    return Plan(ARMS, "psycopg", made, seed, [2] * cells, 60.0, None, Pool(), Placement("free"))
+    return Plan(ARMS, "psycopg", made, seed, [2] * cells, Effort(60.0), Placement("free"))
 
 
 def orders(plan: Plan) -> list[object]:

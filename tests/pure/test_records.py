@@ -15,22 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbbench import records
+from dbbench import result_file
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.records import (
-    MAX_BLOCKS,
-    End,
-    Header,
-    Measurement,
-    Problem,
-    Record,
-    Run,
-    Slice,
-    Writer,
-    clean,
-    default_path,
-    new_id,
-)
+from dbbench.records import MAX_BLOCKS, End, Header, Measurement, Problem, Record, Run, Slice, clean
+from dbbench.result_file import Writer, default_path, new_id
 from dbbench.stats.histogram import MAX_BUCKET
 
 HEADER = builders.header()
@@ -62,7 +50,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
     path = write(tmp_path / "run.jsonl", HEADER, MEASURED, problem, END)
 
-    assert records.read(path) == Run(HEADER, [MEASURED], [problem], END, [])
+    assert result_file.read(path) == Run(HEADER, [MEASURED], [problem], END, [])
 
 
 COUNTS = st.integers(0, 2**63 - 1)
@@ -83,7 +71,7 @@ def test_any_record_is_read_back_except_for_control_characters(
 
     path = write(tmp_path_factory.mktemp("run") / "run.jsonl", HEADER, measured, end)
 
-    assert records.read(path) == Run(HEADER, [measured], [], msgspec.structs.replace(end, reason=clean(text)), [])
+    assert result_file.read(path) == Run(HEADER, [measured], [], msgspec.structs.replace(end, reason=clean(text)), [])
 
 
 def test_every_line_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
@@ -139,7 +127,7 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(tmp_path: Path) -> None
     _, status = os.waitpid(pid, 0)
 
     assert os.waitstatus_to_exitcode(status) == ExitCode.DEGRADED
-    run = records.read(tmp_path / "run.jsonl")
+    run = result_file.read(tmp_path / "run.jsonl")
     assert run.measurements
     assert (run.end, run.warnings) == (END, [])
 
@@ -187,7 +175,7 @@ def test_ids_are_six_hex_digits_that_differ() -> None:
 
 
 def test_a_file_without_an_end_is_incomplete(tmp_path: Path) -> None:
-    run = records.read(write(tmp_path / "run.jsonl", HEADER, MEASURED))
+    run = result_file.read(write(tmp_path / "run.jsonl", HEADER, MEASURED))
 
     assert run.status == "incomplete"
     assert run.measurements == [MEASURED]
@@ -204,7 +192,7 @@ def test_a_file_that_ends_anywhere_gives_its_whole_lines(
     path = tmp_path_factory.mktemp("run") / "run.jsonl"
     path.write_bytes(whole[:cut])
 
-    run = records.read(path)
+    run = result_file.read(path)
 
     rest = whole[len(head) : cut]
     complete = [record for record in (MEASURED, END) if lines(record)[:-1] in rest]
@@ -223,7 +211,7 @@ def test_text_from_a_file_cannot_command_a_terminal(tmp_path: Path) -> None:
     )
     problem = Problem("operation", evil)
 
-    run = records.read(write(tmp_path / "run.jsonl", header, problem, End("failed", evil, 1.0, evil)))
+    run = result_file.read(write(tmp_path / "run.jsonl", header, problem, End("failed", evil, 1.0, evil)))
 
     shown = "]0;owned[2J2Jgnp.exe one two"
     assert run.problems[0].message == shown
@@ -239,7 +227,7 @@ def test_a_control_character_is_cleaned_however_it_is_written(tmp_path: Path, wr
     path = tmp_path / "run.jsonl"
     path.write_bytes(lines(HEADER) + b'{"type":"problem","kind":"errors","message":"a' + written + b'b"}\n')
 
-    assert records.read(path).problems[0].message in ("ab", "a b")
+    assert result_file.read(path).problems[0].message in ("ab", "a b")
 
 
 @given(st.text())
@@ -309,7 +297,7 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, content: bytes, c
     before = time.process_time()
 
     with pytest.raises(UsageError, match=complaint) as refused:
-        records.read(path)
+        result_file.read(path)
 
     assert time.process_time() - before < 1
     assert refused.value.exit_code == ExitCode.USAGE
@@ -337,7 +325,7 @@ def test_any_value_in_any_field_is_read_or_refused(
     path.write_bytes(line if isinstance(record, Header) else lines(HEADER) + line)
 
     try:
-        records.read(path)
+        result_file.read(path)
     except UsageError as error:
         assert str(error) == clean(str(error))  # noqa: PT017 - being read is as good
 
@@ -348,7 +336,7 @@ def folder(path: Path) -> None:
 
 def too_large(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(records.MAX_BYTES + 1)
+        file.truncate(result_file.MAX_BYTES + 1)
 
 
 @pytest.mark.parametrize(
@@ -369,18 +357,18 @@ def test_what_is_no_file_of_ours_is_refused_in_one_line(
     make(path)
 
     with pytest.raises(UsageError, match=complaint) as refused:
-        records.read(path)
+        result_file.read(path)
     assert str(path) in str(refused.value)
 
 
 def test_a_path_that_no_file_can_have_is_refused() -> None:
     with pytest.raises(UsageError):
-        records.read(Path("a\0b"))
+        result_file.read(Path("a\0b"))
     with pytest.raises(UsageError):
         Writer.create(Path("a\0b"))
 
 
 def test_names_stay_inert_when_a_path_is_shown(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
-        records.read(tmp_path / "\x1b[2J")
+        result_file.read(tmp_path / "\x1b[2J")
     assert "\x1b" not in str(refused.value)

@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY
 from typer.testing import CliRunner
 
-from dbbench import records
+from dbbench import result_file
 from dbbench.cli.app import app
 
 FOLDER: Final = REPOSITORY / "tests" / "data" / "schema1"
@@ -39,7 +39,7 @@ def test_it_prints_what_it_always_did(name: str, suffix: str, monkeypatch: pytes
 @pytest.mark.parametrize("name", FILES)
 def test_a_seed_still_draws_the_same_order(name: str) -> None:
     """The order of cells, arms and slices in the file is the one that its plan draws from its seed today."""
-    run = records.read(FOLDER / f"{name}.jsonl")
+    run = result_file.read(FOLDER / f"{name}.jsonl")
     plan = run.header.plan
     cells: dict[int, list[int]] = defaultdict(list)
     arms: dict[tuple[int, int, int], list[tuple[int, str]]] = defaultdict(list)

@@ -14,7 +14,7 @@ from dbbench import catalog, messages
 from dbbench.address import Address
 from dbbench.child import WorkerProcess
 from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
-from dbbench.plan import Cell, Layer, Pool
+from dbbench.plan import Cell, Connections, Layer
 from dbbench.relay.frame import Frame
 from dbbench.relay.handle import RelayProcess
 
@@ -122,7 +122,7 @@ def capture(foreign: Address) -> Iterator[Capture]:
 @pytest.fixture
 def schema_there(foreign: Address) -> Iterator[str]:
     """A schema on that server with the tables of point_reads."""
-    start = Start("psycopg-sync", foreign, "dbbench_test", Pool(), "request", "rollback", "asyncio", None)
+    start = Start("psycopg-sync", foreign, "dbbench_test", Connections(), None)
     with connect(foreign) as connection:
         connection.execute("CREATE SCHEMA captured")
         with WorkerProcess("the steward", start) as steward:
@@ -162,7 +162,7 @@ def closed(capture: Capture, before: list[str]) -> str:
 def record(address: Address, schema: str, driver: str, layer: Layer) -> list[Frame]:
     """What the relay records of one connection with a few operations."""
     path = str(catalog.builtin()["point_reads"])
-    start = Start(driver, address, "dbbench_test", Pool(), "request", "commit", "asyncio", None)
+    start = Start(driver, address, "dbbench_test", Connections(tx_end="commit"), None)
     with RelayProcess(address) as relay, WorkerProcess(driver, start) as worker:
         worker.reply(Started, PATIENCE_S)
         route = Route(relay.listen(record=True))

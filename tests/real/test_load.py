@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from dbbench.plan import Pace
-from dbbench.worker.load import Load, Samples, Tasks, Threads, Work, schedule
+from dbbench.plan import Load
+from dbbench.worker.load import LoadGenerator, Samples, Tasks, Threads, Work, schedule
 
 LIMIT_NS = 10**10
-Make = Callable[[list[Callable[[Random], Any]]], Load]
+Make = Callable[[list[Callable[[Random], Any]]], LoadGenerator]
 
 
 @pytest.fixture(params=["tasks", "threads"])
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes a load of sync functions; for tasks they are wrapped."""
     with asyncio.Runner() as runner:
-        loads: list[Load] = []
+        loads: list[LoadGenerator] = []
 
         def wrapped(request_: Callable[[Random], Any]) -> Any:
             async def coroutine(rng: Random) -> Any:
@@ -31,7 +31,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
 
             return coroutine
 
-        def made(requests: list[Callable[[Random], Any]]) -> Load:
+        def made(requests: list[Callable[[Random], Any]]) -> LoadGenerator:
             if request.param == "tasks":
                 loads.append(Tasks(runner, [wrapped(each) for each in requests], len(requests)))
             else:
@@ -43,7 +43,7 @@ def make(request: pytest.FixtureRequest) -> Iterator[Make]:
             load.close()
 
 
-def run(load: Load, operations: int, sessions: int, limit_ns: int = LIMIT_NS, **more: Any) -> Samples:
+def run(load: LoadGenerator, operations: int, sessions: int, limit_ns: int = LIMIT_NS, **more: Any) -> Samples:
     return load.run(Work(operations, [Random(number) for number in range(sessions)], limit_ns, **more))
 
 
@@ -65,8 +65,8 @@ def test_every_operation_is_run_once(make: Make, sessions: int) -> None:
         assert len(drawn) == len(latencies) == 120
         assert min(latencies) > 0
         assert samples.errors == []
-        assert samples.elapsed_ns > 0
-        assert samples.cpu_ns > 0
+        assert samples.usage.elapsed_ns > 0
+        assert samples.usage.cpu_ns > 0
 
 
 def test_sessions_draw_from_their_own_generators(make: Make) -> None:
@@ -98,14 +98,14 @@ def test_elapsed_covers_the_operations_of_all_sessions(make: Make) -> None:
     samples = run(make([lambda _: sum(range(1000))] * 2), 200, 2)
     # At the pace of the slice's middle: an operation at an edge may have been held up for longer than all the others.
     typical = quantiles(samples.latencies, n=4)[0]
-    assert samples.elapsed_ns >= 200 * typical / 2
+    assert samples.usage.elapsed_ns >= 200 * typical / 2
 
 
 def test_a_session_pauses_between_its_operations(make: Make) -> None:
     load = make([lambda _: None])
     samples = run(load, 5, 1, pause_s=0.02)
 
-    assert samples.elapsed_ns >= 4 * 20_000_000
+    assert samples.usage.elapsed_ns >= 4 * 20_000_000
     assert median(samples.latencies) < 20_000_000, "a pause is not part of an operation"
 
 
@@ -114,8 +114,8 @@ def test_an_operation_of_an_open_loop_begins_when_it_is_due(make: Make) -> None:
     samples = run(make([lambda _: None] * 2), 10, 2, due=due)
 
     assert samples.services is not None
-    assert samples.elapsed_ns > due[-2]
-    assert samples.not_started == 0
+    assert samples.usage.elapsed_ns > due[-2]
+    assert samples.usage.not_started == 0
     lags = [response - service for response, service in zip(samples.latencies, samples.services, strict=True)]
     assert all(lag >= 0 for lag in lags)
     assert sorted(lags)[5] < due[1], "most operations begin before the next is due"
@@ -134,7 +134,7 @@ def test_what_a_stall_holds_up_counts_from_when_it_was_due(make: Make) -> None:
 def test_operations_that_were_due_and_never_began_are_counted(make: Make) -> None:
     samples = run(make([lambda _: time.sleep(0.05)]), 20, 1, limit_ns=120_000_000, due=[0] * 20)
 
-    assert samples.not_started == 20 - len(samples.latencies)
+    assert samples.usage.not_started == 20 - len(samples.latencies)
     assert 1 <= len(samples.latencies) <= 4
 
 
@@ -162,7 +162,7 @@ def test_the_edges_of_a_slice_are_not_in_its_pace(make: Make) -> None:
         time.sleep(0.2 if edge else 0.002)
 
     samples = run(make([request] * 2), 40, 2)
-    assert samples.elapsed_ns < 40 * 0.2 * 1e9 / 4
+    assert samples.usage.elapsed_ns < 40 * 0.2 * 1e9 / 4
 
 
 def test_sessions_that_wait_for_a_connection_take_turns() -> None:
@@ -186,16 +186,16 @@ def test_sessions_that_wait_for_a_connection_take_turns() -> None:
 
 
 def test_poisson_arrivals_have_the_rate_and_the_spread_of_poisson() -> None:
-    due = schedule(Pace(rate=1000.0), 20_000, "seed")
+    due = schedule(Load(rate=1000.0), 20_000, "seed")
     assert due is not None
     gaps = [after - before for before, after in pairwise(due)]
 
-    assert due == schedule(Pace(rate=1000.0), 20_000, "seed")
-    assert due != schedule(Pace(rate=1000.0), 20_000, "another seed")
+    assert due == schedule(Load(rate=1000.0), 20_000, "seed")
+    assert due != schedule(Load(rate=1000.0), 20_000, "another seed")
     assert mean(gaps) == pytest.approx(1e6, rel=0.05)
     assert pstdev(gaps) == pytest.approx(1e6, rel=0.05), "exponential: as wide as its mean"
 
 
 def test_constant_arrivals_are_evenly_spaced() -> None:
-    assert schedule(Pace(rate=200.0, arrival="constant"), 4, "seed") == [0, 5_000_000, 10_000_000, 15_000_000]
-    assert schedule(Pace(), 4, "seed") is None
+    assert schedule(Load(rate=200.0, arrival="constant"), 4, "seed") == [0, 5_000_000, 10_000_000, 15_000_000]
+    assert schedule(Load(), 4, "seed") is None

@@ -18,7 +18,7 @@ from conftest import connect
 from dbbench.address import Address
 from dbbench.child import WorkerProcess
 from dbbench.messages import Checked, Close, Closed, Done, Open, Prepare, Ran, RunSlice, Start, Started
-from dbbench.plan import Cell, Layer, Pace, Pool
+from dbbench.plan import Cell, Layer, Load, Pool
 from dbbench.scenario import LAYERS
 
 PATIENCE_S = 60.0
@@ -108,7 +108,7 @@ def test_waiting_for_a_connection_is_told_apart(
 
     assert 50e6 <= median(queries) < 150e6  # on a slow machine the 50 ms of the server are not all there is
     assert median(waits) > 300e6
-    assert ran.connects == 0
+    assert ran.usage.connects == 0
 
 
 @pytest.mark.parametrize("driver", THREE)
@@ -128,8 +128,8 @@ def test_overflow_connections_are_opened_again_and_again(
     for pool in (Pool(5, 10), Pool(15, 0)):
         with opened(start, schema, written(QUICK_AFTER_16), layer, 16, driver=driver, pool=pool) as worker:
             worker.ask(RunSlice(150, "warm", LIMIT_NS), Ran, PATIENCE_S)
-            ran = worker.ask(RunSlice(320, "s", LIMIT_NS, pace=Pace(pause_s=0.01)), Ran, PATIENCE_S)
-            connects[pool.size] = 1000 * ran.connects / 320
+            ran = worker.ask(RunSlice(320, "s", LIMIT_NS, load=Load(think_s=0.01)), Ran, PATIENCE_S)
+            connects[pool.size] = 1000 * ran.usage.connects / 320
 
     assert connects[5] > 30
     assert connects[15] == 0
@@ -155,9 +155,9 @@ def test_failures_are_counted_exactly_by_sqlstate(
     drawn = [rng.randrange(10) for _ in range(200)]
     expected = {code: drawn.count(number) for number, code in enumerate(("40001", "40P01", "23505", "57014"))}
     assert ran.failures == expected
-    assert ran.failed == sum(expected.values())
-    assert len(array("q", ran.latencies)) == 200 - ran.failed
-    assert len(array("q", ran.waits)) == (0 if checkout == "session" else 200 - ran.failed)
+    assert ran.usage.errors == sum(expected.values())
+    assert len(array("q", ran.latencies)) == 200 - ran.usage.errors
+    assert len(array("q", ran.waits)) == (0 if checkout == "session" else 200 - ran.usage.errors)
 
 
 @pytest.mark.parametrize("driver", THREE)
@@ -168,7 +168,7 @@ def test_a_pool_that_gives_nothing_in_time_is_a_failure_without_sqlstate(
         ran = worker.ask(RunSlice(9, "s", LIMIT_NS), Ran, PATIENCE_S)
 
     assert set(ran.failures) == {"TimeoutError"}
-    assert ran.failed + len(array("q", ran.latencies)) == 9
+    assert ran.usage.errors + len(array("q", ran.latencies)) == 9
 
 
 @pytest.mark.parametrize("driver", THREE)
@@ -196,14 +196,14 @@ def test_what_a_stopped_server_holds_up_shows_in_response_times_and_not_in_servi
 
         thread = threading.Thread(target=stop)
         thread.start()
-        ran = worker.ask(RunSlice(700, "s", LIMIT_NS, pace=Pace(rate=200.0)), Ran, PATIENCE_S)
+        ran = worker.ask(RunSlice(700, "s", LIMIT_NS, load=Load(rate=200.0)), Ran, PATIENCE_S)
         thread.join()
     assert ran.services is not None
     responses, services = array("q", ran.latencies), array("q", ran.services)
 
     assert backends
     assert len(responses) == 700
-    assert ran.not_started == 0
+    assert ran.usage.not_started == 0
     assert sum(each > 0.1e9 for each in responses) >= 350
     assert max(responses) >= 1.9e9
     assert sum(each > 0.1e9 for each in services) < 10
@@ -218,8 +218,8 @@ def test_cpu_and_memory_of_a_worker_are_known(start: Start, schema: str, written
         ran = worker.ask(RunSlice(500, "s", LIMIT_NS, heartbeat=True), Ran, PATIENCE_S)
         closed = worker.ask(Close(), Closed, PATIENCE_S)
 
-    assert 0 < ran.cpu_ns < 10**11
-    assert ran.system_ns >= 0
+    assert 0 < ran.usage.cpu_ns < 10**11
+    assert ran.usage.system_ns >= 0
     assert 10 << 20 < closed.peak_bytes < 1 << 30
     assert (ran.loop_lags != b"") == (driver != "psycopg2")
 

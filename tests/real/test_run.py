@@ -9,9 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from builders import options_with
 from conftest import PASSWORD, connect
 
-from dbbench import catalog, records
+from dbbench import catalog, result_file
 from dbbench.address import Address
 from dbbench.analysis.breakdown import breakdowns, failures, layer_tax
 from dbbench.analysis.rows import CellRow, rows
@@ -21,7 +22,7 @@ from dbbench.drivers import DRIVERS
 from dbbench.engine import planning
 from dbbench.engine.options import Options
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.plan import Pool
+from dbbench.plan import Effort, Pool
 from dbbench.records import Run
 from dbbench.stats.paired import block_log_ratio
 
@@ -73,17 +74,17 @@ def options(server: Address, folder: Path, *scenarios: str | Path, **changes: ob
         if path.parent == catalog.builtin_directory():
             params.update({key: FAST[key] for key in catalog.load(path, sync=False).defaults if key in FAST})
     made = Options(
-        scenarios=paths, address=server, params=params, budget_s=None, blocks=1, seed=1,
+        scenarios=paths, address=server, params=params, effort=Effort(blocks=1, seed=1),
         output=folder / "run.jsonl", allow_production=True,
     )  # fmt: skip
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return options_with(made, **changes)
 
 
 def measured(given: Options) -> tuple[Run, list[CellRow], Ended, Listener]:
     """Run, and read the result file."""
     listener = Listener()
     outcome = execute(given, listener)
-    run = records.read(outcome.path)
+    run = result_file.read(outcome.path)
     return run, rows(run), outcome, listener
 
 
@@ -159,9 +160,9 @@ def test_slices_of_the_arms_are_interleaved_and_alike(
         assert positions == list(range(arms * run.header.plan.rounds[cell]))
         for each in of_cell:  # one slice of every arm in every round
             assert [part.position // arms for part in each.slices] == [part.round for part in each.slices]
-        assert len({part.operations for each in of_cell for part in each.slices}) == 1
+        assert len({part.usage.operations for each in of_cell for part in each.slices}) == 1
     four = next(each for each in run.measurements if each.cell == 1)
-    assert four.slices[0].operations >= 10 * 4
+    assert four.slices[0].usage.operations >= 10 * 4
 
 
 def test_the_table_never_grows(server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,7 +507,8 @@ def test_a_pause_makes_drivers_comparable_by_latency(
         assert row.p50_us < 20_000, "a pause is not part of an operation"
     assert run.header.plan.rounds[0] >= 3
     by_arm = {
-        each.arm: {part.round: part.latency_ns / part.operations for part in each.slices} for each in run.measurements
+        each.arm: {part.round: part.usage.latency_ns / part.usage.operations for part in each.slices}
+        for each in run.measurements
     }
     log_ratio = block_log_ratio(by_arm["asyncpg"], by_arm["psycopg"])
     assert log_ratio is not None

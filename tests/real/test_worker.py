@@ -17,7 +17,7 @@ from dbbench.address import Address
 from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Checked, Close, Closed, Described, Done, Open, Ran, RunSlice, Start, Started
-from dbbench.plan import Cell, Layer, Pool
+from dbbench.plan import Cell, Connections, Layer
 from dbbench.scenario import LAYERS
 
 PATIENCE_S = 60.0
@@ -56,7 +56,7 @@ def scenario(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def patients(server: Address) -> Iterator[str]:
     """A schema with the tables of point_reads."""
-    start = Start("psycopg-sync", server, "dbbench_test", Pool(), "request", "rollback", "asyncio", None)
+    start = Start("psycopg-sync", server, "dbbench_test", Connections(), None)
     with connect(server) as connection, ready(start) as steward:
         connection.execute("CREATE SCHEMA patients_of_tests")
         path = str(catalog.builtin()["point_reads"])
@@ -79,9 +79,9 @@ def test_every_driver_reads_points_at_every_layer(
             worker.ask(Close(), Closed, PATIENCE_S)
 
             assert sum("external_id: UUID" in line or "[1]: UUID" in line for line in checked.lines) == 2
-            assert (len(array("q", ran.latencies)), ran.failed, ran.errors) == (30, 0, [])
-            assert ran.cpu_ns > 0
-            assert ran.elapsed_ns > 0
+            assert (len(array("q", ran.latencies)), ran.usage.errors, ran.errors) == (30, 0, [])
+            assert ran.usage.cpu_ns > 0
+            assert ran.usage.elapsed_ns > 0
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg2"])
@@ -94,7 +94,7 @@ def test_an_operation_that_raises_is_counted_with_its_line(
         with pytest.raises(WorkerFailedError, match=r"mine\.py:7: LookupError: no such thing"):
             worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
 
-    assert (ran.failed, ran.latencies) == (7, b"")
+    assert (ran.usage.errors, ran.latencies) == (7, b"")
     assert [message.partition("mine.py")[2] for message in ran.errors] == [":7: LookupError: no such thing"]
 
 

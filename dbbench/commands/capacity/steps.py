@@ -14,21 +14,21 @@ from typing import Final, Literal
 
 import msgspec
 
-from dbbench import records
-from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
+from dbbench import result_file
+from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.commands.capacity import search, slo
 from dbbench.commands.capacity.result import Answer, Capacity, Result, Trial, capacity, rate_text, time_text, tried
 from dbbench.commands.capacity.search import Bounds
 from dbbench.commands.capacity.slo import Objective
 from dbbench.engine.exclusive import exclusive
-from dbbench.engine.opening import Gathered, gathered, header, problem_line
+from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp, Shape
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
 from dbbench.messages import Failed, Ran
-from dbbench.plan import Arm, Arrival, Cell, Pace
+from dbbench.plan import Arm, Arrival, Cell, Load
 from dbbench.records import End, Header, Problem, Run
 from dbbench.server.target import redacted
 
@@ -67,19 +67,19 @@ def wanted(
     return Wanted(objective, Bounds(max(min_rate, lowest), max_rate, precision), trial_s, arrival)
 
 
-def execute(options: Options, target: Wanted, watch: Watcher) -> tuple[Answer, int]:
+def execute(options: Options, target: Wanted, watch: Watcher, open_site: OpenSite = opened_site) -> tuple[Answer, int]:
     """Search, and give what was found with the exit code; also when it ends early, once something was tried.
 
     `options` has one scenario, one layer and one number of sessions. Raises DbbenchError or Interrupted when nothing
     was tried at all.
     """
-    run_id = records.new_id()
+    run_id = result_file.new_id()
     began = datetime.now(UTC)
     searches: _Searches | None = None
     status: Literal["complete", "degraded", "interrupted", "failed"]
     try:
-        with exclusive(watch) as is_alone, gathered(options, run_id, watch) as found:
-            searches = _Searches(found, target, watch, header(found, run_id, began, other_runs=not is_alone))
+        with exclusive(watch) as is_alone, opened(options, run_id, watch, open_site=open_site) as found:
+            searches = _Searches(found, target, watch, header(found.workers, run_id, began, other_runs=not is_alone))
             searches.run()
     except Interrupted as signal:
         if searches is None or not searches.measured:
@@ -104,7 +104,7 @@ def execute(options: Options, target: Wanted, watch: Watcher) -> tuple[Answer, i
 class _Searches:
     """The searches of all drivers, and what they have found so far."""
 
-    found: Gathered
+    found: Opened
     target: Wanted
     watch: Watcher
     header: Header
@@ -138,88 +138,87 @@ class _Searches:
 
     def run(self) -> None:
         """Make the tables, check that the drivers give equal results, then search, a trial of each driver in turn."""
-        crew = self._crew
-        set_up = SetUp(crew, self.watch.say, self.watch.note)
+        workers = self._workers
+        set_up = SetUp(workers, self.watch.say, self.watch.note)
         with ExitStack() as stack:
-            workers = crew.start_workers("set-up", stack)
-            for problem in set_up.run(self.found.described, workers, stack):
+            workers.start("set-up", stack)
+            for problem in set_up.run(self.found.described, stack):
                 self.report(problem)
                 if problem.kind == "not comparable" and problem.arm is not None:
-                    crew.excluded.add((0, problem.arm))
+                    workers.excluded.add((0, problem.arm))
         if 0 not in set_up.shapes:
             return
-        crew.tidy()
-        with ExitStack() as stack:
-            workers = crew.start_workers("capacity", stack)
-            for arm in crew.arms(0, workers):
-                self._open(arm, workers, set_up.shapes[0])
+        workers.tidy()
+        with workers.started("capacity"):
+            for arm in workers.arms(0):
+                self._open(arm, set_up.shapes[0])
             self._estimate()
             round_ = 0
-            while pending := self._pending(round_, workers):
+            while pending := self._pending(round_):
                 for arm, rate in pending:
-                    self._trial(arm, rate, workers, set_up.shapes[0].lead_in)
+                    self._trial(arm, rate, set_up.shapes[0].lead_in)
                 round_ += 1
                 self._advance()
 
     def report(self, problem: Problem) -> None:
         """Keep a problem and say it."""
-        message = redacted(problem.message, self._crew.site.start.address.password)  # a scenario may say anything
+        message = redacted(problem.message, self._workers.site.start.address.password)  # a scenario may say anything
         self.problems.append(msgspec.structs.replace(problem, message=message))
         self.watch.problem(problem_line(self.problems[-1]))
 
     @property
-    def _crew(self) -> Workers:
-        return self.found.crew
+    def _workers(self) -> Workers:
+        return self.found.workers
 
     @property
     def _cell(self) -> Cell:
-        (cell,) = self._crew.plan.cells
+        (cell,) = self._workers.plan.cells
         return cell
 
-    def _open(self, arm: Arm, workers: dict[str, WorkerProcess], shape: Shape) -> None:
+    def _open(self, arm: Arm, shape: Shape) -> None:
         """Have an arm open the cell and warm up, and guess from a closed loop where to begin."""
-        crew, worker = self._crew, workers[arm.name]
+        workers = self._workers
         self.watch.say(f"warming {arm.name} up")
-        seed = f"{crew.plan.seed}/capacity"
+        seed = f"{workers.plan.seed}/capacity"
         try:
-            crew.open(worker, self._cell, arm.name)
-            crew.reset(self._cell, arm.name)
-            crew.warm_up(worker, self._cell, seed)
-            crew.reset(self._cell, arm.name)
-            ran = crew.slice(worker, shape.operations, f"{seed}/guess", lead_in=shape.lead_in)
+            workers.open(self._cell, arm.name)
+            workers.reset(self._cell, arm.name)
+            workers.warm_up(self._cell, arm.name, seed)
+            workers.reset(self._cell, arm.name)
+            ran = workers.slice(arm.name, shape.operations, f"{seed}/guess", lead_in=shape.lead_in)
             guess = _guessed(ran)
         except (WorkerFailedError, WorkerLostError) as error:
-            self.report(crew.excuse(0, arm, error, workers))
+            self.report(workers.exclude(0, arm.name, error))
         else:
             self.guesses[arm.name] = guess
             self.trials[arm.name] = []
 
-    def _pending(self, round_: int, workers: dict[str, WorkerProcess]) -> list[tuple[Arm, float]]:
+    def _pending(self, round_: int) -> list[tuple[Arm, float]]:
         """The arms whose search goes on, in random order, with the rate that each tries next."""
-        arms = [arm for arm in self._crew.plan.arm_order(0, 0, round_) if arm in self._crew.arms(0, workers)]
+        arms = [arm for arm in self._workers.plan.arm_order(0, 0, round_) if arm in self._workers.arms(0)]
         return [(arm, rate) for arm in arms if isinstance(rate := self._step(arm.name), float)]
 
     def _step(self, name: str) -> float | search.Outcome:
         return search.step(tried(self.trials[name]), self.target.bounds, self.guesses[name])
 
-    def _trial(self, arm: Arm, rate: float, workers: dict[str, WorkerProcess], lead_in: int) -> None:
+    def _trial(self, arm: Arm, rate: float, lead_in: int) -> None:
         """Have an arm try a rate; trials of the same number have the same random numbers for all drivers."""
-        crew, objective = self._crew, self.target.objective
+        workers, objective = self._workers, self.target.objective
         operations = slo.operations_at(objective, rate, self.target.trial_s)
         name = f"trial {len(self.trials[arm.name]) + 1}, {arm.name}: {rate_text(rate)}/s"
         self.watch.say(f"{name} for {operations / rate:.0f} s")
         try:
-            crew.reset(self._cell, arm.name)
-            ran = crew.slice(
-                workers[arm.name],
+            workers.reset(self._cell, arm.name)
+            ran = workers.slice(
+                arm.name,
                 operations,
-                f"{crew.plan.seed}/capacity/{len(self.trials[arm.name])}",
+                f"{workers.plan.seed}/capacity/{len(self.trials[arm.name])}",
                 lead_in=lead_in,
-                pace=Pace(rate=rate, arrival=self.target.arrival),
+                load=Load(rate=rate, arrival=self.target.arrival),
                 grace_ns=_grace_ns(objective, rate, operations),
             )
         except (WorkerFailedError, WorkerLostError) as error:
-            self.report(crew.excuse(0, arm, error, workers))
+            self.report(workers.exclude(0, arm.name, error))
             return
         trial = judged(objective, rate, ran)
         self.trials[arm.name].append(trial)
@@ -235,7 +234,7 @@ class _Searches:
         for message in ran.errors:
             if (arm.name, message) not in self._said:
                 self._said.add((arm.name, message))
-                yield redacted(message, self._crew.site.start.address.password)
+                yield redacted(message, self._workers.site.start.address.password)
 
     def _estimate(self) -> None:
         """Say how long it will take, roughly."""
@@ -270,7 +269,7 @@ class _Searches:
 
     def _left_out(self, name: str) -> Result | None:
         """Why a driver was left out, None where it was not."""
-        if (0, name) not in self._crew.excluded:
+        if (0, name) not in self._workers.excluded:
             return None
         different = any(problem.arm == name and problem.kind == "not comparable" for problem in self.problems)
         return "not comparable" if different else "failed"
@@ -280,23 +279,24 @@ def judged(objective: Objective, rate: float, ran: Ran) -> Trial:
     """Say whether a slice met the objective."""
     latencies = array("q", ran.latencies)
     value_ns = objective.value_ns(latencies)
-    held = objective.holds(value_ns, operations=len(latencies), errors=ran.failed, not_started=ran.not_started)
+    held = objective.holds(
+        value_ns, operations=len(latencies), errors=ran.usage.errors, not_started=ran.usage.not_started
+    )
     return Trial(
         rate=rate,
         held=held is True,  # what cannot be told has not held
         value_us=None if value_ns is None else value_ns / _NS_PER_US,
         operations=len(latencies),
-        errors=ran.failed,
-        not_started=ran.not_started,
+        errors=ran.usage.errors,
+        not_started=ran.usage.not_started,
     )
 
 
 def _guessed(ran: Ran) -> float:
     """Guess from a closed loop at which rate to begin; WorkerFailedError when nothing succeeded."""
-    operations = len(array("q", ran.latencies))
-    if not operations:
+    if not ran.usage.operations:
         raise WorkerFailedError(Failed(ran.errors[0], scenario=True))
-    return _GUESS * operations / ran.elapsed_ns * 1e9
+    return _GUESS * ran.usage.operations / ran.usage.elapsed_ns * 1e9
 
 
 def _grace_ns(objective: Objective, rate: float, operations: int) -> int:

@@ -1,4 +1,4 @@
-"""Where the workers of base and head live: a crew's `Homes` made of two environments."""
+"""Where the workers of base and head live: a run's `Homes` made of two environments."""
 
 import contextlib
 import tempfile
@@ -29,7 +29,7 @@ class GateHomes:
     library: Path  # a folder with dbbench in it
     checkout: Path | None = None  # the user's; scenarios in it are taken from each side's own files
     depth: int = 0  # of the project's folder below it
-    stewards: Sequence[str] = ARMS
+    tables_for: Sequence[str] = ARMS
 
     @property
     def same_tables(self) -> bool:
@@ -37,7 +37,7 @@ class GateHomes:
         return all(environment.project is None for environment in self.environments.values())
 
     def home(self, arm: str) -> Home:
-        """See crew.Homes."""
+        """See workers.Homes."""
         environment = self.environments[arm]
         paths = [str(self.library)]
         if environment.project is not None:
@@ -46,12 +46,12 @@ class GateHomes:
         off_limits = "" if environment.checkout is None else str(environment.checkout)
         return Home(str(environment.python), paths, off_limits)
 
-    def seats(self, rng: Random) -> Mapping[str, Home]:
-        """See crew.Homes."""
+    def for_block(self, rng: Random) -> Mapping[str, Home]:
+        """See workers.Homes."""
         return {arm: replace(self.home(arm), padding=rng.randrange(_MAX_PADDING)) for arm in ARMS}
 
     def path(self, arm: str, path: str) -> str:
-        """See crew.Homes."""
+        """See workers.Homes."""
         environment = self.environments[arm]
         if environment.project is None or self.checkout is None or not Path(path).is_relative_to(self.checkout):
             return path

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from dbbench import records
+from dbbench import result_file
 from dbbench.commands.gate.homes import GateHomes, homes
 from dbbench.commands.gate.inventory import differences
 from dbbench.commands.gate.judging import LOOKS, Judged, Key, is_over, look_at
@@ -23,13 +23,13 @@ from dbbench.commands.wire.changes import Change, changes
 from dbbench.commands.wire.explain import amount
 from dbbench.commands.wire.steps import OPERATIONS, count_all, single
 from dbbench.drivers import DRIVERS
-from dbbench.engine.opening import gathered
+from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
 from dbbench.engine.planning import MAX_ROUNDS
 from dbbench.engine.setup import Cost
 from dbbench.engine.watcher import Watcher
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
-from dbbench.plan import Arm, Cell, Gate, Plan
+from dbbench.plan import Arm, Cell, Connections, Gate, Plan
 from dbbench.records import Measurement, Side
 
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
@@ -65,7 +65,9 @@ def count_gate(request: Request, watch: Watcher) -> list[Change]:
     """
     with (
         _sides(request, watch) as (options, purpose),
-        gathered(options, records.new_id(), watch, lambda plan: single(purpose.arrange(plan)), purpose.homes) as found,
+        opened(
+            options, result_file.new_id(), watch, lambda plan: single(purpose.arrange(plan)), purpose.homes
+        ) as found,
     ):
         counted, problems = count_all(found, OPERATIONS, watch)
     if problems:
@@ -88,11 +90,14 @@ def _sides(request: Request, watch: Watcher) -> Iterator[tuple[Options, Purpose]
         options = replace(request.options, scenarios=scenarios, drivers=drivers, baseline=drivers[0])
         gate = Gate(dict(request.tolerances), same_work=project is None)
         purpose = Purpose(
-            arrange=partial(_arranged, drivers, gate, sessions_given=options.sessions is not None),
+            arrange=partial(
+                _arranged, drivers, options.connections, gate, sessions_given=options.load.sessions is not None
+            ),
             homes=places,
             sides={arm: _side(environment) for arm, environment in places.environments.items()},
             settle=_settled,
             look=partial(_look, watch),
+            remark=lambda _blocks, _watch: None,  # the verdict says it all
         )
         yield options, purpose
 
@@ -174,15 +179,18 @@ def _names(requirement: str, distribution: str) -> bool:
     return rest != requirement.strip() and not rest[:1].isalnum() and rest[:1] not in ("-", "_", ".")
 
 
-def _arranged(drivers: Sequence[str], gate: Gate, plan: Plan, *, sessions_given: bool) -> Plan:
+def _arranged(
+    drivers: Sequence[str], connections: Connections, gate: Gate, plan: Plan, *, sessions_given: bool
+) -> Plan:
     """A run's plan as a gate's: base and head are the arms, and every driver has cells of its own."""
     cells = [
         msgspec.structs.replace(cell, driver=driver)
         for cell in (plan.cells if sessions_given else _one_each(plan))
         for driver in drivers
     ]
-    arms = [Arm(name, "") for name in ARMS]
-    return msgspec.structs.replace(plan, arms=arms, baseline=BASE, cells=cells, rounds=[1] * len(cells), gate=gate)
+    rounds = [plan.effort.rounds or 1] * len(cells)  # until the cost of the cells is known
+    arms = [Arm(name, "", connections) for name in ARMS]
+    return msgspec.structs.replace(plan, arms=arms, baseline=BASE, cells=cells, rounds=rounds, gate=gate)
 
 
 def _one_each(plan: Plan) -> list[Cell]:
@@ -201,10 +209,14 @@ def _settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
 
     All cells get the same number, because a pair of slices is about equally noisy in all of them.
     """
-    assert plan.budget_s is not None
+    if plan.effort.rounds is not None:
+        return plan
+    assert plan.effort.budget_s is not None
     arms = len(plan.arms)
     fixed_s = _BLOCK_S + arms * sum(cost.warm_up_s + _OPEN_S for cost in costs)
-    rounds = int((plan.budget_s / _BLOCKS_IN_TIME - fixed_s) / max(1e-9, arms * sum(cost.slice_s for cost in costs)))
+    rounds = int(
+        (plan.effort.budget_s / _BLOCKS_IN_TIME - fixed_s) / max(1e-9, arms * sum(cost.slice_s for cost in costs))
+    )
     return msgspec.structs.replace(plan, rounds=[min(MAX_ROUNDS, max(MIN_ROUNDS, rounds))] * len(costs))
 
 

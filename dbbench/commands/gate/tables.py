@@ -76,13 +76,15 @@ def _operations(plan: Plan, measured: Sequence[Measurement]) -> list[float]:
     """How many operations an arm does in a block, by cell: the median over blocks."""
     done: list[list[int]] = [[] for _ in plan.cells]
     for one in measured:
-        done[one.cell].append(sum(part.operations for part in one.slices))
+        done[one.cell].append(sum(part.usage.operations for part in one.slices))
     return [median(counts) if counts else 0 for counts in done]
 
 
 def _cpu_per_operation(measurement: Measurement) -> dict[int, float]:
     """Map each round to its nanoseconds of client CPU per operation."""
-    return {part.round: part.cpu_ns / part.operations for part in measurement.slices if part.operations}
+    return {
+        part.round: part.usage.cpu_ns / part.usage.operations for part in measurement.slices if part.usage.operations
+    }
 
 
 def _percentile(quantile: float, measurement: Measurement) -> dict[int, float]:
@@ -105,8 +107,8 @@ def total_us(metric: Metric, measured: Sequence[Measurement]) -> float | None:
 
 def _per_operation_us(quantity: str, measured: Sequence[Measurement]) -> float | None:
     slices = [part for one in measured for part in one.slices]
-    operations = sum(part.operations for part in slices)
-    return sum(getattr(part, quantity) for part in slices) / operations / 1e3 if operations else None
+    operations = sum(part.usage.operations for part in slices)
+    return sum(getattr(part.usage, quantity) for part in slices) / operations / 1e3 if operations else None
 
 
 def _percentile_us(quantile: float, measured: Sequence[Measurement]) -> float | None:

@@ -23,20 +23,19 @@ from typing import Final
 
 import msgspec
 
-from dbbench import catalog, messages, records
+from dbbench import catalog, result_file
 from dbbench.analysis.ratios import log_ratios
 from dbbench.child import worker_environment
 from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.exclusive import exclusive
-from dbbench.engine.opening import gathered, problem_line
+from dbbench.engine.opening import opened, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
-from dbbench.messages import Closed
-from dbbench.plan import Arm, Checkout, Layer, PlacementMode, Plan, Pool, TxEnd
+from dbbench.plan import Arm, Connections, Effort, Layer, Load, PlacementMode, Plan, Pool
 from dbbench.records import Measurement, Problem
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisors.postgres import Binaries
@@ -60,6 +59,8 @@ POWER: Final = 0.95
 TABLES: Final = 400  # resampled
 TABLE_ROWS: Final = 9  # of a resampled table: three scenarios, three drivers
 TABLE_BLOCKS: Final = 12
+ONE_CONNECTION: Final = Connections(Pool(1, 0))
+HELD: Final = Connections(Pool(1, 0), checkout="session", tx_end="autocommit")  # as bare loops and pgbench have it
 PGBENCH_DRIVER: Final = "psycopg-sync"
 PGBENCH_PAIRS: Final = 12
 PGBENCH_OPERATIONS: Final = 2_000
@@ -70,19 +71,19 @@ _PGBENCH_TIMEOUT_S: Final = 60.0
 class _Stage:
     """One measurement of the self-check."""
 
-    crew: Workers
+    workers: Workers
     measurements: list[Measurement]
     seconds: float
     problems: list[str]
 
     @property
     def plan(self) -> Plan:
-        return self.crew.plan
+        return self.workers.plan
 
     def time_per_operation_ns(self, arm: str) -> float:
         """Of all slices of the arm."""
         slices = [part for one in self.measurements if one.arm == arm for part in one.slices]
-        return sum(part.elapsed_ns for part in slices) / sum(part.operations for part in slices)
+        return sum(part.usage.elapsed_ns for part in slices) / sum(part.usage.operations for part in slices)
 
     def logs(self, arm: str, against: str, cell: int = 0) -> list[float]:
         """The ln of how many times the time of the other arm this arm took, by block."""
@@ -120,7 +121,7 @@ def _run(watch: Watcher, stage_s: float, seed: int | None) -> SelfCheck:
 
 
 def _with_bare(plan: Plan) -> Plan:
-    arms = [arm for one in plan.arms for arm in (one, Arm(_bare(one.name), one.driver, bare=True))]
+    arms = [arm for one in plan.arms for arm in (one, Arm(_bare(one.name), one.driver, one.connections, bare=True))]
     return msgspec.structs.replace(plan, arms=arms, rounds=[OVERHEAD_ROUNDS] * len(plan.cells), early_end=False)
 
 
@@ -130,7 +131,7 @@ def _bare(driver: str) -> str:
 
 def _raw_overhead(watch: Watcher, seconds: float, problems: list[str], seed: int | None) -> Iterator[Overhead]:
     watch.say("harness overhead, raw")
-    options = _options(["raw"], DRIVERS, "shared", seed, checkout="session", tx_end="autocommit", budget_s=seconds)
+    options = _options(["raw"], DRIVERS, "shared", seed, HELD, budget_s=seconds)
     yield from _overheads(_measure(options, watch, _with_bare), problems)
 
 
@@ -161,11 +162,11 @@ def _floor(
 ) -> tuple[NoiseFloor, Sensitivity]:
     """Two identical arms for so many seconds, then one that is slowed down for half as many."""
     options = _options([FLOOR_LAYER], [FLOOR_DRIVER], placement, seed, budget_s=seconds)
-    stage = _measure(options, watch, partial(_two_arms, Arm(_SAME, FLOOR_DRIVER)))
+    stage = _measure(options, watch, partial(_two_arms, _SAME, 0))
     same = stage.logs(_SAME, FLOOR_DRIVER)
     busy_ns = round(INJECTED * stage.time_per_operation_ns(FLOOR_DRIVER))
-    slowed_options = replace(options, budget_s=seconds * INJECTED_STAGES)
-    slowed = _measure(slowed_options, watch, partial(_two_arms, Arm(_SLOWED, FLOOR_DRIVER, busy_ns=busy_ns)))
+    slowed_options = replace(options, effort=Effort(budget_s=seconds * INJECTED_STAGES, seed=seed))
+    slowed = _measure(slowed_options, watch, partial(_two_arms, _SLOWED, busy_ns))
     slow = slowed.logs(_SLOWED, FLOOR_DRIVER)
     problems += [*stage.problems, *slowed.problems]
     if not same or not slow:
@@ -189,8 +190,9 @@ def _floor(
     return floor, Sensitivity(floor.placement, smallest_effect(same, blocks, rng), RUN_S, blocks)
 
 
-def _two_arms(other: Arm, plan: Plan) -> Plan:
-    arms = [Arm(FLOOR_DRIVER, FLOOR_DRIVER), other]
+def _two_arms(name: str, busy_ns: int, plan: Plan) -> Plan:
+    (arm,) = plan.arms
+    arms = [arm, msgspec.structs.replace(arm, name=name, busy_ns=busy_ns)]
     return msgspec.structs.replace(plan, arms=arms, rounds=[FLOOR_ROUNDS], early_end=False)
 
 
@@ -242,22 +244,22 @@ def _interval(logs: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
 def _pgbench(watch: Watcher, problems: list[str], seed: int | None) -> Pgbench | None:
     """Turns of a driver and pgbench on the same query, table and CPU; None, with a problem, where it is not there."""
     watch.say("pgbench")
-    options = _options(["raw"], [PGBENCH_DRIVER], "shared", seed, checkout="session", tx_end="autocommit")
+    options = _options(["raw"], [PGBENCH_DRIVER], "shared", seed, HELD)
     pairs: list[tuple[float, float]] = []
     program = _program()
     if program is None:
         problems.append("pgbench is not there: no comparison with a C client")
         return None
     with _set_up(options, watch, lambda plan: plan, problems) as set_up, contextlib.ExitStack() as stack:
-        crew, cell = set_up.crew, set_up.crew.plan.cells[0]
-        pgbench = _Pgbench(program, crew, crew.schemas[cell.path, PGBENCH_DRIVER], cell.params["rows"])
-        (worker,) = crew.start_workers("pgbench", stack).values()
-        crew.open(worker, cell, PGBENCH_DRIVER)
-        crew.warm_up(worker, cell, "pgbench")
+        workers, cell = set_up.workers, set_up.workers.plan.cells[0]
+        pgbench = _Pgbench(program, workers, workers.schemas[cell.path, PGBENCH_DRIVER], cell.params["rows"])
+        workers.start("pgbench", stack)
+        workers.open(cell, PGBENCH_DRIVER)
+        workers.warm_up(cell, PGBENCH_DRIVER, "pgbench")
         for turn in range(PGBENCH_PAIRS):
-            ran = crew.slice(worker, PGBENCH_OPERATIONS, f"{turn}", lead_in=10)
-            pairs.append((ran.elapsed_ns / PGBENCH_OPERATIONS / 1e3, pgbench.us_per_operation(turn)))
-        worker.ask(messages.Close(), Closed, crew.patience)
+            ran = workers.slice(PGBENCH_DRIVER, PGBENCH_OPERATIONS, f"{turn}", lead_in=10)
+            pairs.append((ran.usage.elapsed_ns / PGBENCH_OPERATIONS / 1e3, pgbench.us_per_operation(turn)))
+        workers.close(PGBENCH_DRIVER)
     logs = [math.log(driver_us / pgbench_us) for driver_us, pgbench_us in pairs]
     low, high = _interval(logs)
     return Pgbench(
@@ -282,13 +284,13 @@ class _Pgbench:
     """Runs pgbench with one session on the client's CPU, as the driver does: prepared statements, no transaction."""
 
     program: Path
-    crew: Workers
+    workers: Workers
     schema: str
     rows: int
 
     def us_per_operation(self, seed: int) -> float:
         """Microseconds per operation without the time to connect, as pgbench says."""
-        address, cpus = self.crew.site.start.address, self.crew.site.start.cpus
+        address, cpus = self.workers.site.start.address, self.workers.site.start.cpus
         query = bare.QUERY.replace("$1", ":id").replace("patients", f"{self.schema}.patients")
         script = f"\\set id random(1, {self.rows})\n{query};\n"
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
@@ -301,7 +303,7 @@ class _Pgbench:
                     f"--host={address.host}", f"--port={address.port}", f"--username={address.user}", address.database,
                 ],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                env={**worker_environment({}), "PGAPPNAME": self.crew.site.start.application},
+                env={**worker_environment({}), "PGAPPNAME": self.workers.site.start.application},
             )  # fmt: skip
             try:
                 if cpus is not None:
@@ -325,9 +327,8 @@ def _options(
     drivers: Sequence[str],
     placement: PlacementMode,
     seed: int | None,
+    connections: Connections = ONE_CONNECTION,
     *,
-    checkout: Checkout = "request",
-    tx_end: TxEnd = "rollback",
     budget_s: float = RUN_S,
 ) -> Options:
     """Point reads with one session."""
@@ -336,25 +337,22 @@ def _options(
         drivers=list(drivers),
         baseline=drivers[0],
         layers=layers,
-        sessions=[1],
-        checkout=checkout,
-        tx_end=tx_end,
-        pool=Pool(1, 0),
+        connections=connections,
+        load=Load(sessions=[1]),
+        effort=Effort(budget_s=budget_s, seed=seed),
         placement=placement,
-        budget_s=budget_s,
-        seed=seed,
     )
 
 
 @contextlib.contextmanager
 def _set_up(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], problems: list[str]) -> Iterator[SetUp]:
     """A server, the table and the size of slices."""
-    with gathered(options, records.new_id(), _Hushed(watch), arrange) as found:
-        set_up = SetUp(found.crew, lambda _: None, lambda _: None)
+    with opened(options, result_file.new_id(), _Hushed(watch), arrange) as found:
+        set_up = SetUp(found.workers, lambda _: None, lambda _: None)
         with contextlib.ExitStack() as stack:
-            workers = found.crew.start_workers("set-up", stack)
+            found.workers.start("set-up", stack)
             problems.extend(map(problem_line, found.problems))
-            problems.extend(map(problem_line, set_up.run(found.described, workers, stack)))
+            problems.extend(map(problem_line, set_up.run(found.described, stack)))
         yield set_up
 
 
@@ -363,14 +361,14 @@ def _measure(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan]) 
     problems: list[str] = []
     measurements: list[Measurement] = []
     with _set_up(options, watch, arrange, problems) as set_up:
-        bench = Blocks(set_up.crew, set_up.shapes, lambda _: None)
+        bench = Blocks(set_up.workers, set_up.shapes, lambda _: None)
         for record in bench.blocks():
             watch.advance(*bench.progress())
             if isinstance(record, Problem):
                 problems.append(problem_line(record))
             else:
                 measurements.append(record)
-    return _Stage(set_up.crew, measurements, bench.measured_s, problems)
+    return _Stage(set_up.workers, measurements, bench.measured_s, problems)
 
 
 @dataclass(frozen=True)

@@ -77,18 +77,18 @@ def _server(server: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
-    placement, pool = plan.placement, plan.pool
-    due = f"{plan.rate or 0:g} operations per second due ({plan.arrival}), slices of {plan.slice_s or 0:g} s"
+    placement, pool = plan.placement, plan.shared.pool
+    due = f"{plan.load.rate or 0:g} operations per second due ({plan.load.arrival}), slices of {plan.slice_s or 0:g} s"
     return {
         "placement": placement.mode,
         "client cpus": placement.client_cpus and len(placement.client_cpus),  # which ones is chance
         "server cpus": placement.server_cpus and len(placement.server_cpus),
         "pool": f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
-        "checkout": plan.checkout,
-        "tx-end": plan.tx_end,
-        "loop": plan.loop,
-        "load": "closed loop" if plan.rate is None else due,
-        "think time": f"{plan.think_s:g} s",
+        "checkout": plan.shared.checkout,
+        "tx-end": plan.shared.tx_end,
+        "loop": plan.shared.loop,
+        "load": "closed loop" if plan.load.rate is None else due,
+        "think time": f"{plan.load.think_s:g} s",
     }
 
 

@@ -11,20 +11,20 @@ from typing import Final
 
 import msgspec
 
-from dbbench import messages, records
+from dbbench import messages, result_file
 from dbbench.analysis.rows import params_text
-from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
+from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.commands.wire.counting import connect_statements, exchange, row, trace
 from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.drivers import DRIVERS
 from dbbench.engine.machine import installed
-from dbbench.engine.opening import Gathered, gathered, problem_line
+from dbbench.engine.opening import Opened, opened, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
-from dbbench.messages import Closed, Done, Route
+from dbbench.messages import Done, Route
 from dbbench.plan import Cell, Plan
 from dbbench.records import Problem
 from dbbench.relay.frame import Frame
@@ -50,18 +50,18 @@ def execute_wire(options: Options, operations: int, watch: Watcher) -> WireResul
     """
     if options.address is not None:
         refuse_tls(options.address)
-    with gathered(options, records.new_id(), watch, single) as found:
+    with opened(options, result_file.new_id(), watch, single) as found:
         counted, problems = count_all(found, operations, watch)
         if not counted:
             raise DbbenchError("nothing could be counted")
-        plan = found.crew.plan
+        plan = found.workers.plan
         return WireResult(
             rows=[one.row for one in counted],
-            tx_end=plan.tx_end,
-            pool_pre_ping=plan.pre_ping,
+            tx_end=plan.shared.tx_end,
+            pool_pre_ping=plan.shared.pre_ping,
             settings=plan.settings,
             versions={name: _version(name) for name in plan.drivers},
-            server=str(found.target.describe()["settings"]["server_version"]),
+            server=str(found.workers.site.describe()["settings"]["server_version"]),
             problems=problems,
         )
 
@@ -79,30 +79,29 @@ def single_session(cell: Cell) -> Cell:
     return msgspec.structs.replace(cell, sessions=1, rtt_s=None, pooler=None)
 
 
-def count_all(found: Gathered, operations: int, watch: Watcher) -> tuple[list[Counted], list[str]]:
+def count_all(found: Opened, operations: int, watch: Watcher) -> tuple[list[Counted], list[str]]:
     """Make the tables and count, in every cell, with every arm. Also gives what could not be counted, a line each."""
-    crew, problems = found.crew, list(found.problems)
+    workers, problems = found.workers, list(found.problems)
     with ExitStack() as stack:
-        set_up = SetUp(crew, watch.say, watch.note)
+        set_up = SetUp(workers, watch.say, watch.note)
         problems += set_up.prepare(found.described)
         counted = []
-        counting = Counting(crew, found.routes.relay, operations)
-        workers: dict[str, WorkerProcess] = {}
-        for index, cell in enumerate(crew.plan.cells):
+        counting = Counting(workers, found.routes.relay, operations)
+        for index, cell in enumerate(workers.plan.cells):
             watch.say(f"counting {cell.label}")
-            if len(workers) < len(crew.plan.arms):
-                workers = crew.start_workers(f"wire/{index}", stack)
-            for arm in crew.arms(index, workers):
+            if not workers.complete:
+                workers.start(f"wire/{index}", stack)
+            for arm in workers.arms(index):
                 try:
-                    counted.append(Counted(arm.name, counting.row(index, arm.name, workers[arm.name])))
+                    counted.append(Counted(arm.name, counting.row(index, arm.name)))
                 except (WorkerFailedError, WorkerLostError) as error:
-                    problems.append(crew.excuse(index, arm, error, workers))
-    return counted, list(_said(problems, crew, watch))
+                    problems.append(workers.exclude(index, arm.name, error))
+    return counted, list(_said(problems, workers, watch))
 
 
-def _said(problems: Sequence[Problem], crew: Workers, watch: Watcher) -> Iterator[str]:
+def _said(problems: Sequence[Problem], workers: Workers, watch: Watcher) -> Iterator[str]:
     for problem in problems:
-        line = redacted(problem_line(problem), crew.site.start.address.password)
+        line = redacted(problem_line(problem), workers.site.start.address.password)
         watch.problem(line)
         yield line
 
@@ -111,7 +110,7 @@ def _said(problems: Sequence[Problem], crew: Workers, watch: Watcher) -> Iterato
 class Counting:
     """Counts with the relay, which records what passes between two questions."""
 
-    crew: Workers
+    workers: Workers
     relay: RelayProcess
     operations: int
 
@@ -119,41 +118,42 @@ class Counting:
         """Open the way that is recorded, for every cell."""
         self._route = Route(self.relay.listen(record=True))
 
-    def row(self, index: int, arm: str, worker: WorkerProcess) -> WireRow:
+    def row(self, index: int, arm: str) -> WireRow:
         """Count one arm in one cell.
 
         Raises WorkerFailedError where an operation failed, or what passed was no PostgreSQL protocol.
         """
-        crew = replace(self.crew, route=lambda *_: self._route)
-        cell, seed = single_session(crew.plan.cells[index]), f"{crew.plan.seed}/wire/{index}"
-        crew.reset(cell, arm)
+        workers = replace(self.workers, route=lambda *_: self._route)
+        plan = workers.plan
+        cell, seed = single_session(plan.cells[index]), f"{plan.seed}/wire/{index}"
+        workers.reset(cell, arm)
         self._passed()
-        crew.open(worker, cell, arm)
-        worker.ask(messages.Connect(), Done, crew.patience)
+        workers.open(cell, arm)
+        workers.ask(arm, messages.Connect(), Done)
         connect = self._passed()
-        run = partial(self._operations, worker)
+        run = partial(self._operations, arm)
         first = run(1, f"{seed}/first")
         run(WARM_UP, f"{seed}/warm-up")
         each = [run(1, f"{seed}/{number}") for number in range(self.operations)]
-        worker.ask(messages.Close(), Closed, crew.patience)
+        workers.close(arm)
         self._passed()
         made = row(
             scenario=cell.scenario,
             layer=cell.layer,
             params=params_text(cell),
             driver=cell.driver or arm,
-            tx_end=crew.plan.tx_end,
+            tx_end=plan.shared.tx_end,
             exchanges=[exchange(frames) for frames in each],
             connect=exchange(connect),
             connect_statements=connect_statements(connect),
             first=exchange(first),
             trace=trace(each[-1]),
         )
-        return msgspec.structs.replace(made, settings=crew.plan.settings.get(made.driver, {}))
+        return msgspec.structs.replace(made, settings=plan.settings.get(made.driver, {}))
 
-    def _operations(self, worker: WorkerProcess, number: int, seed: str) -> list[Frame]:
+    def _operations(self, arm: str, number: int, seed: str) -> list[Frame]:
         """Run operations, and give what passed meanwhile."""
-        ran = self.crew.slice(worker, number, seed)
+        ran = self.workers.slice(arm, number, seed)
         if ran.failures:
             raise WorkerFailedError(messages.Failed(ran.errors[0], scenario=True))
         return self._passed()

@@ -59,11 +59,11 @@ def conditions(run: Run) -> list[tuple[str, str]]:
 
 def _loop(plan: Plan) -> str:
     """Say what decides when operations begin, and what that does to latencies."""
-    if plan.rate is not None:
-        due = f"{rate_text(plan.rate)} operations per second due ({plan.arrival})"
+    if plan.load.rate is not None:
+        due = f"{rate_text(plan.load.rate)} operations per second due ({plan.load.arrival})"
         return f"open loop: {due}, latency is response time, from when the operation was due"
-    if plan.think_s:
-        return f"{CLOSED_LOOP}; a session pauses {_duration(plan.think_s)} after each operation"
+    if plan.load.think_s:
+        return f"{CLOSED_LOOP}; a session pauses {_duration(plan.load.think_s)} after each operation"
     return CLOSED_LOOP
 
 
@@ -79,7 +79,7 @@ def _duration(seconds: float) -> str:
 def _releases(run: Run) -> list[str]:
     """Say what a driver's own pool does at every release that costs a round trip: it counts at the raw layer."""
     plan = run.header.plan
-    if plan.checkout != "request" or not any(cell.layer == "raw" for cell in plan.cells):
+    if plan.shared.checkout != "request" or not any(cell.layer == "raw" for cell in plan.cells):
         return []
     return [
         f"raw: the pool of {arm} {release}; --checkout session leaves it out"
@@ -89,9 +89,9 @@ def _releases(run: Run) -> list[str]:
 
 
 def _settings(plan: Plan) -> str:
-    pool = f"pool {plan.pool.size}+{plan.pool.max_overflow}"
-    pinged = ", pre-ping" if plan.pre_ping else ""
-    return f"{pool}{pinged}, checkout per {plan.checkout}, tx-end {plan.tx_end}, loop {plan.loop}"
+    pool = f"pool {plan.shared.pool.size}+{plan.shared.pool.max_overflow}"
+    pinged = ", pre-ping" if plan.shared.pre_ping else ""
+    return f"{pool}{pinged}, checkout per {plan.shared.checkout}, tx-end {plan.shared.tx_end}, loop {plan.shared.loop}"
 
 
 def _server(facts: Mapping[str, Any]) -> str:
@@ -114,8 +114,9 @@ def _driver(run: Run, name: str) -> str:
 def _settings_of_arms(plan: Plan) -> str:
     """Say which settings of drivers are not the defaults, and what the names of arms that have some stand for."""
     said = [f"{driver} {_pairs(settings)}" for driver, settings in plan.settings.items()]
-    said += [f"{arm.name}: {_pairs(arm.settings)}" for arm in plan.arms if arm.settings and not arm.null_pool]
-    if any(arm.null_pool for arm in plan.arms):
+    own = {arm.name: plan.own_settings(arm) for arm in plan.arms if not arm.connections.null_pool}
+    said += [f"{name}: {_pairs(settings)}" for name, settings in own.items() if settings]
+    if any(arm.connections.null_pool for arm in plan.arms):
         said.append("+null: SQLAlchemy's NullPool")
     return "; ".join(said)
 

@@ -59,7 +59,7 @@ def series(run: Run, arm: str | None) -> list[Series]:
     for measurement in run.measurements:
         measured[measurement.cell, measurement.arm].append(measurement)
 
-    kinds = ("",) if plan.rate is None else ("response", "service")
+    kinds = ("",) if plan.load.rate is None else ("response", "service")
     places = [_Place(*place) for place in product(range(len(plan.cells)), arms, kinds)]
     names = _names(plan.cells, places)  # of all, so that a name does not depend on which arm was asked for
     found = [

@@ -8,6 +8,7 @@ import msgspec
 from dbbench.analysis import breakdown
 from dbbench.analysis.latency import Effect, effects
 from dbbench.analysis.rows import CellRow
+from dbbench.plan import Plan
 from dbbench.records import Run
 from dbbench.reports.exported import exported
 
@@ -51,8 +52,6 @@ def _latency(effect: Effect) -> dict[str, Any]:
 
 def _run(run: Run) -> dict[str, Any]:
     header, end = run.header, run.end
-    plan = msgspec.to_builtins(header.plan)
-    del plan["cells"]  # the document has them
     return {
         "id": header.id,
         "dbbench": header.dbbench,
@@ -63,10 +62,47 @@ def _run(run: Run) -> dict[str, Any]:
         "measured_s": end.measured_s if end else None,
         "warnings": run.warnings,
         "problems": [_untagged(problem) for problem in run.problems],
-        "plan": plan,
+        "plan": _plan(header.plan),
         "server": header.server,
         "drivers": header.drivers,
         "environment": header.environment,
+    }
+
+
+def _plan(plan: Plan) -> dict[str, Any]:
+    """The plan as this document has it: what arms share once, without the cells, which the document has itself."""
+    shared = plan.shared
+    return {
+        "arms": [
+            {
+                "name": arm.name,
+                "driver": arm.driver,
+                "bare": arm.bare,
+                "busy_ns": arm.busy_ns,
+                "settings": plan.own_settings(arm),
+                "null_pool": arm.connections.null_pool,
+            }
+            for arm in plan.arms
+        ],
+        "baseline": plan.baseline,
+        "seed": plan.seed,
+        "rounds": plan.rounds,
+        "budget_s": plan.effort.budget_s,
+        "blocks": plan.effort.blocks,
+        "pool": shared.pool,
+        "placement": plan.placement,
+        "checkout": shared.checkout,
+        "tx_end": shared.tx_end,
+        "loop": shared.loop,
+        "precision": plan.effort.precision,
+        "think_s": plan.load.think_s,
+        "rate": plan.load.rate,
+        "arrival": plan.load.arrival,
+        "slice_s": plan.slice_s,
+        "early_end": plan.early_end,
+        "gate": plan.gate,
+        "pre_ping": shared.pre_ping,
+        "settings": plan.settings,
     }
 
 

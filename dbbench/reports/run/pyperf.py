@@ -78,7 +78,7 @@ def _blocks(run: Run, cell: int) -> dict[str, list[Block]]:
         if measurement.cell == cell:
             for round_, ns in time_per_operation(measurement, paced=run.header.plan.paced).items():
                 times[measurement.arm][measurement.block, round_] = ns
-            operations[measurement.arm, measurement.block] = [part.operations for part in measurement.slices]
+            operations[measurement.arm, measurement.block] = [part.usage.operations for part in measurement.slices]
 
     measured = {arm: found for arm, found in times.items() if found}
     shared = set.intersection(*(set(found) for found in measured.values())) if measured else set()
@@ -135,7 +135,7 @@ def _environment(run: Run) -> Metadata:
         "dbbench_run": header.id,
         "dbbench_seed": header.plan.seed,
         "dbbench_placement": header.plan.placement.mode,
-        "dbbench_tx_end": header.plan.tx_end,
+        "dbbench_tx_end": header.plan.shared.tx_end,
         "postgresql_version": header.server.get("version"),
     }
     return _accepted(machine) | _accepted(packages) | _accepted(ours)

@@ -87,7 +87,7 @@ def failed(one: Breakdown, lines: Sequence[Failure]) -> str:
 
 def _tables(run: Run, rows: Sequence[CellRow], made: Sequence[Breakdown]) -> list[Titled]:
     """Put response times beside service times in an open loop."""
-    rate = run.header.plan.rate
+    rate = run.header.plan.load.rate
     if rate is None or not any(one.attempts or one.not_started for one in made):
         return []
     unit, columns = open_loop(rate, rows, made)

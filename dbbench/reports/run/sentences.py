@@ -109,7 +109,7 @@ def _change(ratio: float) -> str:
 def _more_blocks(run: Run) -> str:
     needed = blocks_for_interval(family=family(run.header.plan))
     measured = len({measurement.block for measurement in run.measurements})
-    if run.header.plan.blocks or not measured or run.end is None:
+    if run.header.plan.effort.blocks or not measured or run.end is None:
         return f"an interval needs at least {needed} blocks; --blocks {needed} gives them"
     seconds = math.ceil(run.end.measured_s / measured * needed / _STEP_S) * _STEP_S
     return f"an interval needs at least {needed} blocks; --budget {seconds} gives them"

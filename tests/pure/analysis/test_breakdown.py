@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from builders import (
     cell,
+    changed,
     due,
     explained,
     layered_run,
@@ -16,6 +17,7 @@ from builders import (
     open_loop_run,
     plan,
     run,
+    slice_of,
 )
 
 from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, identity, layer_tax
@@ -46,7 +48,7 @@ def test_there_is_one_for_every_row_in_the_same_order(made: Run) -> None:
 
 
 def test_attempts_succeeded_or_failed_and_what_never_began_is_none() -> None:
-    found = alone(one(Slice(0, 0, 40, 2, 1, 1, not_started=5), Slice(1, 1, 60, 1, 1, 1, not_started=6)))
+    found = alone(one(slice_of(0, 0, 40, 2, 1, 1, not_started=5), slice_of(1, 1, 60, 1, 1, 1, not_started=6)))
 
     assert (found.attempts, found.operations, found.errors, found.not_started) == (103, 100, 3, 11)
 
@@ -60,26 +62,26 @@ def test_percentiles_are_of_all_blocks_together() -> None:
 
 
 def test_sessions_that_hold_their_connection_have_no_wait_and_no_connects() -> None:
-    held = msgspec.structs.replace(plan(arms=["psycopg"]), checkout="session")
-    found = alone(one(Slice(0, 0, 50, 0, 1, 1, connects=5), query={100: 50}, peak_bytes=1), of=held)
+    held = changed(plan(arms=["psycopg"]), checkout="session")
+    found = alone(one(slice_of(0, 0, 50, 0, 1, 1, connects=5), query={100: 50}, peak_bytes=1), of=held)
 
     assert (found.wait_p50_us, found.wait_p99_us, found.connects_per_1000) == (None, None, None)
     assert found.query_p50_us == 0.1
 
 
 def test_connects_are_counted_by_checkouts_that_failed_too() -> None:
-    assert alone(one(Slice(0, 0, 150, 50, 1, 1, connects=10), peak_bytes=1)).connects_per_1000 == 50
-    assert alone(one(Slice(0, 0, 0, 0, 1, 1), peak_bytes=1)).connects_per_1000 is None
+    assert alone(one(slice_of(0, 0, 150, 50, 1, 1, connects=10), peak_bytes=1)).connects_per_1000 == 50
+    assert alone(one(slice_of(0, 0, 0, 0, 1, 1), peak_bytes=1)).connects_per_1000 is None
 
 
 def test_cpu_time_is_split_into_user_and_system() -> None:
-    found = alone(one(Slice(0, 0, 10, 0, 1, 50_000, 20_000), Slice(1, 1, 10, 0, 1, 70_000, 20_000), peak_bytes=1))
+    found = alone(one(slice_of(0, 0, 10, 0, 1, 50_000, 20_000), slice_of(1, 1, 10, 0, 1, 70_000, 20_000), peak_bytes=1))
 
     assert (found.user_us_per_op, found.system_us_per_op) == (4, 2)
 
 
 def test_user_time_is_never_negative() -> None:
-    found = alone(one(Slice(0, 0, 10, 0, 1, cpu_ns=9_000, system_ns=10_000), peak_bytes=1))
+    found = alone(one(slice_of(0, 0, 10, 0, 1, cpu_ns=9_000, system_ns=10_000), peak_bytes=1))
 
     assert (found.user_us_per_op, found.system_us_per_op) == (0, 1)
 
@@ -168,7 +170,7 @@ def test_errors_without_a_code_are_in_the_ledger_as_such() -> None:
 def layered(raw: float, orm: float, *, blocks: int = 12, paced: bool = False) -> Run:
     made = plan([cell(layer="orm"), cell(layer="raw")], ["psycopg"])
     if paced:
-        made = msgspec.structs.replace(made, think_s=0.1)
+        made = changed(made, think_s=0.1)
     measured = [
         due(single, service_us=2 * mean, lag_us=0) if paced else single
         for index, mean in enumerate((orm, raw))

@@ -3,11 +3,11 @@
 import builders
 import msgspec
 import pytest
-from builders import cell, measurement, measurements, plan, run
+from builders import cell, measurement, measurements, plan, run, slice_of
 
 from dbbench.analysis.ratios import family, log_ratios, time_per_operation
 from dbbench.analysis.rows import COLUMNS, groups, rows
-from dbbench.records import Measurement, Problem, Run, Slice
+from dbbench.records import Measurement, Problem, Run
 from dbbench.reports.exported import exported
 from dbbench.stats.paired import Verdict
 
@@ -36,7 +36,7 @@ def test_rows_come_by_cell_and_arm_in_the_order_of_the_plan() -> None:
 
 
 def test_nanoseconds_become_microseconds_and_operations_per_second() -> None:
-    slices = [Slice(0, 0, 40, 1, 10_000_000, 4_000_000), Slice(1, 1, 60, 2, 40_000_000, 6_000_000)]
+    slices = [slice_of(0, 0, 40, 1, 10_000_000, 4_000_000), slice_of(1, 1, 60, 2, 40_000_000, 6_000_000)]
     one = Measurement(0, 0, "psycopg", slices, {200: 100}, max_ns=200, sum_ns=20_000)
 
     row = rows(run(plan(arms=["psycopg"]), [one]))[0]
@@ -50,7 +50,7 @@ def test_nanoseconds_become_microseconds_and_operations_per_second() -> None:
 
 
 def test_a_percentile_is_never_above_the_maximum() -> None:
-    slices = [Slice(0, 0, 100, 0, 1_000_000, 0)]
+    slices = [slice_of(0, 0, 100, 0, 1_000_000, 0)]
     one = Measurement(0, 0, "psycopg", slices, {12_800: 100}, max_ns=1, sum_ns=100)  # the bucket's midpoint is larger
 
     row = rows(run(plan(arms=["psycopg"]), [one]))[0]
@@ -227,7 +227,7 @@ def test_log_ratios_need_no_histograms() -> None:
 def test_paced_arms_are_compared_by_their_latency() -> None:
     paced = msgspec.structs.replace(plan(arms=["base", "other"]), think_s=0.01)
     measured = [
-        Measurement(0, 0, arm, [Slice(0, 0, 10, 0, 1_000_000, 0, latency_ns=ns)], {}, 0, 0)
+        Measurement(0, 0, arm, [slice_of(0, 0, 10, 0, 1_000_000, 0, latency_ns=ns)], {}, 0, 0)
         for arm, ns in (("base", 1_000), ("other", 2_000))
     ]
 
@@ -278,7 +278,7 @@ def test_what_is_not_comparable_has_no_ratio(problem: Problem, expected: dict[st
 
 
 def test_the_maximum_and_the_mean_are_those_of_all_blocks() -> None:
-    slices = [Slice(0, 0, 1, 0, 1_000_000, 0)]
+    slices = [slice_of(0, 0, 1, 0, 1_000_000, 0)]
     blocks = [
         Measurement(block, 0, "psycopg", slices, {1: 1}, ns, ns) for block, ns in enumerate([3_000, 9_000, 6_000])
     ]
@@ -289,14 +289,14 @@ def test_the_maximum_and_the_mean_are_those_of_all_blocks() -> None:
 
 
 def test_rounds_without_time_or_operations_have_no_time_per_operation() -> None:
-    slices = [Slice(0, 0, 4, 0, 100, 0), Slice(1, 1, 0, 3, 5, 5), Slice(2, 2, 3, 0, 0, 0)]
+    slices = [slice_of(0, 0, 4, 0, 100, 0), slice_of(1, 1, 0, 3, 5, 5), slice_of(2, 2, 3, 0, 0, 0)]
 
     assert time_per_operation(Measurement(0, 0, "psycopg", slices, {}, 0, 0), paced=False) == {0: 25}
 
 
 def test_slices_without_time_or_operations_do_not_break_the_ratio() -> None:
     measured = [
-        msgspec.structs.replace(one, slices=[*one.slices, Slice(90, 90, 0, 3, 5, 5), Slice(91, 91, 3, 0, 0, 0)])
+        msgspec.structs.replace(one, slices=[*one.slices, slice_of(90, 90, 0, 3, 5, 5), slice_of(91, 91, 3, 0, 0, 0)])
         for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, noise=0)
     ]
 

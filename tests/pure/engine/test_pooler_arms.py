@@ -14,7 +14,7 @@ from dbbench.address import Address
 from dbbench.cli.app import app
 from dbbench.drivers import DRIVERS
 from dbbench.engine.pooler_arms import behind, matrix, variants
-from dbbench.plan import Pooler
+from dbbench.plan import Connections, Pooler
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 ASYNCPG_ALONE = ("-d", "asyncpg", "--baseline", "asyncpg")
@@ -22,15 +22,15 @@ PREPARED = {"26000", "42P05", "08P01"}  # how prepared statements fail that anot
 
 
 def test_every_driver_is_measured_with_its_defaults_and_what_is_documented_for_poolers() -> None:
-    arms = matrix(["psycopg", "asyncpg", "psycopg2"])
+    arms = matrix(["psycopg", "asyncpg", "psycopg2"], Connections())
     assert [arm.name for arm in arms] == [
         "psycopg", "psycopg+safe", "psycopg+null", "psycopg+safe+null",
         "asyncpg", "asyncpg+safe", "asyncpg+null", "asyncpg+safe+null",
         "psycopg2", "psycopg2+null",
     ]  # fmt: skip
     for arm in arms:
-        assert arm.settings == (DRIVERS[arm.driver].safe if "+safe" in arm.name else {})
-        assert arm.null_pool == arm.name.endswith("+null")
+        assert arm.connections.settings.get(arm.driver, {}) == (DRIVERS[arm.driver].safe if "+safe" in arm.name else {})
+        assert arm.connections.null_pool == arm.name.endswith("+null")
 
 
 def test_the_raw_layer_is_refused(dbbench: Cli) -> None:

@@ -19,7 +19,18 @@ from typing import Any
 import builders
 import msgspec
 import pytest
-from builders import cell, explained, layered_run, many_sided_run, measurement, measurements, open_loop_run, plan, run
+from builders import (
+    cell,
+    changed,
+    explained,
+    layered_run,
+    many_sided_run,
+    measurement,
+    measurements,
+    open_loop_run,
+    plan,
+    run,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -395,7 +406,7 @@ def test_the_footer_says_what_an_open_loop_is() -> None:
 
 @pytest.mark.parametrize(("seconds", "pause"), [(0.01, "10 ms"), (1.5, "1.5 s"), (0.0005, "0.5 ms")])
 def test_the_footer_says_how_long_sessions_pause(seconds: float, pause: str) -> None:
-    shown = " ".join(printed(run(msgspec.structs.replace(plan(), think_s=seconds)), 100).split())
+    shown = " ".join(printed(run(changed(plan(), think_s=seconds)), 100).split())
 
     assert f"p99 are optimistic; a session pauses {pause} after each operation" in shown
     assert "compares mean latency" in shown
@@ -671,7 +682,7 @@ def test_pyperf_runs_are_blocks_and_values_are_seconds_per_operation() -> None:
 
     assert benchmark.get_nrun() == 12
     assert benchmark.get_runs()[0].values == pytest.approx(
-        [part.elapsed_ns / part.operations / 1e9 for part in first.slices]
+        [part.usage.elapsed_ns / part.usage.operations / 1e9 for part in first.slices]
     )
     assert benchmark.get_unit() == "second"
     assert benchmark.get_loops() == builders.OPERATIONS
