@@ -50,8 +50,16 @@ def test_every_csv_column_is_documented() -> None:
 
 def test_documents_link_to_what_is_there() -> None:
     for document in (*DOCUMENTS, REPOSITORY / "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), (document.name, target)
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
+            path = document.parent / target if target else document
+            assert path.exists(), (document.name, target)
+            assert not anchor or anchor in anchors(path), (document.name, target, anchor)
+
+
+def anchors(document: Path) -> list[str]:
+    """What a link to one of its headings ends with, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def local(server: Address) -> str:
