@@ -3,7 +3,7 @@
 #   make bench   measure the drivers on this machine (make bench ARGS="--driver asyncpg")
 #   make test    all tests
 #   make lint    ruff and mypy
-#   make docs    docs/cli.md, from --help
+#   make docs    docs/cli.md, from the commands
 #   make wheel   dist/dbbench-*.whl
 #   make clean   remove .venv and everything that was made
 
@@ -27,7 +27,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 
 docs: .venv/installed-dev
-	UPDATE_DOCS=1 $(BIN)/python -m pytest -q tests/process/test_docs.py -k reference
+	$(BIN)/python docs/cli_reference.py
 
 wheel: .venv/installed
 	PIP_CONSTRAINT=constraints.txt $(PIP) wheel --quiet --no-deps --wheel-dir dist .

@@ -1,6 +1,6 @@
 """How far two identical arms seem to differ, by how finely they take turns and by where their processes run.
 
-    python benchmarks/interleaving.py            about three minutes; a table of docs/measurement.md
+    python benchmarks/interleaving.py            about three minutes; a table of docs/evidence.md
 
 The same driver twice, point reads through Core, one session. Each line spends the same time. The difference is that of
 the two totals, as somebody would see it who runs one benchmark after the other (one turn each), or in turns; the

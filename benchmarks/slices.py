@@ -1,6 +1,6 @@
 """What happens at the edges of a slice: the slow first operations, and the end where fewer sessions are busy.
 
-    python benchmarks/slices.py            about three minutes; the tables of docs/measurement.md
+    python benchmarks/slices.py            about three minutes; the tables of docs/evidence.md
 
 Everything is a ratio within this run: each length of slice is compared with long slices of the same worker that ran
 at about the same time, in random order.

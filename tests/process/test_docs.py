@@ -1,7 +1,6 @@
-"""What the documents say is so: the reference, the examples, the commands."""
+"""What the documents say is so: the examples, the commands, the links."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -21,7 +20,6 @@ from dbbench.commands.selfcheck import steps
 from dbbench.commands.selfcheck.result import SelfCheck
 
 pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
-COMMANDS = ("run", "capacity", "gate", "wire", "show", "compare", "history", "export", "list", "doctor", "selfcheck")
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
@@ -44,34 +42,6 @@ def documented_commands() -> Iterator[str]:
     return iter(sorted(seen))
 
 
-def reference(dbbench: Cli) -> str:
-    """The whole of --help, as a document."""
-    parts = ["# Command line", "", "Made by `make docs` from `--help`.", ""]
-    for arguments in ((), *((command,) for command in COMMANDS)):
-        text = dbbench(*arguments, "--help", COLUMNS="100", NO_COLOR="1", TERM="dumb").stdout
-        text = text.replace("python -m dbbench.cli", "dbbench")
-        lines = [line.rstrip() for line in text.strip("\n").splitlines()]
-        parts += [f"## {' '.join(('dbbench', *arguments))}", "", "```text", *lines, "```", ""]
-    return "\n".join(parts)
-
-
-def test_the_command_line_reference_is_what_help_says(dbbench: Cli) -> None:
-    path = REPOSITORY / "docs" / "cli.md"
-    expected = reference(dbbench)
-    if os.environ.get("UPDATE_DOCS"):
-        path.write_text(expected)
-    assert path.read_text() == expected, "make docs"
-
-
-def test_every_command_and_option_has_help() -> None:
-    import typer
-
-    assert sorted(COMMANDS) == sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    for command in COMMANDS:
-        for parameter in typer.main.get_command(app).commands[command].params:  # type: ignore[attr-defined]
-            assert parameter.help, (command, parameter.name)
-
-
 def test_every_csv_column_is_documented() -> None:
     text = (REPOSITORY / "docs" / "results.md").read_text()
     columns = [column for column in COLUMNS if f"`{column}`" not in text]
@@ -80,8 +50,16 @@ def test_every_csv_column_is_documented() -> None:
 
 def test_documents_link_to_what_is_there() -> None:
     for document in (*DOCUMENTS, REPOSITORY / "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / target).exists(), (document.name, target)
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#?([^):]*)\)", document.read_text()):
+            path = document.parent / target if target else document
+            assert path.exists(), (document.name, target)
+            assert not anchor or anchor in anchors(path), (document.name, target, anchor)
+
+
+def anchors(document: Path) -> list[str]:
+    """What a link to one of its headings ends with, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def local(server: Address) -> str:

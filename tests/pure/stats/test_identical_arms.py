@@ -6,7 +6,7 @@ there is the machine's doing, since every arm was the same driver twice:
 identical_arms.json   nine rows (three drivers, three layers) with the four rounds in a block that a short run has
 identical_arm.json    one row with the 30 rounds in a block that a run of one cell has; tables are made of nine draws
 
-`python tests/pure/stats/test_identical_arms.py` prints the figures of docs/measurement.md.
+`python tests/pure/stats/test_identical_arms.py` prints the figures of docs/evidence.md.
 """
 
 import math
@@ -114,7 +114,7 @@ def half_widths(recording: Recorded, blocks: int) -> list[float]:
 
 
 def main() -> None:
-    """Print the figures of docs/measurement.md."""
+    """Print the figures of docs/evidence.md."""
     for name, recording in (("nine rows, 4 rounds", MANY), ("one row, 30 rounds", ONE)):
         powers = ", ".join(f"{effect:.1%} found in {found(recording, effect):.1%}" for effect in (0.05, 0.025))
         print(f"{name}: alarms in {alarms(recording):.1%} of tables; {powers}")
