@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dbbench import result_file
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.records import MAX_BLOCKS, End, Header, Measurement, Problem, Record, Run, Slice, clean
+from dbbench.records import MAX_BLOCKS, End, Header, Measurement, Problem, Record, Run, Slice, Usage, clean
 from dbbench.result_file import Writer, default_path, new_id
 from dbbench.stats.histogram import MAX_BUCKET
 
@@ -58,7 +58,7 @@ COUNTS = st.integers(0, 2**63 - 1)
 
 @settings(max_examples=50)
 @given(
-    st.lists(st.builds(Slice, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS), max_size=5),
+    st.lists(st.builds(Slice, COUNTS, COUNTS, st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS), COUNTS), max_size=5),
     st.dictionaries(st.integers(0, MAX_BUCKET), COUNTS, max_size=20),
     st.text(st.characters(exclude_categories=["Cs"])),
     COUNTS,
@@ -250,7 +250,7 @@ HOSTILE = {
     "binary": (bytes(range(256)) * 10, "not a dbbench result file"),
     "other JSON": (b'{"benchmarks": []}\n', "not a dbbench result file"),
     "a JSON array": (b"[1, 2]\n", "not a dbbench result file"),
-    "newer schema": (changed(HEADER, schema=2), "has schema 2, this dbbench reads schema 1"),
+    "newer schema": (changed(HEADER, schema=3), "has schema 3, this dbbench reads schemas 1 to 2"),
     "huge schema": (changed(HEADER, schema=10**400), "not a dbbench result file"),
     "torn header": (lines(HEADER)[:100], "not a dbbench result file"),
     "deep header": (b'{"type":"run","schema":1,"environment":' + b'{"a":' * 200_000, "nested too deeply"),
@@ -265,12 +265,21 @@ HOSTILE = {
     "infinity": (lines(HEADER) + lines(END).replace(b"58.2", b"1e999"), "line 2: Number out of range"),
     "wrong type": (lines(HEADER) + changed(MEASURED, block="first"), r"line 2: Expected `int`, got `str`.*block"),
     "missing field": (lines(HEADER) + b'{"type":"end"}\n', "missing required field"),
+    "schema 1 without a plan": (changed(HEADER, schema=1, plan=[]), "Expected `object`, got `array`"),
+    "schema 1 with arms of another kind": (
+        changed(HEADER, schema=1, plan=msgspec.to_builtins(builders.plan()) | {"arms": [{"name": "a", "driver": []}]}),
+        "Expected `str`, got `array`",
+    ),
+    "schema 1 with one slice": (
+        changed(HEADER, schema=1) + changed(MEASURED, slices={"position": 0}),
+        "Expected `array`, got `object`",
+    ),
     "unknown record": (lines(HEADER) + b'{"type":"surprise"}\n', "line 2: Invalid value 'surprise'"),
     "cell out of range": (lines(HEADER) + changed(MEASURED, cell=1), "line 2: cell 1 is not in the plan, which has 1"),
     "negative cell": (lines(HEADER) + changed(MEASURED, cell=-1), "line 2: Expected `int` >= 0"),
     "unknown arm": (lines(HEADER) + changed(MEASURED, arm="oracle"), "line 2: arm 'oracle' is not in the plan"),
     "negative count": (
-        lines(HEADER) + changed(MEASURED, slices=[BAD_SLICE | {"operations": -1}]),
+        lines(HEADER) + changed(MEASURED, slices=[BAD_SLICE | {"usage": BAD_SLICE["usage"] | {"operations": -1}}]),
         "Expected `int` >= 0",
     ),
     "negative bucket": (lines(HEADER) + changed(MEASURED, latency={"-5": 1}), "Expected `int` >= 0"),

@@ -3,7 +3,7 @@
 import builders
 import msgspec
 import pytest
-from builders import cell, measurement, measurements, plan, run, slice_of
+from builders import cell, changed, measurement, measurements, plan, run, slice_of
 
 from dbbench.analysis.ratios import family, log_ratios, time_per_operation
 from dbbench.analysis.rows import COLUMNS, groups, rows
@@ -225,7 +225,7 @@ def test_log_ratios_need_no_histograms() -> None:
 
 
 def test_paced_arms_are_compared_by_their_latency() -> None:
-    paced = msgspec.structs.replace(plan(arms=["base", "other"]), think_s=0.01)
+    paced = changed(plan(arms=["base", "other"]), think_s=0.01)
     measured = [
         Measurement(0, 0, arm, [slice_of(0, 0, 10, 0, 1_000_000, 0, latency_ns=ns)], {}, 0, 0)
         for arm, ns in (("base", 1_000), ("other", 2_000))
