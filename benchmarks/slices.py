@@ -53,9 +53,9 @@ def opened(scenario: str, sessions: int) -> Iterator[dict[str, WorkerProcess]]:
             worker = stack.enter_context(WorkerProcess(name, msgspec.structs.replace(start, driver=name)))
             worker.reply(Started, PATIENCE_S)
             workers[name] = worker
-        steward = workers.pop("psycopg-sync")
-        steward.ask(messages.Prepare(str(path), schema, PARAMS), Done, PATIENCE_S)
-        steward.ask(messages.Tidy([schema], checkpoint=True), Done, PATIENCE_S)
+        tables = workers.pop("psycopg-sync")
+        tables.ask(messages.Prepare(str(path), schema, PARAMS), Done, PATIENCE_S)
+        tables.ask(messages.Tidy([schema], checkpoint=True), Done, PATIENCE_S)
         cell = Cell(scenario, "orm", sessions, PARAMS, str(path))
         for worker in workers.values():
             worker.ask(messages.Open(cell, schema), Done, PATIENCE_S)

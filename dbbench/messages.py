@@ -33,7 +33,7 @@ class Start(Message, frozen=True):
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
     off_limits: str = ""  # a folder that no scenario may import from: another state of the code that is measured
-    run_id: str = ""  # whose schemas the worker drops if the parent dies: told to the steward of a user's server only
+    run_id: str = ""  # whose schemas the worker drops if the parent dies; only the one for tables of a user's server
 
 
 class Describe(Message, frozen=True):

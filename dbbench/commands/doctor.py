@@ -38,7 +38,7 @@ Status = Literal["ok", "note", "missing", "problem"]
 
 PROGRAM_LIMIT_S: Final = 20.0  # for `postgres --version`
 BUSY: Final = 0.5  # load average per CPU from which others are in the way
-CONNECTIONS: Final = len(DEFAULT) * Pool().capacity + 4  # of a default run: the workers', the steward's, the parent's
+CONNECTIONS: Final = len(DEFAULT) * Pool().capacity + 4  # of a default run: the workers', the tables', the parent's
 SETTINGS: Final = ("shared_buffers", "synchronous_commit", "fsync", "jit", "autovacuum")
 _NOISY: Final = ("jit", "autovacuum")  # settings that make times jump while they are on
 _PACKAGES: Final = ("sqlalchemy", "greenlet", "pyperf")

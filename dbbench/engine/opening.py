@@ -1,4 +1,4 @@
-"""What every measurement begins with: options, a server, a steward, the scenarios, and the plan made of them."""
+"""What every measurement begins with: options, a server, the scenarios, and the plan made of them."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
 from dbbench.server.target import application, connected
 
-_SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the steward's, and room
+_SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the one for the tables, and room
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ _MAX_MESSAGES: Final = 3  # different error messages of a slice
 
 
 class Worker:
-    """One arm in one block, or the steward, which prepares the tables."""
+    """One arm in one block, or the worker that prepares the tables."""
 
     def __init__(self, start: messages.Start) -> None:
         self._start = start
@@ -41,7 +41,7 @@ class Worker:
         self._runner = asyncio.Runner(loop_factory=_loop_factory(start.connections.loop))
         self._scenarios: dict[tuple[str, bool], Scenario] = {}
         self._client: Client | None = None
-        self._steward = Tables(start)
+        self._tables = Tables(start)
         self._shown = ""  # the scenario's file, as tracebacks name it
 
     def attempt(self, action: Callable[[], messages.Reply]) -> messages.Reply:
@@ -72,16 +72,16 @@ class Worker:
                 self._opened().connect()
                 return messages.Done()
             case messages.Reset():
-                self._steward.run(self._scenario(request.path).reset, request.schema, request.params)
+                self._tables.run(self._scenario(request.path).reset, request.schema, request.params)
                 return messages.Done()
             case messages.Prepare():
-                self._steward.run(self._scenario(request.path).prepare, request.schema, request.params)
+                self._tables.run(self._scenario(request.path).prepare, request.schema, request.params)
                 return messages.Done()
             case messages.Tidy():
-                self._steward.tidy(request.schemas, checkpoint=request.checkpoint)
+                self._tables.tidy(request.schemas, checkpoint=request.checkpoint)
                 return messages.Done()
             case messages.Fingerprint():
-                return _checked(self._steward.fingerprint(request.schema, structure=request.structure))
+                return _checked(self._tables.fingerprint(request.schema, structure=request.structure))
             case messages.Describe():
                 return messages.Described(self._scenario(request.path).describe(request.overrides))
             case messages.Start():
