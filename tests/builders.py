@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from dbbench.engine.options import Options
+from dbbench.messages import Start
 from dbbench.plan import Arm, Cell, Connections, Effort, Layer, Placement, Plan
 from dbbench.records import Distribution, End, Header, Measurement, Problem, Run, Slice, Usage
 from dbbench.result_file import SCHEMA
@@ -50,6 +51,13 @@ def changed(plan: Plan, **changes: Any) -> Plan:
 def options_with(options: Options, **changes: Any) -> Options:
     """The options with other values for fields of their own, or of their connections, load or effort."""
     return replace(options, **_nested(options, changes, connections=options.connections))
+
+
+def start_with(start: Start, **changes: Any) -> Start:
+    """The first message with other values for fields of its own or of its connections."""
+    own = {key: changes.pop(key) for key in Connections.__struct_fields__ if key in changes}
+    connections = msgspec.structs.replace(start.connections, **own)
+    return msgspec.structs.replace(start, connections=connections, **changes)
 
 
 def _on_all_arms(plan: Plan, connections: Connections) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
 import pytest
+from builders import start_with
 from conftest import connect
 
 from dbbench.address import Address
@@ -76,7 +76,7 @@ def opened(
     start: Start, schema: str, source: Path, layer: Layer, sessions: int, **changes: Any
 ) -> Iterator[WorkerProcess]:
     """A worker with the cell open."""
-    with WorkerProcess("it", msgspec.structs.replace(start, **changes)) as worker:
+    with WorkerProcess("it", start_with(start, **changes)) as worker:
         worker.reply(Started, PATIENCE_S)
         worker.ask(Open(Cell(source.stem, layer, sessions, {}, str(source)), schema), Done, PATIENCE_S)
         yield worker
@@ -143,7 +143,7 @@ def test_failures_are_counted_exactly_by_sqlstate(
     start: Start, schema: str, written: Any, driver: str, layer: Layer, checkout: str
 ) -> None:
     source = written(FAILING)
-    with WorkerProcess("steward", msgspec.structs.replace(start, driver="psycopg-sync")) as steward:
+    with WorkerProcess("steward", start_with(start, driver="psycopg-sync")) as steward:
         steward.reply(Started, PATIENCE_S)
         steward.ask(Prepare(str(source), schema, {}), Done, PATIENCE_S)
     with opened(start, schema, source, layer, 1, driver=driver, checkout=checkout) as worker:
@@ -211,7 +211,7 @@ def test_what_a_stopped_server_holds_up_shows_in_response_times_and_not_in_servi
 
 @pytest.mark.parametrize("driver", THREE)
 def test_cpu_and_memory_of_a_worker_are_known(start: Start, schema: str, written: Any, driver: str) -> None:
-    with WorkerProcess("it", msgspec.structs.replace(start, driver=driver)) as worker:
+    with WorkerProcess("it", start_with(start, driver=driver)) as worker:
         worker.reply(Started, PATIENCE_S)
         source = written(QUICK)
         worker.ask(Open(Cell("mine", "orm", 1, {}, str(source)), schema), Done, PATIENCE_S)

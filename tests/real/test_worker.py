@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from builders import start_with
 from conftest import connect
 
 from dbbench import catalog, messages
@@ -27,7 +27,7 @@ POINT_READS = {"rows": 20, "document_bytes": 10}
 
 def ready(start: Start, **changes: Any) -> WorkerProcess:
     """A worker that has started."""
-    worker = WorkerProcess(start.driver, msgspec.structs.replace(start, **changes))
+    worker = WorkerProcess(start.driver, start_with(start, **changes))
     worker.reply(Started, PATIENCE_S)
     return worker
 
