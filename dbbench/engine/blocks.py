@@ -117,6 +117,8 @@ class Blocks:
                 if index in self.closed:
                     continue
                 self._visited += 1
+                if index not in self.shapes:  # no arm could be measured there
+                    continue
                 for record in self._visit(block, index):
                     self.measured_s = time.monotonic() - began
                     if isinstance(record, Measurement):

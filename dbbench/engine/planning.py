@@ -56,7 +56,7 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
     rounds = [1] * len(cells) if load.rate else rounds_for(cells, len(arms), pool, nominal_s)
     return Plan(
         arms=arms,
-        baseline=options.baseline,
+        baseline=options.baseline if options.baseline in options.drivers else options.drivers[0],
         cells=cells,
         seed=secrets.randbelow(2**32) if effort.seed is None else effort.seed,
         rounds=rounds if effort.rounds is None else [effort.rounds] * len(cells),
