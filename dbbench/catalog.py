@@ -50,12 +50,12 @@ def find(names: Sequence[str]) -> list[Path]:
         elif path.suffix == ".py" or "/" in name:
             raise UsageError(f"{name}: no such scenario file")
         else:
-            raise UsageError(f"no scenario {name!r}; {nearest(name, known)}")
+            raise UsageError(f"no scenario {name!r}", nearest(name, known))
     unique = list(dict.fromkeys(path.resolve() for path in paths))
     stems: dict[str, Path] = {}
     for path in unique:
         if path.stem in stems:
-            raise UsageError(f"two scenarios are called {path.stem}: {stems[path.stem]} and {path}; rename one")
+            raise UsageError(f"two scenarios are called {path.stem}: {stems[path.stem]} and {path}", "rename one")
         stems[path.stem] = path
     return unique
 

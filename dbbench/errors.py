@@ -3,12 +3,13 @@
 DbbenchError
  +-- UsageError        the command line or an input file is wrong      exit 2
  |    +-- ScenarioError   a scenario cannot be used, says file and line
+ |    +-- UnreadableError a file is no result file, or cannot be read
  +-- CannotStartError  no server, no connection, limits too low        exit 4
  +-- RefusedError      would be unsafe                                 exit 5
  +-- ServerLostError   the server went away while measuring            exit 3
 Interrupted            a signal (not an error: it derives from KeyboardInterrupt)
 
-A message is one sentence that names the culprit and the way out.
+A message names the culprit, a remedy the way out; together they are one line.
 """
 
 import signal
@@ -32,9 +33,17 @@ class ExitCode(IntEnum):
 
 
 class DbbenchError(Exception):
-    """Anything that ends a command with one line on stderr."""
+    """Anything that ends a command with one line on stderr: what is wrong and, where there is one, the way out."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.DEGRADED
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
 
 
 class UsageError(DbbenchError):
@@ -45,6 +54,14 @@ class UsageError(DbbenchError):
 
 class ScenarioError(UsageError):
     """A scenario cannot be loaded or run; the message names file and line."""
+
+
+class UnreadableError(UsageError):
+    """A file is not a result file, or cannot be read; `reason` says why, without the file's name."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.reason = reason
 
 
 class CannotStartError(DbbenchError):
@@ -77,7 +94,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: what may have been meant, and what there is."""
+    """The remedy of an unknown name: what may have been meant, and what there is."""
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     there_is = f"there is {', '.join(names)}"

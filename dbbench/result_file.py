@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 import msgspec
 from msgspec import Meta
 
-from dbbench.errors import DbbenchError, UsageError
+from dbbench.errors import DbbenchError, UnreadableError, UsageError
 from dbbench.plan import Plan
 from dbbench.records import BreakEven, End, Header, Measurement, Problem, Record, Run, clean
 
@@ -60,7 +60,7 @@ class Writer:
             file = FileIO(path, "xb", opener=partial(os.open, mode=0o600))
         except FileExistsError as error:
             if error.filename == str(path):
-                raise UsageError(f"{path} exists already: give another --output, or remove it") from error
+                raise UsageError(f"{path} exists already", "give another --output, or remove it") from error
             raise UsageError(f"{path} cannot be written: {error.filename} is not a folder") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
             raise UsageError(f"{path} cannot be written: {_reason(error)}") from error
@@ -105,7 +105,7 @@ class Writer:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-class _Unreadable(Exception):  # noqa: N818 - it becomes a UsageError as soon as the path is known
+class _Unreadable(Exception):  # noqa: N818 - it becomes an UnreadableError as soon as the path is known
     """Why a file is not a result file that can be read."""
 
 
@@ -128,18 +128,18 @@ _OPENING: Final = msgspec.json.Decoder(_Opening)
 
 
 def read(path: Path) -> Run:
-    """Read a result file; a UsageError of one line says what is wrong with it."""
+    """Read a result file; UnreadableError says what is wrong with it."""
     shown = clean(str(path))
     try:
         _check_file(path)
         with path.open("rb") as file:
             return _assemble(iter(partial(file.readline, MAX_LINE_BYTES + 1), b""))
     except _Unreadable as error:
-        raise UsageError(f"{shown}: {error}") from None
+        raise UnreadableError(shown, str(error)) from None
     except RecursionError:
-        raise UsageError(f"{shown}: nested too deeply to be a result file") from None
+        raise UnreadableError(shown, "nested too deeply to be a result file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise UsageError(f"{shown}: cannot be read: {_reason(error)}") from error
+        raise UnreadableError(shown, f"cannot be read: {_reason(error)}") from error
 
 
 def _check_file(path: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from dbbench.cli.command import command
 from dbbench.cli.formats import CsvTable, ExportFormat, GateFormat, HistoryFormat, TableFormat
 from dbbench.cli.output import console, gate_result, print_gate, print_run, warn, write
-from dbbench.errors import ExitCode, UsageError
+from dbbench.errors import ExitCode, UnreadableError, UsageError
 
 if TYPE_CHECKING:
     from dbbench.commands.stored.history import Entry
@@ -143,14 +143,14 @@ def history(
 
 def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
     """Read the result files of a folder one at a time; those that cannot be read say why."""
-    from dbbench import records, result_file
+    from dbbench import result_file
     from dbbench.commands.stored import history as entries
 
     for path in sorted(folder.glob("*.jsonl")):
         try:
             yield entries.entry(path.name, result_file.read(path), control)
-        except UsageError as error:
-            yield entries.unreadable(path.name, str(error).removeprefix(f"{records.clean(str(path))}: "))
+        except UnreadableError as error:
+            yield entries.unreadable(path.name, error.reason)
 
 
 @command(

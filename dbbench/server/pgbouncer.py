@@ -114,7 +114,8 @@ def pooler(
     if settings.max_prepared_statements and not supports_prepared_statements(found):
         raise CannotStartError(
             f"{program} is version {_dotted(found)}, but max_prepared_statements needs PgBouncer "
-            f"{_dotted(PREPARED_STATEMENTS_SINCE)} or newer; install one, or leave max_prepared_statements out"
+            f"{_dotted(PREPARED_STATEMENTS_SINCE)} or newer",
+            "install one, or leave max_prepared_statements out",
         )
     password = "" if upstream.is_socket else secrets.token_hex(16)
     order = pgbouncer.Order(

@@ -32,7 +32,7 @@ def parse_url(url: str, name: str) -> Address:
 
     example = "postgresql://user:password@host:5432/database"
     if not _PREFIX.match(url):
-        raise UsageError(f"{name} is not a PostgreSQL URL; it looks like {example}")
+        raise UsageError(f"{name} is not a PostgreSQL URL", f"it looks like {example}")
     try:
         parsed = make_url(_PREFIX.sub("postgresql://", url))
         query = {key: value if isinstance(value, str) else value[0] for key, value in parsed.query.items()}
@@ -45,17 +45,17 @@ def parse_url(url: str, name: str) -> Address:
             sslmode=query.pop("sslmode", ""),
         )
     except Exception:
-        raise UsageError(f"{name} is not a valid URL; it looks like {example}") from None
+        raise UsageError(f"{name} is not a valid URL", f"it looks like {example}") from None
     if "@" in address.host:
         raise UsageError(f"{name}: an @ in a password is written %40")
     if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
-        raise UsageError(f"{name} is not a valid URL; it looks like {example}")
+        raise UsageError(f"{name} is not a valid URL", f"it looks like {example}")
     if address.sslmode and address.sslmode not in _SSLMODES:
         raise UsageError(f"{name}: sslmode must be one of {', '.join(_SSLMODES)}")
     if query:
         raise UsageError(
-            f"{name}: the parameter {min(query)!r} does not mean the same to every driver; "
-            "leave it out (sslmode, host, port, user and password are understood)"
+            f"{name}: the parameter {min(query)!r} does not mean the same to every driver",
+            "leave it out (sslmode, host, port, user and password are understood)",
         )
     return address
 
@@ -90,8 +90,8 @@ class Target:
         """
         if behind_pooler(self._connection):
             raise CannotStartError(
-                f"a connection pooler stands in front of {self.address}; measure the server itself, "
-                "or let dbbench start a pooler with --pooler transaction"
+                f"a connection pooler stands in front of {self.address}",
+                "measure the server itself, or let dbbench start a pooler with --pooler transaction",
             )
         version, recovery, can_create, database = self._row(
             "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"
@@ -100,11 +100,13 @@ class Target:
         if version < _OLDEST:
             raise CannotStartError(f"{self.address}: PostgreSQL {version // 10000} is older than 12")
         if recovery:
-            raise CannotStartError(f"{self.address} is a read-only standby; dbbench needs a schema of its own on it")
+            raise CannotStartError(
+                f"{self.address} is a read-only standby", "dbbench needs a schema of its own: measure the primary"
+            )
         if not can_create:
             raise CannotStartError(
-                f"{self.address} may not create a schema in database {database}; "
-                f"GRANT CREATE ON DATABASE {database} TO {self.address.user}"
+                f"{self.address} may not create a schema in database {database}",
+                f"GRANT CREATE ON DATABASE {database} TO {self.address.user}",
             )
         self._refuse_production(allow_production=allow_production)
         self._check_limit(connections)
@@ -115,13 +117,13 @@ class Target:
         way_out = "measure a copy, or say --allow-production"
         for name in (self.address.database, self.address.host):
             if _PRODUCTION.search(name) and not self.address.is_socket:
-                raise RefusedError(f"{name} looks like a production server; {way_out}")
+                raise RefusedError(f"{name} looks like a production server", way_out)
         (others,) = self._row(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND backend_type = 'client backend' AND application_name NOT LIKE 'dbbench%%' AND pid <> pg_backend_pid()"
         )
         if others > _MAX_OTHERS:
-            raise RefusedError(f"{self.address} is in use by {others} other sessions; {way_out}")
+            raise RefusedError(f"{self.address} is in use by {others} other sessions", way_out)
 
     def _check_limit(self, connections: int) -> None:
         limit, reserved, used = self._row(
@@ -133,8 +135,8 @@ class Target:
         if connections > free:
             raise CannotStartError(
                 f"this run opens up to {connections} connections, but {self.address} has {free} free "
-                f"(max_connections {limit}, {reserved} reserved, {used} in use); "
-                "use a smaller --pool-size and --max-overflow, or fewer drivers"
+                f"(max_connections {limit}, {reserved} reserved, {used} in use)",
+                "use a smaller --pool-size and --max-overflow, or fewer drivers",
             )
 
     def create_schema(self, number: int) -> str:

@@ -62,7 +62,8 @@ def wanted(
     if max_rate < lowest:
         raise UsageError(
             f"--max-rate {max_rate:g}: {objective.measure} takes {objective.needed:,} operations, which is more than "
-            f"{max(slo.MAX_TRIAL_S, trial_s):g} s of them; a lower percentile takes fewer, and --trial allows more time"
+            f"{max(slo.MAX_TRIAL_S, trial_s):g} s of them",
+            "a lower percentile takes fewer, and --trial allows more time",
         )
     return Wanted(objective, Bounds(max(min_rate, lowest), max_rate, precision), trial_s, arrival)
 

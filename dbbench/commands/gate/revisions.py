@@ -68,12 +68,12 @@ def resolve(project: Path, revision: str) -> Revision:
     CannotStartError when git is not installed.
     """
     if not revision or revision.startswith("-"):
-        raise UsageError(f"{revision!r} is no git revision; give a branch, a tag or a commit")
+        raise UsageError(f"{revision!r} is no git revision", "give a branch, a tag or a commit")
     bare = _read(project, "--is-bare-repository") == "true"
     repository = Path(_read(project, "--absolute-git-dir"))
     commit = _commit(repository, revision)
     if commit is None:
-        raise UsageError(f"{project} has no git revision {revision!r}; {_way_out(repository, revision)}")
+        raise UsageError(f"{project} has no git revision {revision!r}", _way_out(repository, revision))
     return Revision(
         name=revision,
         commit=commit,
@@ -154,7 +154,7 @@ def _git(*arguments: str, more: dict[str, str] | None = None) -> subprocess.Comp
     """Run git so that it changes nothing, runs no hook and asks nobody."""
     program = shutil.which("git")
     if program is None:
-        raise CannotStartError("git is not installed; a gate of two revisions needs it")
+        raise CannotStartError("git is not installed, and a gate of two revisions needs it")
     kept = {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
     # An empty GIT_ASKPASS: no window that asks for a password.
     environment = {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", **(more or {})}

@@ -68,7 +68,7 @@ def environments(wanted: Wanted, say: Say, note: Say) -> Iterator[tuple[Environm
             base, head = _of_interpreters(wanted)
         unlike = _unlike(base.inventory, head.inventory)
         if unlike and wanted.base and wanted.project is None:
-            raise CannotStartError(f"{unlike}; --from-source builds both sides alike")
+            raise CannotStartError(unlike, "--from-source builds both sides alike")
         if unlike:
             note(unlike)
         yield base, head
@@ -83,7 +83,7 @@ def _check_wanted(wanted: Wanted) -> None:
             raise UsageError("--from-source is for requirements; with --project nothing is installed")
     elif wanted.base or wanted.head:
         if not wanted.base or not wanted.head:
-            raise UsageError("requirements are needed on both sides: give --base and --head")
+            raise UsageError("requirements are needed on both sides", "give --base and --head")
         if pythons != (None, None):
             raise UsageError(
                 "--base-python and --head-python go with --project or alone: requirements are installed into "
@@ -117,7 +117,7 @@ def _given(python: Path | None, wanted: Wanted) -> Environment:
     if missing:
         install = shlex.join([str(path), "-m", "pip", "install", *missing])
         names = ", ".join(map(bare, missing))
-        raise CannotStartError(f"{path} lacks {names}, which dbbench's workers need: run {install}")
+        raise CannotStartError(f"{path} lacks {names}, which dbbench's workers need", f"run {install}")
     return Environment("", path, None, None, inventory)
 
 
@@ -165,7 +165,9 @@ def _of_requirements(wanted: Wanted, stack: contextlib.ExitStack, say: Say) -> t
     both = [*asked["base"], *asked["head"]]
     for each in both:
         if each.is_source and not wanted.from_source:
-            raise UsageError(f"{each.text} is source code: give --from-source, which builds {each.name} on both sides")
+            raise UsageError(
+                f"{each.text} is source code", f"give --from-source, which builds {each.name} on both sides"
+            )
     names = ",".join(sorted({each.name for each in both}))
     mode = ("--no-binary", names) if wanted.from_source else ("--only-binary", ":all:")
     base, head = (_installed(side, asked[side], wanted.extra, mode, stack, say) for side in asked)
@@ -191,8 +193,8 @@ def _installed(
     missing = _missing(inventory, extra)
     if missing:
         raise CannotStartError(
-            f"the {side} environment ({label}) lacks {', '.join(missing)}; remove {folder} to have it made anew, and "
-            "see whether pip's configuration installs to somewhere else"
+            f"the {side} environment ({label}) lacks {', '.join(missing)}",
+            f"remove {folder} to have it made anew, and see whether pip's configuration installs to somewhere else",
         )
     return Environment(label, python, None, None, inventory)
 

@@ -129,7 +129,7 @@ def _on_both_sides(scenarios: Sequence[Path], places: GateHomes, watch: Watcher)
         else:
             kept.append(path)
     if not kept:
-        raise UsageError("no scenario is in both base and head; uncommitted files are in neither")
+        raise UsageError("no scenario is in both base and head", "commit it: uncommitted files are in neither")
     return kept
 
 
@@ -143,7 +143,7 @@ def _drivers(request: Request, base: Environment, head: Environment, watch: Watc
     if asked:
         for name, arms in missing.items():
             if arms:
-                raise CannotStartError(f"{name} is not installed in {' and '.join(arms)}; pip install {name} there")
+                raise CannotStartError(f"{name} is not installed in {' and '.join(arms)}", f"pip install {name} there")
         return list(asked)
     usual = Options(scenarios=[]).drivers
     there = [name for name in usual if not missing[name]]

@@ -95,7 +95,7 @@ def compare(base: Run, head: Run, control: str | None = None, *, force: bool = F
     both = [name for name in _arms(base) if name in _arms(head)]
     if chosen not in both:
         there_is = ", ".join(both) or "none"
-        raise UsageError(f"{chosen!r} is not in both runs: --control takes a driver that is; there is {there_is}")
+        raise UsageError(f"{chosen!r} is not in both runs", f"--control takes a driver that is: there is {there_is}")
     unlike, other = mismatches(base, head), changed(base, head)
     if unlike and not force:
         return Comparison(base, head, chosen, refused=True, mismatches=unlike, changed=other)
