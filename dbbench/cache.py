@@ -1,13 +1,17 @@
 """The folder that outlives a run."""
 
-import os
 from pathlib import Path
+
+import platformdirs
 
 
 def folder() -> Path:
-    """Where dbbench keeps what later runs use: in the user's cache folder (XDG Base Directory Specification).
+    """Where dbbench keeps what later runs use: in the user's cache folder, as the platform has it.
 
     Raises RuntimeError when there is no home.
     """
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "dbbench"
+    found = platformdirs.user_cache_path("dbbench", appauthor=False)
+    if found.is_absolute():
+        return found
+    # Older versions of platformdirs take a relative XDG_CACHE_HOME, which its specification says to ignore.
+    return Path.home() / ".cache" / "dbbench"

@@ -13,6 +13,7 @@ from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import GateFormat, WireGateFormat
 from dbbench.cli.output import complain, gate_result, print_gate, write
+from dbbench.drivers import DEFAULT
 from dbbench.engine.options import Options
 from dbbench.errors import ExitCode, UsageError
 
@@ -89,7 +90,7 @@ def gate(
             rich_help_panel=common.WHAT,
             metavar="D",
             help="Driver to measure, repeatable. Default: those that are required by name, "
-            "or else psycopg, asyncpg and psycopg2.",
+            f"or else {', '.join(DEFAULT)}.",
             show_default=False,
         ),
     ] = None,

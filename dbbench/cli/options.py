@@ -5,6 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
+from dbbench.drivers import DEFAULT, DRIVERS
+
 SIDES: Final = "Base and head"
 WHAT: Final = "What is measured"
 VERDICT: Final = "Verdict"
@@ -29,7 +31,7 @@ Drivers = Annotated[
         "-d",
         rich_help_panel=WHAT,
         metavar="D",
-        help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, psycopg-sync. Default: the first three.",
+        help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
         show_default=False,
     ),
 ]

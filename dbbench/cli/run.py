@@ -9,6 +9,7 @@ from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import TableFormat
 from dbbench.cli.output import show_run
+from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.engine.options import Options
 from dbbench.errors import UsageError
 
@@ -34,8 +35,8 @@ def run(
             "-d",
             rich_help_panel=common.WHAT,
             metavar="D",
-            help="Driver to measure, repeatable: psycopg, asyncpg, psycopg2, "
-            "psycopg-sync. Default: the first three. The baseline is always measured too.",
+            help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}. "
+            "The baseline is always measured too.",
             show_default=False,
         ),
     ] = None,

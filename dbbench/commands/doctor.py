@@ -9,6 +9,7 @@ import importlib.util
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from dbbench import __version__
 from dbbench.address import Address
@@ -146,7 +150,7 @@ def _driver(driver: Driver) -> Iterator[Check]:
     """One driver: installed, and can be imported; only those that a run measures by default must be."""
     needed = driver.name in DEFAULT
     versions = [(name, version) for name in driver.distributions if (version := installed(name)) is not None]
-    remedy = _install(driver.distributions[0])
+    remedy = _install(driver.requirement)
     if not versions:
         yield Check(driver.name, "missing" if needed else "note", "not installed", remedy)
         return
@@ -165,17 +169,18 @@ def _driver(driver: Driver) -> Iterator[Check]:
         yield Check(driver.name, "ok", detail)
 
 
-def _install(distribution: str) -> str:
-    """Say how to install a package: as dbbench itself requires it, with its extras."""
+def _install(wanted: str) -> str:
+    """The command that installs a package: as dbbench itself requires it, with its extras."""
     try:
-        requirements = importlib.metadata.requires("dbbench") or []
+        own = map(Requirement, importlib.metadata.requires("dbbench") or [])
     except importlib.metadata.PackageNotFoundError:
-        requirements = []
-    for requirement in requirements:
-        wanted = requirement.partition(";")[0].strip()
-        if re.match(rf"{re.escape(distribution)}(?![\w.-])", wanted, re.IGNORECASE):
-            return f"pip install '{wanted}'"
-    return f"pip install {distribution}"
+        own = map(Requirement, ())
+    name = canonicalize_name(Requirement(wanted).name)
+    for requirement in own:
+        if canonicalize_name(requirement.name) == name:
+            requirement.marker = None
+            return f"pip install {shlex.quote(str(requirement))}"
+    return f"pip install {shlex.quote(wanted)}"
 
 
 # --- this machine ----------------------------------------------------------------------------------------------------

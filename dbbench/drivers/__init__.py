@@ -1,13 +1,21 @@
-"""The drivers that can be measured. A new one is one row here and one file beside this one."""
+"""The drivers that can be measured. A new one is one row here and one file beside this one.
 
-from collections.abc import Callable, Mapping
+Help texts are made from this table, and --help must be quick: at run time neither this file nor settings.py imports
+msgspec, SQLAlchemy or a driver.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final, Protocol, cast
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from dbbench.address import Address
 from dbbench.drivers.settings import ASYNCPG, ASYNCPG_SAFE, PSYCOPG, PSYCOPG_SAFE, Setting
-from dbbench.plan import Pool, TxEnd, Value
+from dbbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from dbbench.address import Address
+    from dbbench.plan import Layer, Pool, TxEnd, Value
 
 
 @dataclass(frozen=True)
@@ -15,15 +23,18 @@ class Driver:
     """One row of the table."""
 
     name: str
-    dialect: str  # SQLAlchemy's name
     is_async: bool
+    requirement: str  # what pip installs for it, with its extras
     distributions: tuple[str, ...]  # packages whose versions decide how fast it is
     module: str
     summary: str
+    dialect: str = ""  # SQLAlchemy's name; empty: there is none, and then raw is the only layer
+    layers: "tuple[Layer, ...]" = ("orm", "core", "raw")
+    sqlstate: str = "sqlstate"  # where its exceptions have the server's error code
     settings: Mapping[str, Setting] = field(default_factory=dict)  # that --driver-set takes
-    safe: Mapping[str, Value] = field(default_factory=dict)  # what its documentation says for a transaction pooler
+    safe: "Mapping[str, Value]" = field(default_factory=dict)  # what its documentation says for a transaction pooler
 
-    def arguments(self, settings: Mapping[str, Value], *, raw: bool) -> dict[str, Any]:
+    def arguments(self, settings: "Mapping[str, Value]", *, raw: bool) -> dict[str, Any]:
         """Arguments of connect() that make the settings so; without those of SQLAlchemy's for the `raw` driver."""
         kinds = {name: self.settings[name] for name in settings}
         return {name: kind.argument(settings[name]) for name, kind in kinds.items() if not (raw and kind.of_sqlalchemy)}
@@ -36,7 +47,7 @@ class Driver:
 class Adapter(Protocol):
     """What a driver's file defines."""
 
-    def connect_arguments(self, address: Address, settings: Mapping[str, str]) -> dict[str, Any]:
+    def connect_arguments(self, address: "Address", settings: Mapping[str, str]) -> dict[str, Any]:
         """Arguments of the driver's connect(), the same for SQLAlchemy and raw; `settings` are the server's."""
         ...
 
@@ -47,9 +58,9 @@ class Adapter(Protocol):
     def open_pool(
         self,
         arguments: Mapping[str, Any],
-        pool: Pool,
+        pool: "Pool",
         keep: int,
-        tx_end: TxEnd,
+        tx_end: "TxEnd",
         opened: Callable[[], None],
     ) -> Any:
         """Open the driver's own pool, with up to `pool.capacity` connections of which `keep` are opened at once.
@@ -60,12 +71,20 @@ class Adapter(Protocol):
         """
         ...
 
+    def bare(self, connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> Any:
+        """What a person writes by hand to time the driver: point reads (point_read.py) in a for loop, unchecked.
+
+        `dbbench selfcheck` compares dbbench's own loop with it. A coroutine function for async drivers.
+        """
+        ...
+
 
 _ROWS: Final = (
     Driver(
         name="psycopg",
         dialect="postgresql+psycopg",
         is_async=True,
+        requirement="psycopg[binary,pool]",
         distributions=("psycopg", "psycopg-binary", "psycopg-c", "psycopg-pool"),
         module="dbbench.drivers.psycopg",
         summary="psycopg 3, async",
@@ -76,6 +95,7 @@ _ROWS: Final = (
         name="asyncpg",
         dialect="postgresql+asyncpg",
         is_async=True,
+        requirement="asyncpg",
         distributions=("asyncpg",),
         module="dbbench.drivers.asyncpg",
         summary="asyncpg, async only",
@@ -86,14 +106,17 @@ _ROWS: Final = (
         name="psycopg2",
         dialect="postgresql+psycopg2",
         is_async=False,
+        requirement="psycopg2-binary",
         distributions=("psycopg2-binary", "psycopg2"),
         module="dbbench.drivers.psycopg2",
         summary="psycopg2, sync, in threads",
+        sqlstate="pgcode",
     ),
     Driver(
         name="psycopg-sync",
         dialect="postgresql+psycopg",
         is_async=False,
+        requirement="psycopg[binary,pool]",
         distributions=("psycopg", "psycopg-binary", "psycopg-c", "psycopg-pool"),
         module="dbbench.drivers.psycopg_sync",
         summary="psycopg 3, sync, in threads: separates async from driver",
@@ -103,3 +126,14 @@ _ROWS: Final = (
 )
 DRIVERS: Final[dict[str, Driver]] = {row.name: row for row in _ROWS}
 DEFAULT: Final = ("psycopg", "asyncpg", "psycopg2")
+
+
+def check_layers(names: Iterable[str], layers: "Iterable[Layer]") -> None:
+    """Refuse to measure a driver at a layer that it does not have: UsageError."""
+    for driver in map(DRIVERS.__getitem__, names):
+        missing = sorted(set(layers) - set(driver.layers))
+        if missing:
+            raise UsageError(
+                f"{driver.name} has no {' and no '.join(missing)} layer",
+                f"--layer {','.join(driver.layers)} measures what it has, or leave {driver.name} out",
+            )

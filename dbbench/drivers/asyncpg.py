@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import asyncpg
 
 from dbbench.address import Address
+from dbbench.drivers.point_read import QUERY
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
 
@@ -65,6 +67,13 @@ async def _configure(connection: Any) -> None:
         "jsonb", schema="pg_catalog", format="binary",
         encoder=lambda value: b"\1" + json.dumps(value).encode(), decoder=lambda data: json.loads(data[1:]),
     )  # fmt: skip
+
+
+async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> None:
+    """See Adapter.bare; on one connection."""
+    rows = params["rows"]
+    for _ in range(operations):
+        await connection.fetchrow(QUERY, rng.randint(1, rows))
 
 
 class Pool:

@@ -1,6 +1,7 @@
 """psycopg 3, async. The source of psycopg_sync.py as well: keep to what has a sync counterpart."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import Any, Final
 
 import psycopg
@@ -9,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.placeholders import Statements
+from dbbench.drivers.point_read import PYFORMAT
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
 
@@ -54,6 +56,13 @@ async def open_pool(
     )
     await connections.open(wait=True, timeout=pool.timeout)
     return Pool(connections, tx_end)
+
+
+async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> None:
+    """See Adapter.bare; on one connection in autocommit mode."""
+    rows = params["rows"]
+    for _ in range(operations):
+        await (await connection.execute(PYFORMAT, (rng.randint(1, rows),))).fetchone()
 
 
 class Pool:

@@ -5,6 +5,7 @@ import io
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,6 +16,7 @@ import psycopg2.pool
 
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.placeholders import Statements
+from dbbench.drivers.point_read import PYFORMAT
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
 
@@ -58,6 +60,15 @@ def open_pool(
         connection_factory=Connection,
     )
     return Pool(connections, pool, tx_end)
+
+
+def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> None:
+    """See Adapter.bare; on one connection in autocommit mode."""
+    rows = params["rows"]
+    for _ in range(operations):
+        with connection.cursor() as cursor:
+            cursor.execute(PYFORMAT, (rng.randint(1, rows),))
+            cursor.fetchone()
 
 
 class Pool:

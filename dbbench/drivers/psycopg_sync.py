@@ -14,3 +14,4 @@ _TWIN: Final[Any] = load_module(
 connect_arguments = _TWIN.connect_arguments
 facts = _TWIN.facts
 open_pool = _TWIN.open_pool
+bare = _TWIN.bare

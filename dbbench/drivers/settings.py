@@ -6,9 +6,10 @@ Which they are and what they do: asyncpg's connect(), SQLAlchemy's asyncpg diale
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from dbbench.plan import Value
+if TYPE_CHECKING:  # --help reads the table of drivers
+    from dbbench.plan import Value
 
 UNIQUE: Final = "uuid"
 
@@ -22,7 +23,7 @@ class Setting:
     names: bool = False  # whether it makes names, and then the only value is UNIQUE
     of_sqlalchemy: bool = False  # an argument of SQLAlchemy's dialect, which the raw driver does not have
 
-    def parse(self, text: str) -> Value:
+    def parse(self, text: str) -> "Value":
         """The value that was written; ValueError where it is none."""
         if self.names:
             if text != UNIQUE:
@@ -34,7 +35,7 @@ class Setting:
             raise ValueError(text)
         return int(text)
 
-    def argument(self, value: Value) -> Any:
+    def argument(self, value: "Value") -> Any:
         """The value as connect() takes it."""
         return (lambda: f"__asyncpg_{uuid.uuid4()}__") if self.names else value
 
@@ -49,8 +50,8 @@ ASYNCPG: Final[Mapping[str, Setting]] = {
 }
 
 # What the drivers' and SQLAlchemy's documentation say for a pooler in transaction mode.
-PSYCOPG_SAFE: Final[Mapping[str, Value]] = {"prepare_threshold": None}
-ASYNCPG_SAFE: Final[Mapping[str, Value]] = {
+PSYCOPG_SAFE: Final["Mapping[str, Value]"] = {"prepare_threshold": None}
+ASYNCPG_SAFE: Final["Mapping[str, Value]"] = {
     "statement_cache_size": 0,
     "prepared_statement_cache_size": 0,
 }

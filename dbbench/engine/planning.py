@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from dbbench import catalog
+from dbbench.drivers import check_layers
 from dbbench.engine import pooler_arms
 from dbbench.engine.options import Options
 from dbbench.engine.watcher import Watcher
@@ -40,6 +41,7 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
+    check_layers(options.drivers, {cell.layer for cell in cells})
     arms = [_arm(name, options.connections) for name in options.drivers]
     if options.pooler is not None:
         if any(cell.layer == "raw" for cell in cells):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 # A driver may give a subclass (asyncpg has its own UUID): what counts is what a caller can rely on.
 _SCALARS: Final[tuple[type, ...]] = (bool, int, float, str, bytes, decimal.Decimal, uuid.UUID)
+_OF_A_ROW: Final = ("__len__", "__iter__", "__getitem__")
 
 
 def lines(value: Any, path: str = "result") -> Iterator[str]:
@@ -33,10 +34,13 @@ def lines(value: Any, path: str = "result") -> Iterator[str]:
 
 
 def _is_sequence(value: Any) -> bool:
-    """Rows of every driver count as sequences of their values; text does not."""
+    """Rows of every driver count as sequences of their values, text does not.
+
+    A driver's own type of row need not be a Sequence (asyncpg's is none): what it can do is what counts.
+    """
     if isinstance(value, str | bytes | bytearray | memoryview):
         return False
-    return isinstance(value, Sequence) or type(value).__name__ == "Record"
+    return isinstance(value, Sequence) or all(hasattr(type(value), name) for name in _OF_A_ROW)
 
 
 def _scalar(value: Any) -> str:

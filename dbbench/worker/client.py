@@ -189,7 +189,8 @@ class Client:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
-                self._set_bare(self._loops.RAW[self._start.driver], db.connection)
+                if start.bare:
+                    self._set_bare(adapter.bare, db.connection)
                 yield self._requests.held_raw_request(db, self._operation, self._cell.params, tx_end)
         else:
             yield from [self._requests.raw_request(pool, self._operation, self._cell.params)] * self._cell.sessions

@@ -1,11 +1,11 @@
 """What kind of failure an exception is, whatever the driver."""
 
 
-def code_of(error: BaseException) -> str:
+def code_of(error: BaseException, attribute: str) -> str:
     """The SQLSTATE of the server's error, five characters; the name of the exception's class where there is none.
 
-    SQLAlchemy wraps the driver's exception. psycopg and asyncpg call the code `sqlstate`, psycopg2 `pgcode`.
+    SQLAlchemy wraps the driver's exception; `attribute` is where that has the code (drivers.Driver.sqlstate).
     """
     cause = getattr(error, "orig", None) or error
-    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    code = getattr(cause, attribute, None)
     return code if isinstance(code, str) else type(cause).__name__

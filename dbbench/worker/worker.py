@@ -187,6 +187,8 @@ class Worker:
             gc.collect()
             gc.freeze()
         errors = Counter(blame(error, self._shown) for error in samples.errors)
+        assert self._driver is not None, "no cell is open"
+        sqlstate = self._driver.sqlstate
         return messages.Ran(
             latencies=samples.latencies.tobytes(),
             waits=b"" if self._start.connections.checkout == "session" else samples.waits.tobytes(),
@@ -194,7 +196,7 @@ class Worker:
             loop_lags=samples.loop_lags.tobytes(),
             began_ns=samples.began_ns,
             usage=msgspec.structs.replace(samples.usage, connects=client.connects - connects),
-            failures=dict(Counter(map(code_of, samples.errors))),
+            failures=dict(Counter(code_of(error, sqlstate) for error in samples.errors)),
             errors=[message for message, _ in errors.most_common(_MAX_MESSAGES)],
         )
 

@@ -21,7 +21,8 @@ import pytest
 
 from dbbench.commands.gate import requirements, virtualenvs
 from dbbench.commands.gate import sides as module
-from dbbench.commands.gate.inventory import Inventory, differences, own
+from dbbench.commands.gate.findings import differences
+from dbbench.commands.gate.inventory import Inventory, own
 from dbbench.commands.gate.sides import Environment, Wanted, environments
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
 
@@ -174,11 +175,12 @@ def test_only_what_is_complete_is_left_in_the_cache(pair: tuple[Environment, Env
 
 
 @pytest.mark.parametrize(
-    ("complaint", "message"),
+    ("complaint", "reason", "remedy"),
     [
         (
             ["ERROR: Cannot install a and b.", "ERROR: ResolutionImpossible: for help visit a page"],
-            f"Cannot install a and b; what is not named is kept at the version that is installed in {sys.prefix}",
+            "Cannot install a and b",
+            f"what is not named is kept at the version that is installed in {sys.prefix}",
         ),
         (
             [
@@ -186,15 +188,16 @@ def test_only_what_is_complete_is_left_in_the_cache(pair: tuple[Environment, Env
                 "ERROR: Could not find a version",
                 "ERROR: No matching distribution",
             ],
-            "No matching distribution; pip could not reach its package index",
+            "No matching distribution",
+            "pip could not reach its package index",
         ),
-        (["ERROR: No matching distribution found for a"], "No matching distribution found for a; check the version"),
-        (["Traceback", "  File x", "OSError: disk   full"], "File x OSError: disk full"),
-        ([], "no reason given"),
+        (["ERROR: No matching distribution found for a"], "No matching distribution found for a", "check the version"),
+        (["Traceback", "  File x", "OSError: disk   full"], "File x OSError: disk full", ""),
+        ([], "no reason given", ""),
     ],
 )
-def test_of_pips_words_the_telling_ones_are_taken(complaint: list[str], message: str) -> None:
-    assert virtualenvs._pip_reason("\n".join(complaint), recipe("asyncpg==1")) == message
+def test_of_pips_words_the_telling_ones_are_taken(complaint: list[str], reason: str, remedy: str) -> None:
+    assert virtualenvs._pip_reason("\n".join(complaint), recipe("asyncpg==1")) == (reason, remedy)
 
 
 def test_base_and_head_are_two_installations_even_if_they_are_equal() -> None:
@@ -207,12 +210,12 @@ def test_base_and_head_are_two_installations_even_if_they_are_equal() -> None:
     ("asked", "there", "not_there"),
     [
         ("asyncpg==0.31.0", {"asyncpg==0.31.0", "psycopg[binary,pool]", "psycopg2-binary"}, {"asyncpg"}),
-        ("psycopg == 3.2.3", {"psycopg[binary,pool]== 3.2.3"}, {"psycopg[binary,pool]"}),
-        ("SQLAlchemy>=2.0,<2.1", {"SQLAlchemy[asyncio]>=2.0,<2.1"}, {"sqlalchemy[asyncio]"}),
+        ("psycopg == 3.2.3", {"psycopg[binary,pool]==3.2.3"}, {"psycopg[binary,pool]"}),
+        ("SQLAlchemy>=2.0,<2.1", {"SQLAlchemy[asyncio]<2.1,>=2.0"}, {"sqlalchemy[asyncio]"}),
         ("psycopg2==2.9.10", {"psycopg2==2.9.10"}, {"psycopg2-binary"}),
         ("psycopg[c]==3.2.3", {"psycopg[c,pool]==3.2.3"}, {"psycopg[binary,pool]"}),
         ("psycopg-c==3.2.3", {"psycopg-c==3.2.3", "psycopg[pool]"}, {"psycopg[binary,pool]"}),
-        ("asyncpg@https://x/a.whl", {"asyncpg @https://x/a.whl"}, {"asyncpg"}),
+        ("asyncpg@https://x/a.whl", {"asyncpg @ https://x/a.whl"}, {"asyncpg"}),
         ("uvloop==0.1", {"uvloop==0.1"}, {"uvloop"}),
     ],
 )
@@ -258,7 +261,7 @@ def test_source_code_needs_from_source(
     made = attempt(replace(RELEASES, head=(text,)))
 
     assert isinstance(made.error, UsageError)
-    assert str(made.error) == f"{text} is source code: give --from-source, which builds {name} on both sides"
+    assert str(made.error) == f"{text} is source code; give --from-source, which builds {name} on both sides"
     assert not requirements.parse(text).is_lasting
     assert str(tmp_path.resolve()) in recipe(text).requirements[0]
 
@@ -343,7 +346,7 @@ def test_of_two_gates_at_once_the_first_wins(tmp_path: Path) -> None:
 
 def test_without_a_cache_a_temporary_folder_will_do(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/x")
-    monkeypatch.setattr(module, "_install", lambda _recipe, _label, folder: folder / "environment")
+    monkeypatch.setattr(virtualenvs, "_install", lambda _recipe, _label, folder: folder / "environment")
     with contextlib.ExitStack() as stack:
         folder = virtualenvs.make(recipe("asyncpg==1"), "x", stack, lambda _: None, cached=True)
         assert folder.parent.parent == temporary.resolve()
@@ -460,7 +463,7 @@ def test_with_requirements_that_ends_it(monkeypatch: pytest.MonkeyPatch) -> None
     plain = Inventory("CPython", "3.11.7", dict.fromkeys(("msgspec", "sqlalchemy", "psycopg", "asyncpg"), "1"), (), ())
     answers = iter([replace(plain, source_built=("asyncpg",)), plain])
     monkeypatch.setattr(module, "take", lambda _: next(answers))
-    monkeypatch.setattr(module, "_make", lambda *_, **__: Path("/made"))
+    monkeypatch.setattr(module, "make", lambda *_, **__: Path("/made"))
 
     made = attempt(RELEASES)
 

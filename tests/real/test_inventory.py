@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from packaging.utils import canonicalize_name
 
-from dbbench.commands.gate import inventory
-from dbbench.commands.gate.inventory import Inventory, differences, normalised, own, take
+from dbbench.commands.gate import interpreters, inventory
+from dbbench.commands.gate.findings import differences
+from dbbench.commands.gate.interpreters import take
+from dbbench.commands.gate.inventory import Inventory, normalised, own
 from dbbench.commands.gate.result import Difference
 from dbbench.errors import CannotStartError
 
@@ -126,7 +129,8 @@ def test_only_what_differs_is_listed_sorted_by_name() -> None:
 
 
 def test_names_are_compared_as_indexes_do() -> None:
-    assert normalised("Typing_Extensions.-X") == "typing-extensions-x"
+    for name in ("Typing_Extensions.-X", "PyYAML", "zope.interface", "a--b__c"):
+        assert normalised(name) == canonicalize_name(name)
 
 
 def test_nothing_at_the_path_is_no_interpreter(tmp_path: Path) -> None:
@@ -155,7 +159,7 @@ def test_an_interpreter_that_cannot_be_used_is_named(tmp_path: Path, text: str, 
 def test_what_gives_no_answer_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inventory, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(interpreters, "_PATIENCE_S", 0.2)
     path = program(tmp_path, "sleep 100 & wait")
 
     with pytest.raises(CannotStartError, match=f"^{path} gave no answer within 0.2 s"):

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from dbbench.analysis.rows import params_text
-from dbbench.commands.gate.inventory import differences
 from dbbench.commands.gate.judging import LOOKS, Judged, ending, look_at
-from dbbench.commands.gate.result import BASE, HEAD, Finding, GateResult, GateRow, GateVerdict, Metric, Side
+from dbbench.commands.gate.result import BASE, HEAD, Difference, Finding, GateResult, GateRow, GateVerdict, Metric, Side
 from dbbench.commands.gate.tables import tables, total_us
 from dbbench.errors import ExitCode
 from dbbench.plan import Plan
@@ -49,6 +48,12 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
         status=run.status,
         budget_hint=_hint(run, findings, blocks) if verdict is GateVerdict.INCONCLUSIVE else "",
     )
+
+
+def differences(base: Mapping[str, str], head: Mapping[str, str]) -> list[Difference]:
+    """The packages (name -> version) that are not the same on both sides, sorted by name."""
+    both = [Difference(name, base.get(name), head.get(name)) for name in sorted({*base, *head})]
+    return [each for each in both if each.base != each.head]
 
 
 def exit_code(found: GateResult, measuring: int, inconclusive: str | None) -> int:

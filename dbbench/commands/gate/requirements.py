@@ -1,17 +1,34 @@
-"""Requirements as the gate reads them (PEP 508), and what they decide."""
+"""Requirements as the gate reads them (PEP 508, or a file or folder), and what they decide."""
 
+import ast
+import configparser
 import contextlib
 import re
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from dbbench.commands.gate.inventory import normalised
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as Parsed
+from packaging.utils import (
+    InvalidName,
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
 from dbbench.errors import UsageError
 
 Name = Literal["base", "head"]
 Say = Callable[[str], None]
+
+_ARCHIVES: Final = (".whl", ".gz", ".zip")
+_LOCAL: Final = re.compile(r"(?P<path>.+?)(?:\[(?P<extras>[^\]]*)\])?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -29,90 +46,134 @@ class Requirement:
     def argument(self, more: frozenset[str]) -> str:
         """What pip gets: with the extras that workers need, too."""
         extras = ",".join(sorted(self.extras | more))
-        return f"{self.what}{f'[{extras}]' if extras else ''}{' ' if self.rest.startswith('@') else ''}{self.rest}"
-
-
-# PEP 508, as far as it matters here: name, [extras], and versions, a marker or a URL that may follow.
-_ONE_VERSION: Final = r"(?:===?|[<>!~]=|[<>])\s*[\w.*+!-]+"
-_PEP_508: Final = re.compile(
-    r"\s*(?P<name>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)\s*(?:\[(?P<extras>[^\]]*)\])?\s*"
-    rf"(?P<rest>(?:{_ONE_VERSION}(?:\s*,\s*{_ONE_VERSION})*)?\s*(?:;.*)?|@.*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_LOCAL: Final = re.compile(r"(?P<path>.+?)(?:\[(?P<extras>[^\]]*)\])?", re.DOTALL)
-_EXACT: Final = re.compile(r"={2,3}\s*[^\s*,;]+\s*(;.*)?", re.DOTALL)
-_ARCHIVE: Final = re.compile(r"(?P<name>.+?)-\d.*\.(?:whl|tar\.gz|zip)", re.IGNORECASE)
-
-
-# Versions as PEP 440 writes them; some systems' packages have others, which pip refuses in a list of constraints.
-VERSION: Final = re.compile(r"(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+(\.[a-z0-9]+)*)?")
+        return f"{self.what}{f'[{extras}]' if extras else ''}{self.rest}"
 
 
 def parse(text: str) -> Requirement:
-    """Understand a requirement as far as its name goes; whether its version makes sense is for pip to say."""
-    match = _PEP_508.fullmatch(text)
-    archive = _ARCHIVE.fullmatch(text) is not None and Path(text).exists()
-    if match is None or archive:
-        return _local(text)
-    rest = match["rest"].strip()
-    url = rest.removeprefix("@").partition(";")[0].partition("#")[0].strip() if rest.startswith("@") else ""
+    """What the user means: a requirement, or a file or folder.
+
+    Raises UsageError, with the way out, when it is neither, or a folder of which nobody knows what it makes.
+    """
+    path = Path(text)
+    if path.suffix.lower() in _ARCHIVES and path.is_file():  # a file's name may be a valid name of a package, too
+        return _local(text, "")
+    try:
+        parsed = Parsed(text)
+    except InvalidRequirement as error:
+        return _local(text, str(error).partition("\n")[0])
     return Requirement(
         text=text,
-        what=match["name"],
-        name=normalised(match["name"]),
-        extras=_extras(match["extras"]),
-        rest=rest,
-        is_source=bool(url) and not url.lower().endswith(".whl"),
-        is_lasting=_EXACT.fullmatch(rest) is not None,
+        what=parsed.name,
+        name=canonicalize_name(parsed.name),
+        extras=_extras(parsed),
+        rest=_rest(parsed),
+        is_source=parsed.url is not None and not parsed.url.partition("#")[0].lower().endswith(".whl"),
+        is_lasting=_is_exact(parsed),
     )
 
 
-def _local(text: str) -> Requirement:
-    """A file or a folder: "./asyncpg", "../psycopg/psycopg[pool]", "dist/asyncpg-0.31.0.tar.gz"."""
+def _rest(parsed: Parsed) -> str:
+    where = f" @ {parsed.url}" if parsed.url else str(parsed.specifier)
+    return f"{where} ; {parsed.marker}" if parsed.marker else where
+
+
+def _is_exact(parsed: Parsed) -> bool:
+    """Whether it names one version."""
+    specifiers = list(parsed.specifier)
+    return len(specifiers) == 1 and specifiers[0].operator in ("==", "===") and not specifiers[0].version.endswith("*")
+
+
+def _local(text: str, reason: str) -> Requirement:
+    """A file or a folder: "./asyncpg", "../psycopg/psycopg[pool]", "dist/asyncpg-0.31.0.tar.gz".
+
+    `reason` is why it is no requirement.
+    """
     match = _LOCAL.fullmatch(text)
     path = None if match is None else Path(match["path"])
     if match is None or path is None or text.startswith("-") or not path.exists():
         raise UsageError(
-            f"{text!r} is neither a requirement, such as asyncpg==0.31.0 or 'asyncpg @ URL', nor a file or folder"
+            f"{text!r} is neither a requirement ({reason}) nor a file or folder",
+            "requirements are written like asyncpg==0.31.0 or 'asyncpg @ URL'",
         )
+    path = path.resolve()
+    name = _archive_name(path) if path.is_file() else _folder_name(path)
+    if name is None:
+        raise UsageError(f"{text}: which package that is cannot be told", f"write 'NAME @ {path.as_uri()}'")
     return Requirement(
         text=text,
-        what=str(path.resolve()),
-        name=_name_of(path.resolve(), text),
-        extras=_extras(match["extras"]),
+        what=str(path),
+        name=name,
+        extras=frozenset(
+            canonicalize_name(each.strip()) for each in (match["extras"] or "").split(",") if each.strip()
+        ),
         rest="",
         is_source=path.suffix.lower() != ".whl",
         is_lasting=False,
     )
 
 
-def _name_of(path: Path, text: str) -> str:
-    """The distribution that a file or a folder makes; read, not built, so a setup.py must say it plainly."""
-    if path.is_file() and (match := _ARCHIVE.fullmatch(path.name)):
-        return normalised(match["name"])
-    for file, pattern in (
-        ("pyproject.toml", r"^\[project\][^\[]*?^name\s*=\s*[\"']([\w.-]+)[\"']"),
-        ("setup.cfg", r"^\[metadata\][^\[]*?^name\s*=\s*([\w.-]+)\s*$"),
-        ("setup.py", r"\bname\s*=\s*[\"']([\w.-]+)[\"']"),
-    ):
-        with contextlib.suppress(OSError):
-            content = (path / file).read_text(encoding="utf-8", errors="replace")
-            if match := re.search(pattern, content, re.MULTILINE):
-                return normalised(match[1])
-    raise UsageError(f"{text}: which package that is cannot be told; write 'NAME @ {path.as_uri()}'")
+def _archive_name(path: Path) -> str | None:
+    with contextlib.suppress(InvalidWheelFilename):
+        return parse_wheel_filename(path.name)[0]
+    with contextlib.suppress(InvalidSdistFilename):
+        return parse_sdist_filename(path.name)[0]
+    return None
 
 
-def _extras(text: str | None) -> frozenset[str]:
-    return frozenset(normalised(each.strip()) for each in (text or "").split(",") if each.strip())
+def _folder_name(folder: Path) -> str | None:
+    """The distribution that a folder makes; read, not built, so a setup.py must say it plainly."""
+    for file, names in (("pyproject.toml", _in_pyproject), ("setup.cfg", _in_setup_cfg), ("setup.py", _in_setup_py)):
+        with contextlib.suppress(OSError, ValueError, SyntaxError, configparser.Error):
+            for name in names((folder / file).read_text(encoding="utf-8")):
+                with contextlib.suppress(InvalidName, TypeError):
+                    return canonicalize_name(name, validate=True)
+    return None
+
+
+def _in_pyproject(text: str) -> Iterator[Any]:
+    match tomllib.loads(text):
+        case {"project": {"name": name}}:
+            yield name
+
+
+def _in_setup_cfg(text: str) -> Iterator[Any]:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.read_string(text)
+    yield parser.get("metadata", "name", fallback=None)
+
+
+def _in_setup_py(text: str) -> Iterator[Any]:
+    """The `name` of a call of setup(): text, or a variable that is text."""
+    nodes = list(ast.walk(ast.parse(text)))
+    variables = {
+        ast.unparse(target): node.value for node in nodes if isinstance(node, ast.Assign) for target in node.targets
+    }
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "setup":
+            for keyword in node.keywords:
+                value = variables.get(ast.unparse(keyword.value), keyword.value)
+                if keyword.arg == "name" and isinstance(value, ast.Constant):
+                    yield value.value
+
+
+def _extras(parsed: Parsed) -> frozenset[str]:
+    return frozenset(map(canonicalize_name, parsed.extras))
 
 
 def bare(requirement: str) -> str:
     """Its name alone: psycopg[binary,pool] -> psycopg."""
-    match = _PEP_508.fullmatch(requirement)
-    return normalised(requirement if match is None else match["name"])
+    return canonicalize_name(Parsed(requirement).name)
 
 
 def extras_of(requirement: str) -> frozenset[str]:
     """Its extras alone: psycopg[binary,pool] -> binary, pool."""
-    match = _PEP_508.fullmatch(requirement)
-    return _extras(None if match is None else match["extras"])
+    return _extras(Parsed(requirement))
+
+
+def is_version(text: str) -> bool:
+    """Whether it is a version of PEP 440; some systems' packages have others, which pip refuses as constraints."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True

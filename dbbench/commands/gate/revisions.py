@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dbbench.commands.gate.inventory import finish
+from dbbench.commands.gate.programs import finish
 from dbbench.errors import CannotStartError, UsageError
 
 _SHORT: Final = 7  # digits of a commit that people read

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Final
 
 from dbbench.commands.gate import revisions
-from dbbench.commands.gate.inventory import Inventory, own, take
-from dbbench.commands.gate.requirements import VERSION, Name, Requirement, Say, bare, extras_of, parse
+from dbbench.commands.gate.interpreters import take
+from dbbench.commands.gate.inventory import Inventory, own
+from dbbench.commands.gate.requirements import Name, Requirement, Say, bare, extras_of, is_version, parse
 from dbbench.commands.gate.virtualenvs import Recipe, make, temporary
 from dbbench.drivers import DRIVERS
 from dbbench.errors import CannotStartError, UsageError
 
-WORKER_PACKAGES: Final = ("msgspec", "sqlalchemy[asyncio]", "asyncpg", "psycopg[binary,pool]", "psycopg2-binary")
+WORKER_PACKAGES: Final = tuple(
+    dict.fromkeys(["msgspec", "sqlalchemy[asyncio]", *(driver.requirement for driver in DRIVERS.values())])
+)
 _NEEDED: Final = ("msgspec", "sqlalchemy", "psycopg")  # without these no worker does anything
 _INDEPENDENT: Final = ("psycopg-pool",)  # has releases of its own, unlike the rest of its driver
 
@@ -202,7 +205,8 @@ def _installed(
 def _recipe(side: Name, asked: Sequence[Requirement], extra: Sequence[str], mode: tuple[str, ...]) -> Recipe:
     running = own()
     beside = {bare(each): each for each in (*_beside(asked), *extra)}
-    named = sorted(each.argument(extras_of(beside.pop(each.name, ""))) for each in asked)
+    ours = [beside.pop(each.name, each.name) for each in asked]
+    named = sorted(each.argument(extras_of(our)) for each, our in zip(asked, ours, strict=True))
     return Recipe(
         side=side,
         python=f"{running.implementation} {running.version} {Path(sys.executable).resolve()}",
@@ -235,11 +239,8 @@ def _constraints(asked: Sequence[Requirement], installed: Mapping[str, str]) -> 
     return [
         f"{name}=={version}"
         for name, version in sorted(installed.items())
-        if name not in free and name != "dbbench" and VERSION.fullmatch(version)
+        if name not in free and name != "dbbench" and is_version(version)
     ]
-
-
-# Virtual environments
 
 
 # What both sides must have

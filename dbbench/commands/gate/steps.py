@@ -12,9 +12,10 @@ from typing import Final
 import msgspec
 
 from dbbench import result_file
+from dbbench.commands.gate.findings import differences
 from dbbench.commands.gate.homes import GateHomes, homes
-from dbbench.commands.gate.inventory import differences
 from dbbench.commands.gate.judging import LOOKS, Judged, Key, is_over, look_at
+from dbbench.commands.gate.requirements import parse
 from dbbench.commands.gate.result import ARMS, BASE, Difference, GateVerdict
 from dbbench.commands.gate.sides import Environment, Wanted, environments
 from dbbench.commands.gate.tables import tables
@@ -162,21 +163,12 @@ def _concerned(request: Request, drivers: list[str]) -> list[str]:
     """Where nothing but drivers were named as requirements, those drivers alone."""
     if request.wanted.project is not None:
         return drivers
-    named = [text.lower() for text in (*request.wanted.base, *request.wanted.head)]
-    families = {
-        text: [name for name in drivers if any(_names(text, each) for each in DRIVERS[name].distributions)]
-        for text in named
-    }
-    if not families or not all(families.values()):
+    named = {parse(text).name for text in (*request.wanted.base, *request.wanted.head)}
+    families = [[name for name in drivers if each in DRIVERS[name].distributions] for each in named]
+    if not families or not all(families):
         return drivers
-    found = set(itertools.chain.from_iterable(families.values()))
+    found = set(itertools.chain.from_iterable(families))
     return [name for name in drivers if name in found]
-
-
-def _names(requirement: str, distribution: str) -> bool:
-    """Whether a requirement is one of this distribution: its name goes on with nothing that a name has."""
-    rest = requirement.strip().removeprefix(distribution)
-    return rest != requirement.strip() and not rest[:1].isalnum() and rest[:1] not in ("-", "_", ".")
 
 
 def _arranged(

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from dbbench import cache
-from dbbench.commands.gate.inventory import clean_environment, finish
+from dbbench.commands.gate.programs import clean_environment, finish
 from dbbench.commands.gate.requirements import Name, Say
-from dbbench.errors import CannotStartError, UsageError
+from dbbench.errors import CannotStartError
 
 KEPT: Final = 8  # virtual environments in the cache
 UNUSED_S: Final = 24 * 3600.0  # after this time without use one may be removed: no gate runs that long
@@ -136,27 +136,26 @@ def _install(recipe: Recipe, label: str, folder: Path) -> Path:
         environment,
     )
     if answer.returncode:
-        reason = _pip_reason(answer.stderr, recipe)
-        kind = UsageError if reason.startswith("Invalid requirement") else CannotStartError
-        raise kind(f"{who}: {reason}")
+        reason, remedy = _pip_reason(answer.stderr, recipe)
+        raise CannotStartError(f"{who}: {reason}", remedy)
     (made / _USED).touch()
     return made
 
 
-def _pip_reason(complaint: str, recipe: Recipe) -> str:
-    """Why pip failed, and the way out."""
+def _pip_reason(complaint: str, recipe: Recipe) -> tuple[str, str]:
+    """Why pip failed, and the way out; the latter empty where nobody knows one."""
     errors = re.findall(r"^ERROR: (.*)$", complaint, re.MULTILINE)
     # The first lists all versions there are, the second says what the line before it has said.
     telling = [each for each in errors if not each.startswith(("Could not find a version", "ResolutionImpossible"))]
     reason = _in_a_line(" ".join((telling or errors or complaint.strip().splitlines())[-2:])).removesuffix(".")
     if re.search(r"^WARNING: Retrying", complaint, re.MULTILINE):
-        return f"{reason}; pip could not reach its package index"
+        return reason, "pip could not reach its package index"
     if reason.startswith("No matching distribution"):
         wheels = "check the version, or build it with --from-source if it has no wheel for this Python"
-        return f"{reason}; {wheels if '--only-binary' in recipe.mode else 'check the version'}"
+        return reason, wheels if "--only-binary" in recipe.mode else "check the version"
     if any(each.startswith("ResolutionImpossible") for each in errors):
-        return f"{reason}; what is not named is kept at the version that is installed in {sys.prefix}"
-    return reason
+        return reason, f"what is not named is kept at the version that is installed in {sys.prefix}"
+    return reason, ""
 
 
 def _in_a_line(text: str) -> str:

@@ -27,6 +27,8 @@ from dbbench import catalog, result_file
 from dbbench.analysis.ratios import log_ratios
 from dbbench.child import worker_environment
 from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.drivers import DRIVERS as ALL_DRIVERS
+from dbbench.drivers.point_read import QUERY
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import opened, problem_line
@@ -37,13 +39,13 @@ from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
 from dbbench.plan import Arm, Connections, Effort, Layer, Load, PlacementMode, Plan, Pool
 from dbbench.records import Measurement, Problem
+from dbbench.scenario import LAYERS
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisors.postgres import Binaries
 from dbbench.stats.paired import ERROR, Verdict, half_width, judge, median_interval
-from dbbench.worker import bare
 
 SCENARIO: Final = "point_reads"
-DRIVERS: Final = ("psycopg", "asyncpg", "psycopg2", "psycopg-sync")
+DRIVERS: Final = tuple(name for name, driver in ALL_DRIVERS.items() if set(LAYERS) <= set(driver.layers))
 FLOOR_DRIVER: Final = "psycopg"
 FLOOR_LAYER: Final[Layer] = "raw"  # the least noisy: how an SQLAlchemy process lies in memory differs by more
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
@@ -291,7 +293,7 @@ class _Pgbench:
     def us_per_operation(self, seed: int) -> float:
         """Microseconds per operation without the time to connect, as pgbench says."""
         address, cpus = self.workers.site.start.address, self.workers.site.start.cpus
-        query = bare.QUERY.replace("$1", ":id").replace("patients", f"{self.schema}.patients")
+        query = QUERY.replace("$1", ":id").replace("patients", f"{self.schema}.patients")
         script = f"\\set id random(1, {self.rows})\n{query};\n"
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
             file.write(script)
