@@ -433,7 +433,7 @@ def test_an_interpreter_without_what_workers_need_is_named_with_the_way_out(tmp_
 
     assert isinstance(made.error, CannotStartError)
     assert str(made.error) == (
-        f"{python} lacks msgspec, sqlalchemy, psycopg, uvloop, which dbbench's workers need: run '{python}' -m pip "
+        f"{python} lacks msgspec, sqlalchemy, psycopg, uvloop, which dbbench's workers need; run '{python}' -m pip "
         "install msgspec 'sqlalchemy[asyncio]' 'psycopg[binary,pool]' uvloop"
     )
 

@@ -77,18 +77,33 @@ def _server(server: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
-    placement, pool = plan.placement, plan.shared.pool
+    placement = plan.placement
     due = f"{plan.load.rate or 0:g} operations per second due ({plan.load.arrival}), slices of {plan.slice_s or 0:g} s"
     return {
         "placement": placement.mode,
         "client cpus": placement.client_cpus and len(placement.client_cpus),  # which ones is chance
         "server cpus": placement.server_cpus and len(placement.server_cpus),
+        **_connections(plan),
+        "load": "closed loop" if plan.load.rate is None else due,
+        "think time": f"{plan.load.think_s:g} s",
+    }
+
+
+def _connections(plan: Plan) -> dict[str, Any]:
+    """How connections are made, kept and used."""
+    pool = plan.shared.pool
+    settings = (
+        f"{driver}.{name}={'none' if value is None else value}"
+        for driver, values in sorted(plan.settings.items())
+        for name, value in sorted(values.items())
+    )
+    return {
         "pool": f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
         "checkout": plan.shared.checkout,
         "tx-end": plan.shared.tx_end,
         "loop": plan.shared.loop,
-        "load": "closed loop" if plan.load.rate is None else due,
-        "think time": f"{plan.load.think_s:g} s",
+        "pool-pre-ping": "on" if plan.shared.pre_ping else "off",
+        "driver settings": ", ".join(settings) or "default",
     }
 
 

@@ -56,6 +56,8 @@ def test_the_fingerprint_says_machine_python_server_and_settings_in_words() -> N
         "checkout": "request",
         "tx-end": "rollback",
         "loop": "asyncio",
+        "pool-pre-ping": "off",
+        "driver settings": "default",
         "load": "closed loop",
         "think time": "0 s",
     }
@@ -92,6 +94,8 @@ def test_another_machine_python_or_server_is_a_mismatch(header: dict[str, Any], 
         ({"tx_end": "commit"}, "tx-end"),
         ({"checkout": "session"}, "checkout"),
         ({"loop": "uvloop"}, "loop"),
+        ({"pre_ping": True}, "pool-pre-ping"),
+        ({"settings": {"asyncpg": {"statement_cache_size": 0}}}, "driver settings"),
         ({"rate": 100.0}, "load"),
         ({"think_s": 0.02}, "think time"),
         ({"placement": Placement("free", [0], [1])}, "placement"),
@@ -100,6 +104,16 @@ def test_another_machine_python_or_server_is_a_mismatch(header: dict[str, Any], 
 )
 def test_settings_that_change_what_is_measured_are_mismatches(settings: dict[str, Any], key: str) -> None:
     assert [one.key for one in mismatches(run(), run(msgspec.structs.replace(plan(), **settings)))] == [key]
+
+
+def test_settings_of_drivers_are_shown_as_they_are_given() -> None:
+    """In alphabetical order: in which order they were given does not matter."""
+    given = {"psycopg": {"prepare_threshold": None}, "asyncpg": {"statement_cache_size": 0, "prepared": 1}}
+
+    found = mismatches(run(), run(msgspec.structs.replace(plan(), settings=given)))
+
+    text = "asyncpg.prepared=1, asyncpg.statement_cache_size=0, psycopg.prepare_threshold=none"
+    assert found == [Difference("driver settings", "default", text)]
 
 
 @pytest.mark.parametrize(
