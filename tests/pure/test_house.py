@@ -138,6 +138,10 @@ def test_help_needs_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
+def test_help_can_name_the_drivers_of_the_table() -> None:
+    assert not {name.split(".")[0] for name in closure(["dbbench.drivers"])} & HEAVY
+
+
 def test_no_module_is_longer_than_400_lines() -> None:
     lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
 

@@ -19,11 +19,9 @@ _TITLE: Final = "dbbench gate"
 
 def report(result: GateResult) -> str:
     """Write an error for each failing row, a warning for each inconclusive one, or a notice that all is well."""
-    lines = [
-        *_kind("error", _having(result, GateVerdict.FAIL), "fail"),
-        *_kind("warning", _having(result, GateVerdict.INCONCLUSIVE), "are inconclusive"),
-    ]
-    if not any(line.startswith(f"::{_LEVELS[result.verdict]} ") for line in lines):
+    failing, undecided = (_having(result, each) for each in (GateVerdict.FAIL, GateVerdict.INCONCLUSIVE))
+    lines = [*_kind("error", failing, "fail"), *_kind("warning", undecided, "are inconclusive")]
+    if not {GateVerdict.FAIL: failing, GateVerdict.INCONCLUSIVE: undecided}.get(result.verdict):
         # The pass; and a verdict that no row explains must be seen, too.
         title = f"{_TITLE}: {WORDS[result.verdict]}"
         lines.insert(0, _command(_LEVELS[result.verdict], title, verdict_sentence(result)))

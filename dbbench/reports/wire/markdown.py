@@ -39,7 +39,7 @@ def _cell(rows: Sequence[WireRow]) -> list[str]:
     name, rest = place(rows[0])
     heading = f"### Per operation: {', '.join(map(inert, [name, *rest]))}"
     values = [[shown(row.driver), *per_operation(row), statements(row.statements)] for row in rows]
-    said = [f"- For {inert(line)}" for line in remarks(rows) if ": statements: " not in line]
+    said = [f"- For {inert(one.text)}" for one in remarks(rows) if one.kind != "statements"]  # they have a column
     return [heading, table(_HEADINGS, values), *(["\n".join(said)] if said else [])]
 
 

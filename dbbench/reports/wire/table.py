@@ -35,7 +35,7 @@ def render(result: WireResult, console: Console, *, trace: bool = False) -> None
         name, rest = place(rows[0])
         print_title(name, [*rest, "per operation"], console)
         print_table(_columns(rows), console)
-        _print_lines(list(remarks(rows)), console)
+        _print_lines([one.text for one in remarks(rows)], console)
         console.print()
     if result.rows:
         _print_connects(result, console)

@@ -4,7 +4,7 @@ Whatever comes from data goes through `shown` here, so what these functions give
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from dbbench.commands.wire.counting import PORTION
 from dbbench.commands.wire.explain import amount, explanations
@@ -20,6 +20,13 @@ NOTE: Final = (
     "counted, not timed: per operation, on a warm connection. A round trip is when the client waits for the server; "
     "a prepare is a Parse message, which has the server parse a statement"
 )
+
+
+class Remark(NamedTuple):
+    """A sentence about the rows of one table."""
+
+    kind: Literal["statements", "explanation"]  # which statements were sent, or why a number is what it is
+    text: str
 
 
 class Connect(NamedTuple):
@@ -66,10 +73,12 @@ def statements(counted: Mapping[str, float]) -> str:
     return ", ".join([*named, *([f"{more:,} more"] if more > 0 else [])]) or "none"
 
 
-def remarks(rows: Sequence[WireRow]) -> Iterator[str]:
-    """Say which statements each driver sent, and why the numbers are what they are; the same only once."""
-    yield from _together([(row, f"statements: {statements(row.statements)}") for row in rows])
-    yield from _together([(row, shown(said, MAX_TEXT)) for row in rows for said in explanations(row, rows)])
+def remarks(rows: Sequence[WireRow]) -> Iterator[Remark]:
+    """Which statements each driver sent, and why the numbers are what they are; the same only once."""
+    for text in _together([(row, f"statements: {statements(row.statements)}") for row in rows]):
+        yield Remark("statements", text)
+    for text in _together([(row, shown(said, MAX_TEXT)) for row in rows for said in explanations(row, rows)]):
+        yield Remark("explanation", text)
 
 
 def connects(result: WireResult) -> list[Connect]:

@@ -401,6 +401,12 @@ def test_markdown_has_a_table_sentences_and_the_connect() -> None:
     assert "- settings: tx-end rollback, pre-ping, asyncpg.statement_cache_size=0, asyncpg.x=none\n" in made
 
 
+def test_no_name_makes_an_explanation_look_like_the_list_of_statements() -> None:
+    made = REPORTS["markdown"](msgspec.structs.replace(usual(), rows=[row("x: statements: y")]))
+
+    assert "\n- For x: statements: y: BEGIN and ROLLBACK are a round trip each" in made
+
+
 # --- changes ---------------------------------------------------------------------------------------------------------
 
 
