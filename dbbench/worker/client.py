@@ -189,7 +189,7 @@ class Client:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
-                if start.bare:
+                if self._start.bare:
                     self._set_bare(adapter.bare, db.connection)
                 yield self._requests.held_raw_request(db, self._operation, self._cell.params, tx_end)
         else:

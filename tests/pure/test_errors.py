@@ -6,7 +6,7 @@ import pytest
 
 from dbbench.commands import doctor
 from dbbench.errors import CannotStartError, DbbenchError, UnreadableError, UsageError
-from dbbench.records import read
+from dbbench.result_file import read
 
 
 def test_what_is_wrong_and_the_way_out_are_one_line() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
 import pytest
+from builders import start_with
 
 from dbbench.drivers import DRIVERS
 from dbbench.messages import Route, Start
@@ -57,9 +57,9 @@ def opened(start: Start, schema: str, runner: asyncio.Runner, sessions: int = 1,
 def test_a_driver_needs_no_bare_loop_to_be_measured(
     start: Start, schema: str, runner: asyncio.Runner, toy: str, checkout: Checkout
 ) -> None:
-    client = opened(msgspec.structs.replace(start, driver=toy, checkout=checkout), schema, runner, sessions=2)
+    client = opened(start_with(start, driver=toy, checkout=checkout), schema, runner, sessions=2)
     try:
-        samples = client.load.run(Work(20, [Random("a"), Random("b")], limit_ns=10**10))
+        samples = client.generator.run(Work(20, [Random("a"), Random("b")], limit_ns=10**10))
         assert client.run_one(Random("c")) == (7,)
     finally:
         client.close()
@@ -73,10 +73,10 @@ def test_the_bare_loop_is_the_one_of_the_drivers_own_file(
     start: Start, schema: str, runner: asyncio.Runner, toy: str
 ) -> None:
     seen: list[Any] = []
-    bare = msgspec.structs.replace(start, driver=toy, checkout="session", tx_end="autocommit", bare=True)
+    bare = start_with(start, driver=toy, checkout="session", tx_end="autocommit", bare=True)
     client = opened(bare, schema, runner, seen=seen)
     try:
-        client.load.run(Work(5, [Random("a")], limit_ns=10**10))
+        client.generator.run(Work(5, [Random("a")], limit_ns=10**10))
     finally:
         client.close()
 

@@ -92,18 +92,19 @@ def _plan(plan: Plan) -> dict[str, Any]:
 def _connections(plan: Plan) -> dict[str, Any]:
     """How connections are made, kept and used."""
     pool = plan.shared.pool
-    settings = (
-        f"{driver}.{name}={'none' if value is None else value}"
-        for driver, values in sorted(plan.settings.items())
-        for name, value in sorted(values.items())
-    )
+    settings = {
+        f"{arm.name if arm.driver == driver else driver}.{name}={'none' if value is None else value}"
+        for arm in plan.arms
+        for driver, values in arm.connections.settings.items()
+        for name, value in values.items()
+    }
     return {
         "pool": f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
         "checkout": plan.shared.checkout,
         "tx-end": plan.shared.tx_end,
         "loop": plan.shared.loop,
         "pool-pre-ping": "on" if plan.shared.pre_ping else "off",
-        "driver settings": ", ".join(settings) or "default",
+        "driver settings": ", ".join(sorted(settings)) or "default",
     }
 
 

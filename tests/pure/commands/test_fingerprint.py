@@ -103,14 +103,14 @@ def test_another_machine_python_or_server_is_a_mismatch(header: dict[str, Any], 
     ],
 )
 def test_settings_that_change_what_is_measured_are_mismatches(settings: dict[str, Any], key: str) -> None:
-    assert [one.key for one in mismatches(run(), run(msgspec.structs.replace(plan(), **settings)))] == [key]
+    assert [one.key for one in mismatches(run(), run(builders.changed(plan(), **settings)))] == [key]
 
 
 def test_settings_of_drivers_are_shown_as_they_are_given() -> None:
     """In alphabetical order: in which order they were given does not matter."""
     given = {"psycopg": {"prepare_threshold": None}, "asyncpg": {"statement_cache_size": 0, "prepared": 1}}
 
-    found = mismatches(run(), run(msgspec.structs.replace(plan(), settings=given)))
+    found = mismatches(run(), run(builders.changed(plan(), settings=given)))
 
     text = "asyncpg.prepared=1, asyncpg.statement_cache_size=0, psycopg.prepare_threshold=none"
     assert found == [Difference("driver settings", "default", text)]
@@ -121,7 +121,7 @@ def test_settings_of_drivers_are_shown_as_they_are_given() -> None:
     [{"seed": 8}, {"blocks": 3}, {"budget_s": 5.0}, {"precision": 0.01}, {"placement": Placement("split", [3], [2])}],
 )
 def test_how_long_and_in_which_order_is_no_mismatch(settings: dict[str, Any]) -> None:
-    assert mismatches(run(), run(msgspec.structs.replace(plan(), **settings))) == []
+    assert mismatches(run(), run(builders.changed(plan(), **settings))) == []
 
 
 @pytest.mark.parametrize(

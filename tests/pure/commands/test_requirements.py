@@ -27,9 +27,7 @@ def test_what_is_wrong_with_a_requirement_is_said_with_the_way_out(text: str) ->
     ("files", "name"),
     [
         (
-            {
-                "pyproject.toml": "[tool.x]\n[[tool.y]]\n[project]\ndescription = '''\nname = \"no\"'''\nname = 'Driver_A'\n"
-            },
+            {"pyproject.toml": "[tool.x]\n[[tool.y]]\n[project]\nx = '''\nname = 'no''''\nname = 'Driver_A'\n"},
             "driver-a",
         ),
         ({"pyproject.toml": "project.name = 'driver'"}, "driver"),
