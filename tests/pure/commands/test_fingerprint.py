@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbbench.commands.stored.fingerprint import NOT_RECORDED, Difference, changed, differences, fingerprint, mismatches
-from dbbench.plan import Placement, Plan, Pool
+from dbbench.plan import Connections, Placement, Plan, Pool, Value
 from dbbench.records import Run, clean
 
 EVIL = "[bold]x[/oops]|`y`<b>\x1b[2J\u202e@me"
@@ -95,7 +95,6 @@ def test_another_machine_python_or_server_is_a_mismatch(header: dict[str, Any], 
         ({"checkout": "session"}, "checkout"),
         ({"loop": "uvloop"}, "loop"),
         ({"pre_ping": True}, "pool-pre-ping"),
-        ({"settings": {"asyncpg": {"statement_cache_size": 0}}}, "driver settings"),
         ({"rate": 100.0}, "load"),
         ({"think_s": 0.02}, "think time"),
         ({"placement": Placement("free", [0], [1])}, "placement"),
@@ -106,14 +105,37 @@ def test_settings_that_change_what_is_measured_are_mismatches(settings: dict[str
     assert [one.key for one in mismatches(run(), run(builders.changed(plan(), **settings)))] == [key]
 
 
-def test_settings_of_drivers_are_shown_as_they_are_given() -> None:
+def with_settings(of: Plan, settings: dict[str, dict[str, Value]], arm_name: str = "{}") -> Plan:
+    """The plan with settings of drivers; arms that have some get another name, if one is given."""
+    arms = [
+        msgspec.structs.replace(
+            arm,
+            name=arm_name.format(arm.driver) if arm.driver in settings else arm.name,
+            connections=Connections(settings={arm.driver: settings.get(arm.driver, {})}),
+        )
+        for arm in of.arms
+    ]
+    return msgspec.structs.replace(of, arms=arms)
+
+
+def test_settings_of_drivers_are_mismatches_shown_as_they_are_given() -> None:
     """In alphabetical order: in which order they were given does not matter."""
-    given = {"psycopg": {"prepare_threshold": None}, "asyncpg": {"statement_cache_size": 0, "prepared": 1}}
+    given: dict[str, dict[str, Value]] = {
+        "asyncpg": {"size": 0, "name": "uuid"},
+        "psycopg": {"prepare_threshold": None},
+    }
 
-    found = mismatches(run(), run(builders.changed(plan(), settings=given)))
+    found = mismatches(run(), run(with_settings(plan(), given)))
 
-    text = "asyncpg.prepared=1, asyncpg.statement_cache_size=0, psycopg.prepare_threshold=none"
+    text = "asyncpg.name=uuid, asyncpg.size=0, psycopg.prepare_threshold=none"
     assert found == [Difference("driver settings", "default", text)]
+
+
+def test_settings_of_one_arm_of_a_driver_are_not_those_of_another() -> None:
+    given: dict[str, dict[str, Value]] = {"asyncpg": {"size": 0}}
+    one, other = (run(with_settings(plan(), given, name)) for name in ("{}", "{}+safe"))
+
+    assert mismatches(one, other) == [Difference("driver settings", "asyncpg.size=0", "asyncpg+safe.size=0")]
 
 
 @pytest.mark.parametrize(
