@@ -64,7 +64,7 @@ def _driver_rows() -> list[dict[str, Any]]:
             "driver": driver.name,
             "summary": driver.summary,
             "version": installed(driver.distributions[0]) or "not installed",
-            "dialect": driver.dialect,
+            "dialect": driver.dialect or "none",
             "async": driver.is_async,
         }
         for driver in DRIVERS.values()

@@ -5,7 +5,7 @@ import configparser
 import contextlib
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -45,8 +45,7 @@ class Requirement:
 
     def argument(self, more: frozenset[str]) -> str:
         """What pip gets: with the extras that workers need, too."""
-        extras = ",".join(sorted(self.extras | more))
-        return f"{self.what}{f'[{extras}]' if extras else ''}{self.rest}"
+        return with_extras(self.what, self.extras | more) + self.rest
 
 
 def parse(text: str) -> Requirement:
@@ -168,6 +167,19 @@ def bare(requirement: str) -> str:
 def extras_of(requirement: str) -> frozenset[str]:
     """Its extras alone: psycopg[binary,pool] -> binary, pool."""
     return _extras(Parsed(requirement))
+
+
+def merged(requirements: Iterable[str]) -> tuple[str, ...]:
+    """Each distribution once, with all the extras that are asked for: a[x], b, a[y] -> a[x,y], b."""
+    found: dict[str, frozenset[str]] = {}
+    for each in requirements:
+        found[bare(each)] = found.get(bare(each), frozenset()) | extras_of(each)
+    return tuple(with_extras(name, extras) for name, extras in found.items())
+
+
+def with_extras(name: str, extras: frozenset[str]) -> str:
+    """As pip takes it: psycopg[binary,pool]."""
+    return f"{name}[{','.join(sorted(extras))}]" if extras else name
 
 
 def is_version(text: str) -> bool:

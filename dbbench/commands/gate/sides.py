@@ -17,13 +17,23 @@ from typing import Final
 from dbbench.commands.gate import revisions
 from dbbench.commands.gate.interpreters import take
 from dbbench.commands.gate.inventory import Inventory, own
-from dbbench.commands.gate.requirements import Name, Requirement, Say, bare, extras_of, is_version, parse
+from dbbench.commands.gate.requirements import (
+    Name,
+    Requirement,
+    Say,
+    bare,
+    extras_of,
+    is_version,
+    merged,
+    parse,
+    with_extras,
+)
 from dbbench.commands.gate.virtualenvs import Recipe, make, temporary
 from dbbench.drivers import DRIVERS
 from dbbench.errors import CannotStartError, UsageError
 
-WORKER_PACKAGES: Final = tuple(
-    dict.fromkeys(["msgspec", "sqlalchemy[asyncio]", *(driver.requirement for driver in DRIVERS.values())])
+WORKER_PACKAGES: Final = merged(
+    ["msgspec", "sqlalchemy[asyncio]", *(driver.requirement for driver in DRIVERS.values())]
 )
 _NEEDED: Final = ("msgspec", "sqlalchemy", "psycopg")  # without these no worker does anything
 _INDEPENDENT: Final = ("psycopg-pool",)  # has releases of its own, unlike the rest of its driver
@@ -204,7 +214,7 @@ def _installed(
 
 def _recipe(side: Name, asked: Sequence[Requirement], extra: Sequence[str], mode: tuple[str, ...]) -> Recipe:
     running = own()
-    beside = {bare(each): each for each in (*_beside(asked), *extra)}
+    beside = {**_beside(asked), **{bare(each): each for each in extra}}
     ours = [beside.pop(each.name, each.name) for each in asked]
     named = sorted(each.argument(extras_of(our)) for each, our in zip(asked, ours, strict=True))
     return Recipe(
@@ -216,17 +226,17 @@ def _recipe(side: Name, asked: Sequence[Requirement], extra: Sequence[str], mode
     )
 
 
-def _beside(asked: Sequence[Requirement]) -> list[str]:
-    """What a worker needs, in forms that get on with what the user asked for."""
+def _beside(asked: Sequence[Requirement]) -> dict[str, str]:
+    """What a worker needs, by name, in forms that get on with what the user asked for."""
     names = {each.name for each in asked}
-    packages = list(WORKER_PACKAGES)
+    packages = {bare(each): each for each in WORKER_PACKAGES}
     if "psycopg2" in names:  # both are the module psycopg2: whichever comes last would win
-        packages.remove("psycopg2-binary")
+        del packages["psycopg2-binary"]
     by_user = "psycopg-c" in names or any(
         each.name == "psycopg" and (each.is_source or "c" in each.extras) for each in asked
     )
     if by_user:  # psycopg-binary exists for releases only, and psycopg prefers its own C part
-        packages[packages.index("psycopg[binary,pool]")] = "psycopg[pool]"
+        packages["psycopg"] = with_extras("psycopg", extras_of(packages["psycopg"]) - {"binary"})
     return packages
 
 

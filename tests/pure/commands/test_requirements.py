@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dbbench.commands.gate.requirements import bare, extras_of, is_version, parse
+from dbbench.commands.gate.requirements import bare, extras_of, is_version, merged, parse
 from dbbench.commands.gate.sides import Wanted
 from dbbench.commands.gate.steps import Request, _concerned
 from dbbench.engine.options import Options
@@ -98,6 +98,10 @@ def test_pip_gets_what_was_asked_for_with_more_extras(text: str, argument: str) 
 def test_names_and_extras_of_a_requirement() -> None:
     assert bare("Psycopg_X[Binary,pool]>=3 ; python_version > '3'") == "psycopg-x"
     assert extras_of("psycopg[Binary_X,pool]>=3") == {"binary-x", "pool"}
+
+
+def test_two_drivers_may_need_one_package_with_different_extras() -> None:
+    assert merged(["psycopg[pool]", "asyncpg", "Psycopg[binary]", "asyncpg"]) == ("psycopg[binary,pool]", "asyncpg")
 
 
 @pytest.mark.parametrize(("text", "is_one"), [("1.0.post1", True), ("1!2.0rc1+local.1", True), ("1.0-unknown", False)])
