@@ -87,7 +87,7 @@ def test_the_rank_is_the_last_that_keeps_the_error(few: int, many: int) -> None:
 @pytest.mark.parametrize(("few", "many"), [(60, 80), (100, 100), (12, 200)])
 def test_the_approximation_is_close_to_the_exact_rank(few: int, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = [_rank(few, many, error) for error in (0.025, 0.0004)]
-    monkeypatch.setattr("dbbench.stored.changes._EXACT_STEPS", 0)
+    monkeypatch.setattr("dbbench.stats.shift._EXACT_STEPS", 0)
     approximate = [_rank.__wrapped__(few, many, error) for error in (0.025, 0.0004)]
 
     for one, other in zip(exact, approximate, strict=True):
