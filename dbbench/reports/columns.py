@@ -65,7 +65,7 @@ def ratio(row: CellRow) -> str:
     return f"{row.ratio:.{digits}f} ({row.ratio_low:.{digits}f}-{row.ratio_high:.{digits}f})"
 
 
-def details(made: Sequence[Breakdown]) -> list[Column]:
+def where_time_goes(made: Sequence[Breakdown]) -> list[Column]:
     """Lay out where the time of one cell goes; columns in which no driver has anything are left out."""
     times = [*(one.wait_p50_us for one in made), *(one.query_p50_us for one in made)]
     cpu = [*(one.user_us_per_op for one in made), *(one.system_us_per_op for one in made)]

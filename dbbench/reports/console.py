@@ -1,8 +1,9 @@
 """Tables, titles and prose on a console, in colour or as plain text."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import Final
+from typing import Any, Final
 
 from rich.box import Box
 from rich.cells import cell_len
@@ -23,6 +24,14 @@ _MAX_NAME: Final = 12  # columns of a driver's name that never have to wrap
 _RULED: Final = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # one line, under the headings
 _RULED_ASCII: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _TO_ASCII: Final = str.maketrans({"µ": "u", "\N{PLUS-MINUS SIGN}": "+-", "\N{EN DASH}": "-", "·": "-", "…": "..."})
+
+
+def as_text(render: Callable[..., None], *found: Any, **options: Any) -> str:
+    """What `render` prints, as plain text 80 columns wide; it gets a console after `found`."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    render(*found, console, **options)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def print_title(name: str, rest: Sequence[str], console: Console) -> None:

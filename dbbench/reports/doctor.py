@@ -16,7 +16,7 @@ READY: Final = "Everything is there that dbbench run needs."
 NOT_READY: Final = "dbbench run needs what is missing or a problem here."
 
 
-def report(checks: Sequence[Check]) -> str:
+def json_report(checks: Sequence[Check]) -> str:
     """Write one JSON document: whether all is well, and every check."""
     return json.dumps({"ok": ready(checks), "checks": [asdict(check) for check in checks]}, indent=2) + "\n"
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 
 from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
@@ -32,6 +33,11 @@ def render(found: SelfCheck, console: Console) -> None:
         console.print()
     for line in (*found.problems, sentence(found)):
         console.print(plain(line, console), width=prose(console))
+
+
+def json_report(found: SelfCheck) -> str:
+    """Write one document: all fields of the self-check."""
+    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
 
 
 def sentence(found: SelfCheck) -> str:

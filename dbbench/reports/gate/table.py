@@ -1,6 +1,5 @@
 """The gate on a terminal: the verdict, a table per cell, and a sentence; below them packages, problems, conditions."""
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.columns import Column
-from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
 from dbbench.reports.gate.sentences import (
     SHORT,
     WORDS,
@@ -38,16 +37,8 @@ _STYLES: Final = {
 _INDENT: Final = (0, 0, 0, 2)
 
 
-def report(result: GateResult) -> str:
-    """Render as plain text, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    render(result, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
-
-
-def render(result: GateResult, console: Console, path: str = "") -> None:
-    """Print on the console, which decides on colours; `path` names the gate's file."""
+def render(result: GateResult, console: Console, *, file: str = "") -> None:
+    """Print on the console, which decides on colours; `file` names the result."""
     _print_verdict(result, console)
     console.print()
     for _, group in groupby(result.findings, _place):
@@ -58,7 +49,7 @@ def render(result: GateResult, console: Console, path: str = "") -> None:
     sentence = [plain(f"{WORDS[result.verdict]}: ", console, style), plain(verdict_sentence(result), console)]
     console.print(Text.assemble(*sentence), width=prose(console))
     console.print()
-    print_footer(_footer(result, path), console)
+    print_footer(_footer(result, file), console)
 
 
 def _print_verdict(result: GateResult, console: Console) -> None:
@@ -125,8 +116,8 @@ def _print_packages(result: GateResult, console: Console) -> None:
     console.print()
 
 
-def _footer(result: GateResult, path: str) -> list[tuple[str, str]]:
-    """Say what went wrong, and under which conditions the numbers hold."""
+def _footer(result: GateResult, file: str) -> list[tuple[str, str]]:
+    """What went wrong, and under which conditions the numbers hold."""
     problems = [("problem", shown(problem, MAX_TEXT)) for problem in result.problems[:MAX_PROBLEMS]]
     if (more := len(result.problems) - MAX_PROBLEMS) > 0:
         problems.append(("", f"{more:,} more problems are in the JSON report"))
@@ -134,6 +125,6 @@ def _footer(result: GateResult, path: str) -> list[tuple[str, str]]:
         *problems,
         *((shown(word, MAX_WORD), shown(text, MAX_TEXT)) for word, text in result.conditions),
         ("packages", "" if packages(result) else no_packages(result)),
-        ("file", path),
+        ("file", file),
     ]
     return [(word, text) for word, text in facts if text]

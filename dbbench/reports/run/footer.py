@@ -18,13 +18,13 @@ AT_ONCE: Final = "intervals hold for the whole table at once (95%)"
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
-def footer(run: Run, rows: Sequence[CellRow], result: str = "") -> list[tuple[str, str]]:
-    """Say under which conditions the numbers hold, as pairs of a word and a text."""
+def footer(run: Run, rows: Sequence[CellRow], file: str = "") -> list[tuple[str, str]]:
+    """The conditions under which the numbers hold, as pairs of a word and a text; `file` names the result."""
     header = run.header
     plan = header.plan
     facts = [
         *conditions(run),
-        ("file", result),
+        ("file", file),
         ("note", _loop(plan)),
         ("", _comparison(plan)),
         ("", AT_ONCE if any(row.ratio_low is not None for row in rows) else ""),

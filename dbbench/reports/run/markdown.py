@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from dbbench.analysis.rows import CellRow, groups
-from dbbench.plan import Cell
+from dbbench.analysis.analysis import Analysis, CellAnalysis
 from dbbench.records import Run
 from dbbench.reports.columns import Column, columns
 from dbbench.reports.markdown_text import escaped, line
@@ -13,22 +12,21 @@ from dbbench.reports.run.roundtrips import round_trip_tables
 from dbbench.reports.run.sentences import sentence, title
 
 
-def report(run: Run, rows: Sequence[CellRow], *, details: bool = False) -> str:
+def report(analysis: Analysis, *, details: bool = False) -> str:
     """Write a heading, a table and a sentence per cell, and the conditions at the end; `details`: more tables."""
-    cells = groups(run, rows)
-    more = below(run, cells, detailed=details)
-    parts = [_cell(run, cell, group, rest) for (cell, group), rest in zip(cells, more, strict=True)]
-    parts += [_titled(table, "###") for table in (*layer_tables(run), *round_trip_tables(run))]
-    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, rows))
+    run = analysis.run
+    parts = [_cell(run, cell, below(run, cell, details=details)) for cell in analysis.cells]
+    parts += [_titled(table, "###") for table in (*layer_tables(analysis), *round_trip_tables(analysis))]
+    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, analysis.rows))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
 
-def _cell(run: Run, cell: Cell, rows: Sequence[CellRow], more: Below) -> str:
-    name, rest = title(cell, rows[0].params)
+def _cell(run: Run, of: CellAnalysis, more: Below) -> str:
+    name, rest = title(of.cell, of.rows[0].params)
     heading = f"### {escaped(name)}: {', '.join(escaped(part) for part in rest)}"
-    table = _table(columns(cell, rows, run.header.plan.baseline))
+    table = _table(columns(of.cell, of.rows, run.header.plan.baseline))
     # Every line a paragraph of its own: Markdown would run them together.
-    lines = [escaped(line) for line in (sentence(run, rows), *more.remarks)]
+    lines = [escaped(line) for line in (sentence(run, of.rows), *more.remarks)]
     return "\n\n".join([heading, table, *lines, *(_titled(titled, "####") for titled in more.tables)])
 
 

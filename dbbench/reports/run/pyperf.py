@@ -5,18 +5,21 @@ operation of the slices. pyperf pools all values in a t test; its "significant" 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from statistics import median_low
 from typing import Any, Final, NamedTuple
 
 import pyperf
 
+from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.ratios import time_per_operation
-from dbbench.analysis.rows import NS_PER_S, CellRow, params_text
-from dbbench.errors import UsageError
+from dbbench.analysis.rows import NS_PER_S, params_text
+from dbbench.errors import UsageError, nearest
 from dbbench.plan import Cell
 from dbbench.records import Run
+from dbbench.reports.run.folder import is_folder
 
 Metadata = dict[str, str | int | float | list[str]]
 
@@ -33,9 +36,22 @@ class Block(NamedTuple):
     operations: int  # of a typical slice
 
 
-def report(run: Run, _rows: Sequence[CellRow]) -> str:
-    """Write all arms as one suite, for `compare_to` with the same of another run."""
-    return text(suite(run, None))
+def files(analysis: Analysis, output: Path | None, driver: str | None = None) -> Iterator[tuple[Path | None, str]]:
+    """Write all arms as one suite, for `compare_to` with that of another run; in a folder, a suite for each arm.
+
+    `driver` leaves the others out. Raises UsageError for one that was not in the run.
+    """
+    run = analysis.run
+    arms = [arm.name for arm in run.header.plan.arms]
+    if driver is not None:
+        if driver not in arms:
+            raise UsageError(f"no driver {driver!r} in this run; {nearest(driver, arms)}")
+        yield output / f"{driver}.json" if output and is_folder(output) else output, text(suite(run, driver))
+    elif output is not None and is_folder(output):
+        for arm in arms:
+            yield output / f"{arm}.json", text(suite(run, arm))
+    else:
+        yield output, text(suite(run, None))
 
 
 def text(made: Any) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.analysis.latency import Effect, effects
+from dbbench.analysis.analysis import Analysis
+from dbbench.analysis.latency import Effect
 from dbbench.plan import milliseconds
 from dbbench.records import Run
 from dbbench.reports.columns import NOTHING, Column, unit_for
@@ -13,9 +14,10 @@ from dbbench.stats.paired import TIE_BAND
 _SUBSTANTIAL: Final = 100  # a time with so much before the point needs nothing behind it
 
 
-def round_trip_tables(run: Run) -> list[Titled]:
+def round_trip_tables(analysis: Analysis) -> list[Titled]:
     """One for every scenario, layer and number of sessions of a run with latency, or behind a pooler; else none."""
-    return [*(_latency(group, run.header.plan.baseline) for group in effects(run)), *_pooled(run)]
+    run = analysis.run
+    return [*(_latency(group, run.header.plan.baseline) for group in analysis.effects), *_pooled(run)]
 
 
 def _pooled(run: Run) -> list[Titled]:

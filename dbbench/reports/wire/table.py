@@ -1,6 +1,5 @@
 """What was counted, on a terminal: a table and sentences per scenario and layer, then what happens at connect."""
 
-import io
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +8,7 @@ from rich.padding import Padding
 
 from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.columns import Column
-from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
 from dbbench.reports.text import shown
 from dbbench.reports.wire import trace as ladder
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, questions, remarks
@@ -19,14 +18,6 @@ _HEADINGS: Final = (
     ("round", "trips"), ("messages", "sent"), ("messages", "received"), ("bytes", "sent"), ("bytes", "received"),
     ("prepares", "per 100"),
 )  # fmt: skip
-
-
-def report(result: WireResult) -> str:
-    """Render as plain text, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    render(result, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def render(result: WireResult, console: Console, *, trace: bool = False) -> None:

@@ -1,6 +1,5 @@
 """The messages of one operation per row, as a ladder: what the client sends, what the server answers, who waits."""
 
-import io
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
@@ -27,14 +26,6 @@ class _Rung(NamedTuple):
     what: str
     bytes: int
     detail: str
-
-
-def report(result: WireResult) -> str:
-    """Render as plain text, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    render(result, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def render(result: WireResult, console: Console) -> None:
