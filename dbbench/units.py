@@ -69,9 +69,9 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0"
 
 
-def time_text(us: float, digits: int = 3) -> str:
-    """Write a time with so many digits, in a unit that suits it: 940 µs, 7.1 ms, 1.25 s."""
-    unit = next((unit for unit in UNITS if us >= unit.us), UNITS[-1])
+def time_text(us: float, digits: int = 3, finest: Unit = MICROSECOND) -> str:
+    """Write a time with so many digits, in a unit that suits it, but none below `finest`: 940 µs, 7.1 ms, 1.25 s."""
+    unit = next((unit for unit in UNITS if us >= unit.us or unit is finest), finest)
     return f"{float(f'{us / unit.us:.{digits}g}'):,.10g} {unit.name}"
 
 

@@ -1,6 +1,5 @@
 """The scenarios or drivers that there are, for people and as JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,11 +7,12 @@ from rich.console import Console
 from rich.padding import Padding
 
 from dbbench.reports.console import INDENT
+from dbbench.reports.json_text import ascii_text
 
 
 def json_report(rows: Sequence[Mapping[str, Any]]) -> str:
     """Write a list with an object for each."""
-    return json.dumps(rows, indent=2) + "\n"
+    return ascii_text(rows)
 
 
 def render(rows: Sequence[Mapping[str, Any]], console: Console) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import msgspec
 from rich.console import Console
 
 from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
 from dbbench.reports.columns import NOTHING as _DASH
 from dbbench.reports.columns import Column
 from dbbench.reports.console import plain, print_table, print_title, prose
+from dbbench.reports.json_text import text
 
 _DEFAULT: Final = "split"  # placement of `dbbench run`
 
@@ -37,11 +37,11 @@ def render(found: SelfCheck, console: Console) -> None:
 
 def json_report(found: SelfCheck) -> str:
     """Write one document: all fields of the self-check."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n"
+    return text(found)
 
 
 def sentence(found: SelfCheck) -> str:
-    """Say what it means for runs on this machine."""
+    """What the self-check means for runs on this machine."""
     known = {one.placement: one for one in found.sensitivity}
     placement = _DEFAULT if _DEFAULT in known else next(iter(known), None)
     one = known.get(placement) if placement is not None else None

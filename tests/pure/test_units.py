@@ -69,6 +69,12 @@ def test_times_have_so_many_digits_and_a_unit_that_suits_them(us: float, digits:
     assert units.time_text(us, digits) == text
 
 
+def test_times_are_in_no_unit_finer_than_asked_for() -> None:
+    assert units.time_text(540, 2, finest=units.MILLISECOND) == "0.54 ms"
+    assert units.time_text(0, 2, finest=units.MILLISECOND) == "0 ms"
+    assert units.time_text(2_500_000, 2, finest=units.MILLISECOND) == "2.5 s"
+
+
 @pytest.mark.parametrize(
     ("values", "shown"),
     [

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dbbench.commands.gate.result import Finding, GateResult, GateRow, GateVerdict, Metric
-from dbbench.reports.columns import NOTHING, in_one_unit
-from dbbench.reports.text import MAX_TEXT, count, number, share, shown
+from dbbench.reports.columns import NOTHING
+from dbbench.reports.text import MAX_TEXT, number, share, shown
+from dbbench.units import in_one_unit
+from dbbench.wording import count
 
 METRICS: Final[dict[Metric, str]] = {
     "time": "time per operation",

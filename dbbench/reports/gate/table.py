@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.columns import Column
-from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.gate.sentences import (
     SHORT,
     WORDS,
@@ -23,7 +23,8 @@ from dbbench.reports.gate.sentences import (
     verdict_sentence,
 )
 from dbbench.reports.run.footer import MAX_PROBLEMS
-from dbbench.reports.text import MAX_TEXT, count, share, shown
+from dbbench.reports.text import MAX_TEXT, share, shown
+from dbbench.wording import count
 
 MAX_PACKAGES: Final = 30  # lines; all of them are in the JSON
 MAX_WORD: Final = 16  # columns for the word before a condition
@@ -34,7 +35,6 @@ _STYLES: Final = {
     GateVerdict.INCONCLUSIVE: "yellow",
     GateVerdict.ADVISORY: "dim",
 }
-_INDENT: Final = (0, 0, 0, 2)
 
 
 def render(result: GateResult, console: Console, *, file: str = "") -> None:
@@ -78,7 +78,7 @@ def _print_cell(findings: Sequence[Finding], console: Console) -> None:
     }
     print_table(_columns(findings), console, [styles[finding.row.verdict] for finding in findings])
     for remark in remarks(findings, within=True):
-        console.print(Padding(plain(remark, console), _INDENT), width=prose(console))
+        console.print(Padding(plain(remark, console), INDENT), width=prose(console))
 
 
 def _columns(findings: Sequence[Finding]) -> list[Column]:
@@ -112,7 +112,7 @@ def _print_packages(result: GateResult, console: Console) -> None:
         [Column("package", "", names), Column("base", "version", base), Column("head", "version", head)], console
     )
     if more := len(differences) - len(names):
-        console.print(Padding(plain(f"{more:,} more are different; the JSON report lists them.", console), _INDENT))
+        console.print(Padding(plain(f"{more:,} more are different; the JSON report lists them.", console), INDENT))
     console.print()
 
 

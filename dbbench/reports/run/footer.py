@@ -1,7 +1,6 @@
 """Under which conditions the numbers hold, and what went wrong; the same in every report that people read."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from dbbench.analysis.rows import CellRow
@@ -9,6 +8,9 @@ from dbbench.drivers import DRIVERS
 from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
+from dbbench.reports.text import when
+from dbbench.units import MILLISECOND, time_text
+from dbbench.wording import count
 
 MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
 MAX_MESSAGE: Final = 400  # characters
@@ -63,17 +65,13 @@ def _loop(plan: Plan) -> str:
         due = f"{rate_text(plan.load.rate)} operations per second due ({plan.load.arrival})"
         return f"open loop: {due}, latency is response time, from when the operation was due"
     if plan.load.think_s:
-        return f"{CLOSED_LOOP}; a session pauses {_duration(plan.load.think_s)} after each operation"
+        return f"{CLOSED_LOOP}; a session pauses {time_text(plan.load.think_s * 1e6, digits=6, finest=MILLISECOND)} after each operation"
     return CLOSED_LOOP
 
 
 def _comparison(plan: Plan) -> str:
     """Say what is compared where it is not the throughput."""
     return f'"time vs {plan.baseline}" compares mean latency, since the pace is set' if plan.paced else ""
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 
 def _releases(run: Run) -> list[str]:
@@ -152,17 +150,10 @@ def _cpus(cpus: Sequence[int]) -> str:
 def _run(run: Run) -> str:
     header, end = run.header, run.end
     blocks = len({measurement.block for measurement in run.measurements})
-    parts = [header.id, _time(header.started), f"{blocks} block{'' if blocks == 1 else 's'}"]
+    parts = [header.id, when(header.started), count(blocks, "block")]
     if end:
         parts.append(f"{end.measured_s:,.0f} s")
     return ", ".join([*parts, f"seed {header.plan.seed}", run.status])
-
-
-def _time(started: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M} UTC"
-    except ValueError:
-        return started
 
 
 def _label(problem: Problem) -> str:

@@ -1,6 +1,6 @@
 """JSON: the whole run in one document, with the rows of the CSVs as its cells, breakdown, errors and layer_tax."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -9,8 +9,7 @@ from dbbench.analysis.latency import Effect
 from dbbench.plan import Plan
 from dbbench.records import Run
 from dbbench.reports.exported import exported
-
-SCHEMA: Final = 1  # of this document, not of the result file
+from dbbench.reports.json_text import SCHEMA, text
 
 
 def report(analysis: Analysis, **_: bool) -> str:
@@ -24,7 +23,7 @@ def report(analysis: Analysis, **_: bool) -> str:
         "layer_tax": [exported(tax) for tax in analysis.layer_tax],
         "latency": [_latency(effect) for group in analysis.effects for effect in group],
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return text(document)
 
 
 def _latency(effect: Effect) -> dict[str, Any]:

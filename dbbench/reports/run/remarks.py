@@ -8,7 +8,9 @@ from dbbench.analysis.analysis import Analysis, CellAnalysis
 from dbbench.analysis.breakdown import Breakdown, Failure
 from dbbench.analysis.rows import CellRow
 from dbbench.records import Run
-from dbbench.reports.columns import Column, in_one_unit, layers, open_loop, where_time_goes
+from dbbench.reports.columns import Column, layers, open_loop, where_time_goes
+from dbbench.units import in_one_unit
+from dbbench.wording import count, listed
 
 WORTH_SAYING: Final = 0.2  # a wait for a connection of at least this share of the latency
 MAX_CODES: Final = 5  # of one driver; all of them are in the exports
@@ -61,7 +63,7 @@ def waiting(rows: Sequence[CellRow], breakdowns: Sequence[Breakdown]) -> str:
         if wait_us and row.p50_us and wait_us >= WORTH_SAYING * row.p50_us:
             (wait, latency), unit = in_one_unit([wait_us, row.p50_us])
             parts.append(f"{wait} of {row.driver}'s {latency} {unit}{'' if parts else ' (p50)'}")
-    return f"Waiting for a connection takes {_listed(parts)}." if parts else ""
+    return f"Waiting for a connection takes {listed(parts)}." if parts else ""
 
 
 def failed(breakdown: Breakdown, lines: Sequence[Failure]) -> str:
@@ -92,10 +94,4 @@ def _cause(line: Failure) -> str:
 
 
 def _where(scenario: str, sessions: int, params: str) -> list[str]:
-    number = f"{sessions:,} session{'' if sessions == 1 else 's'}"
-    return [part for part in (scenario, number, params, "per operation") if part]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
+    return [part for part in (scenario, count(sessions, "session"), params, "per operation") if part]

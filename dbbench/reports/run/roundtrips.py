@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from dbbench.analysis.analysis import Analysis
-from dbbench.analysis.latency import Effect
-from dbbench.plan import milliseconds
+from dbbench.analysis.latency import US_PER_S, Effect
 from dbbench.records import Run
-from dbbench.reports.columns import NOTHING, Column, unit_for
+from dbbench.reports.columns import NOTHING, Column
 from dbbench.reports.run.remarks import Titled
 from dbbench.stats.paired import TIE_BAND
+from dbbench.units import MILLISECOND, milliseconds, time_text, unit_for
+from dbbench.wording import count
 
 _SUBSTANTIAL: Final = 100  # a time with so much before the point needs nothing behind it
 
@@ -38,7 +39,6 @@ def _pooled(run: Run) -> list[Titled]:
 
 def _latency(group: Sequence[Effect], baseline: str) -> Titled:
     cell = group[0].cell
-    sessions = f"{cell.sessions:,} session{'' if cell.sessions == 1 else 's'}"
     columns = [
         Column("driver", "", [one.driver for one in group]),
         Column("round", "trips", [_trips(one.round_trips) for one in group]),
@@ -50,7 +50,7 @@ def _latency(group: Sequence[Effect], baseline: str) -> Titled:
         columns.append(Column(heading, unit.name, [_time(each.measured_us, unit.us) for each in lines]))
         if position:  # the first is what the others are predicted from
             columns.append(Column(heading, "vs model", [_deviation(each.deviation) for each in lines]))
-    place = [cell.scenario, cell.layer, sessions, "mean of an operation"]
+    place = [cell.scenario, cell.layer, count(cell.sessions, "session"), "mean of an operation"]
     return Titled("network latency", place, columns, _sentences(group, baseline))
 
 
@@ -81,8 +81,8 @@ def _tie(one: Effect, baseline: str) -> str:
 
 
 def _short(seconds: float) -> str:
-    """Two digits that mean something: 4.2 ms, 17 ms."""
-    return f"{float(f'{seconds * 1e3:.2g}'):g} ms"
+    """A time with the two digits that mean something: 4.2 ms, 17 ms."""
+    return time_text(seconds * US_PER_S, digits=2, finest=MILLISECOND)
 
 
 def _trips(trips: float | None) -> str:

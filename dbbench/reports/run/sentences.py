@@ -8,7 +8,9 @@ from dbbench.analysis.ratios import family
 from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.records import Run
+from dbbench.reports.text import place
 from dbbench.stats.paired import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
+from dbbench.wording import count, listed
 
 _DIFFERENT: Final = (Verdict.FASTER, Verdict.SLOWER)
 _MANY: Final = 100  # blocks; an estimate from a few does not reach further
@@ -20,8 +22,7 @@ _HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
 
 def title(cell: Cell, params: str) -> tuple[str, list[str]]:
     """Name the cell: the scenario, and what else there is to say about it."""
-    sessions = f"{cell.sessions:,} session{'' if cell.sessions == 1 else 's'}"
-    return cell.scenario, [part for part in (cell.layer, sessions, params) if part]
+    return place(cell.scenario, cell.layer, cell.sessions, params)
 
 
 def sentence(run: Run, rows: Sequence[CellRow]) -> str:
@@ -116,8 +117,7 @@ def _more_blocks(run: Run) -> str:
 
 
 def _blocks(rows: Sequence[CellRow]) -> str:
-    blocks = max(row.blocks for row in rows)
-    return f"{blocks} block{'' if blocks == 1 else 's'}"
+    return count(max(row.blocks for row in rows), "block")
 
 
 def _is(rows: Sequence[CellRow]) -> str:
@@ -129,5 +129,4 @@ def _was(rows: Sequence[CellRow]) -> str:
 
 
 def _names(rows: Sequence[CellRow]) -> str:
-    *first, last = [row.driver for row in rows]
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed([row.driver for row in rows])

@@ -8,12 +8,11 @@ from rich.padding import Padding
 
 from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.columns import Column
-from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.text import shown
 from dbbench.reports.wire import trace as ladder
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, questions, remarks
 
-_INDENT: Final = (0, 0, 0, 2)
 _HEADINGS: Final = (
     ("round", "trips"), ("messages", "sent"), ("messages", "received"), ("bytes", "sent"), ("bytes", "received"),
     ("prepares", "per 100"),
@@ -62,4 +61,4 @@ def _print_connects(result: WireResult, console: Console) -> None:
 
 def _print_lines(lines: Sequence[str], console: Console) -> None:
     for line in lines:
-        console.print(Padding(plain(line, console), _INDENT), width=prose(console))
+        console.print(Padding(plain(line, console), INDENT), width=prose(console))

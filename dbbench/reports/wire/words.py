@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from dbbench.commands.wire.counting import PORTION
 from dbbench.commands.wire.explain import amount, explanations
 from dbbench.commands.wire.result import WireResult, WireRow
-from dbbench.reports.text import MAX_TEXT, count, shown
+from dbbench.reports.text import MAX_TEXT, shown
+from dbbench.wording import count
 
 MAX_KINDS: Final = 12  # statements of one operation that are named
 MAX_ASKED: Final = 8  # statements at connect that are named
