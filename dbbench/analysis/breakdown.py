@@ -97,11 +97,11 @@ def breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement])
     """Break down the time of an arm in a cell."""
     slices = _slices(measured)
     operations, errors = sum(part.usage.operations for part in slices), sum(part.usage.errors for part in slices)
-    wait = _merged(one.wait for one in measured)
-    query = _merged(one.query for one in measured)
-    service = _merged(one.service for one in measured)
-    lag = _merged(one.lag for one in measured)
-    peak = max((one.peak_bytes for one in measured), default=0)
+    wait = _merged(measurement.wait for measurement in measured)
+    query = _merged(measurement.query for measurement in measured)
+    service = _merged(measurement.service for measurement in measured)
+    lag = _merged(measurement.lag for measurement in measured)
+    peak = max((measurement.peak_bytes for measurement in measured), default=0)
     # Files of earlier versions have neither, and zeros that nobody counted.
     detailed = bool(peak or query.total)
     user_us, system_us = _cpu_us(slices, operations) if detailed and plan.load.rate is None else (None, None)
@@ -130,7 +130,7 @@ def breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement])
         else None,
         user_us_per_op=user_us,
         system_us_per_op=system_us,
-        loop_lag_p99_ms=_percentile(_merged(one.loop_lag for one in measured), 0.99, NS_PER_MS),
+        loop_lag_p99_ms=_percentile(_merged(measurement.loop_lag for measurement in measured), 0.99, NS_PER_MS),
         peak_mb=peak / BYTES_PER_MB if peak else None,
     )
 
@@ -214,11 +214,15 @@ def _tax(lowest: Sequence[Measurement], higher: Sequence[Measurement], *, paced:
     base_ns = _time_per_operation(_slices(lowest), paced=paced)
     layer_ns = _time_per_operation(_slices(higher), paced=paced)
     # A block at a time: what slows the machine down for a while strikes both layers. Their rounds are no neighbours.
-    base_of = {one.block: time for one in lowest if (time := _time_per_operation(one.slices, paced=paced))}
+    base_of = {
+        measurement.block: time
+        for measurement in lowest
+        if (time := _time_per_operation(measurement.slices, paced=paced))
+    }
     logs = [
-        math.log(time / base_of[one.block])
-        for one in higher
-        if one.block in base_of and (time := _time_per_operation(one.slices, paced=paced))
+        math.log(time / base_of[measurement.block])
+        for measurement in higher
+        if measurement.block in base_of and (time := _time_per_operation(measurement.slices, paced=paced))
     ]
     low, high = median_interval(logs) or (None, None)
     return {

@@ -66,7 +66,7 @@ def render(answer: Answer, console: Console) -> None:
     """Print on the console, which decides on colours."""
     name, rest = title(answer.cell, params_text(answer.cell))
     print_title(name, [*rest, answer.objective.text], console)
-    print_table(columns(answer), console, [_STYLES.get(each.outcome, "") for each in answer.drivers])
+    print_table(columns(answer), console, [_STYLES.get(capacity.outcome, "") for capacity in answer.drivers])
     for line in sentences(answer):
         console.print(Padding(plain(line, console), INDENT), width=prose(console))
     console.print()
@@ -76,16 +76,16 @@ def render(answer: Answer, console: Console) -> None:
 def columns(answer: Answer) -> list[Column]:
     """Lay out the drivers: the rates that held and failed, and what was measured at them."""
     drivers, measure = answer.drivers, answer.objective.measure
-    values = [value for each in drivers for value in (each.value_us, each.failed_value_us)]
+    values = [value for capacity in drivers for value in (capacity.value_us, capacity.failed_value_us)]
     shown, unit = _in_one_unit(values)
     return [
-        Column("driver", "", [each.driver for each in drivers]),
-        Column("holds", "ops/s", [_rate(each.rate) for each in drivers]),
+        Column("driver", "", [capacity.driver for capacity in drivers]),
+        Column("holds", "ops/s", [_rate(capacity.rate) for capacity in drivers]),
         Column(f"{measure}", unit, shown[0::2]),
-        Column("fails", "ops/s", [_rate(each.failed_rate) for each in drivers]),
+        Column("fails", "ops/s", [_rate(capacity.failed_rate) for capacity in drivers]),
         Column(f"its {measure}", unit, shown[1::2]),
-        Column("trials", "", [f"{len(each.trials)}" for each in drivers]),
-        Column("outcome", "", [_WORDS[each.outcome] for each in drivers]),
+        Column("trials", "", [f"{len(capacity.trials)}" for capacity in drivers]),
+        Column("outcome", "", [_WORDS[capacity.outcome] for capacity in drivers]),
     ]
 
 
@@ -116,41 +116,41 @@ def _compared(answer: Answer, limited: Sequence[Capacity]) -> Iterator[str]:
     assert base.rate is not None
     assert base.failed_rate is not None
     within = f" within {answer.objective.text}"
-    for each in others:
-        assert each.rate is not None
-        assert each.failed_rate is not None
-        if each.rate < base.failed_rate and base.rate < each.failed_rate:  # the brackets overlap
-            yield f"{each.driver} sustains about the same rate as {base.driver}{within}"
+    for capacity in others:
+        assert capacity.rate is not None
+        assert capacity.failed_rate is not None
+        if capacity.rate < base.failed_rate and base.rate < capacity.failed_rate:  # the brackets overlap
+            yield f"{capacity.driver} sustains about the same rate as {base.driver}{within}"
         else:
-            ratio = each.rate / base.rate
-            yield f"{each.driver} sustains {ratio:.{1 if ratio > 1 else 2}f} times {base.driver}'s rate{within}"
+            ratio = capacity.rate / base.rate
+            yield f"{capacity.driver} sustains {ratio:.{1 if ratio > 1 else 2}f} times {base.driver}'s rate{within}"
         within = ""
 
 
-def _alone(answer: Answer, each: Capacity) -> str:
+def _alone(answer: Answer, capacity: Capacity) -> str:
     """What the numbers of one driver do not say; empty where they say all."""
     objective = answer.objective.text
-    match each.outcome:
+    match capacity.outcome:
         case "not saturated":
-            return f"{each.driver} held {objective} even at {_rate(each.rate)}/s: --max-rate allows more."
+            return f"{capacity.driver} held {objective} even at {_rate(capacity.rate)}/s: --max-rate allows more."
         case "never met":
-            return f"{each.driver} did not hold {objective} even at {_rate(each.failed_rate)}/s, the lowest rate tried."
-        case "unfinished" if each.trials:
-            ends = [
-                f"held at {_rate(each.rate)}/s" if each.rate else "",
-                f"failed at {_rate(each.failed_rate)}/s" if each.failed_rate else "",
-            ]
-            return f"{each.driver} had {' and '.join(filter(None, ends))} when the search ended: there is more to find."
+            lowest = _rate(capacity.failed_rate)
+            return f"{capacity.driver} did not hold {objective} even at {lowest}/s, the lowest rate tried."
+        case "unfinished" if capacity.trials:
+            held = f"held at {_rate(capacity.rate)}/s" if capacity.rate else ""
+            failed = f"failed at {_rate(capacity.failed_rate)}/s" if capacity.failed_rate else ""
+            ends = " and ".join(filter(None, (held, failed)))
+            return f"{capacity.driver} had {ends} when the search ended: there is more to find."
         case "unfinished":
-            return f"{each.driver} was not tried before the search ended."
+            return f"{capacity.driver} was not tried before the search ended."
         case "failed" | "not comparable":
-            return f"{each.driver} was left out (see below)."
+            return f"{capacity.driver} was left out (see below)."
     return ""
 
 
 def _run(answer: Answer) -> str:
     header, end = answer.run.header, answer.run.end
-    trials = sum(len(each.trials) for each in answer.drivers)
+    trials = sum(len(capacity.trials) for capacity in answer.drivers)
     parts = [header.id, when(header.started), count(trials, "trial")]
     if end:
         parts.append(f"{end.measured_s:,.0f} s")

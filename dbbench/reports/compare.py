@@ -35,51 +35,51 @@ _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red"}
 DIGITS: Final = 4  # of all numbers of an export
 
 
-def render(found: Comparison, console: Console) -> None:
+def render(comparison: Comparison, console: Console) -> None:
     """Print on the console, which decides on colours."""
-    for (name, rest), rows in _cells(found.changes):
+    for (name, rest), rows in _cells(comparison.changes):
         print_title(name, rest, console)
         print_table(columns(rows), console, [_STYLES.get(row.verdict, "") for row in rows])
         console.print(Padding(plain(control_time(rows[0]), console, "dim"), INDENT), width=prose(console))
         console.print()
-    if said := _instead(found):
+    if said := _instead(comparison):
         console.print(plain(said, console, "bold"), width=prose(console))
         console.print()
-    print_footer(conditions(found), console)
+    print_footer(conditions(comparison), console)
 
 
-def json_report(found: Comparison) -> str:
-    """Write one document with everything that was found."""
+def json_report(comparison: Comparison) -> str:
+    """Write one document with everything that was compared."""
     document = {
         "schema": SCHEMA,
-        "base": _side(found.base),
-        "head": _side(found.head),
-        "control": found.control,
-        "compared": not found.refused,
-        "mismatches": found.mismatches,
-        "changed": found.changed,
-        "changes": [exported(change, DIGITS) for change in found.changes],
-        "left_out": found.left_out,
-        "warnings": found.warnings,
+        "base": _side(comparison.base),
+        "head": _side(comparison.head),
+        "control": comparison.control,
+        "compared": not comparison.refused,
+        "mismatches": comparison.mismatches,
+        "changed": comparison.changed,
+        "changes": [exported(change, DIGITS) for change in comparison.changes],
+        "left_out": comparison.left_out,
+        "warnings": comparison.warnings,
         "advice": ADVICE,
     }
     return text(document)
 
 
-def csv_report(found: Comparison) -> str:
+def csv_report(comparison: Comparison) -> str:
     """Write one line per cell and driver of both runs."""
-    return csv_table(Change.__struct_fields__, (exported(change, DIGITS) for change in found.changes))
+    return csv_table(Change.__struct_fields__, (exported(change, DIGITS) for change in comparison.changes))
 
 
-def markdown_report(found: Comparison) -> str:
+def markdown_report(comparison: Comparison) -> str:
     """Write a table per cell and the conditions below, for pull requests and job summaries."""
     parts = [
         f"### {escaped(name)}: {', '.join(map(escaped, rest))}\n\n{table(columns(rows))}\n\n"
         f"{escaped(control_time(rows[0]))}"
-        for (name, rest), rows in _cells(found.changes)
+        for (name, rest), rows in _cells(comparison.changes)
     ]
-    parts += [f"**{_instead(found)}**"] if _instead(found) else []
-    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in conditions(found))
+    parts += [f"**{_instead(comparison)}**"] if _instead(comparison) else []
+    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in conditions(comparison))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
 
@@ -101,14 +101,14 @@ def control_time(row: Change) -> str:
     return f"{row.control} itself: {base} {unit} per operation, then {head} {unit} (not comparable across machines)"
 
 
-def conditions(found: Comparison) -> list[tuple[str, str]]:
+def conditions(comparison: Comparison) -> list[tuple[str, str]]:
     """What was compared, what differs, and how far to believe it; as pairs of a word and a text."""
-    facts = [("base", _run(found.base)), ("head", _run(found.head))]
-    facts += _lines("different", found.mismatches, _difference)
-    facts += _lines("changed", found.changed, _difference)
-    facts += _lines("left out", found.left_out, _left_out)
-    facts += [("warning", warning) for warning in found.warnings]
-    if any(change.change_low is None for change in found.changes):
+    facts = [("base", _run(comparison.base)), ("head", _run(comparison.head))]
+    facts += _lines("different", comparison.mismatches, _difference)
+    facts += _lines("changed", comparison.changed, _difference)
+    facts += _lines("left out", comparison.left_out, _left_out)
+    facts += [("warning", warning) for warning in comparison.warnings]
+    if any(change.change_low is None for change in comparison.changes):
         facts.append(("note", f"{NOTHING} too few blocks for an interval; dbbench run --blocks makes more"))
     return [(clean(label), clean(text)) for label, text in [*facts, ("note", ADVICE)]]
 
@@ -141,10 +141,10 @@ def _change(row: Change) -> str:
     return f"{row.change:+z.1%} ({row.change_low:+z.1%} to {row.change_high:+z.1%})"
 
 
-def _instead(found: Comparison) -> str:
-    if found.refused:
+def _instead(comparison: Comparison) -> str:
+    if comparison.refused:
         return REFUSED
-    return "" if found.changes else NOTHING_IN_COMMON
+    return "" if comparison.changes else NOTHING_IN_COMMON
 
 
 def _run(run: Run) -> str:

@@ -62,7 +62,7 @@ class _AtLeast:
 
 
 def _table(layout: Sequence[Column], styles: Sequence[str], console: Console, gap: int) -> Table:
-    """Lay out the columns, the first of them the drivers; `styles` has one for each row, or none."""
+    """Lay out the columns, of which the first is the driver; `styles` has one for each row, or none."""
     box = _RULED_ASCII if _ascii(console) else _RULED
     table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap - 1))
     previous = ""
@@ -81,7 +81,7 @@ def _table(layout: Sequence[Column], styles: Sequence[str], console: Console, ga
 
 
 def _width(table: Table, console: Console) -> int:
-    """Measure the table with no name wrapped."""
+    """The width of the table with no name wrapped."""
     return Measurement.get(console, console.options.update(width=_ENDLESS), table).maximum + INDENT[-1]
 
 
@@ -97,7 +97,7 @@ def print_footer(facts: Sequence[tuple[str, str]], console: Console) -> None:
 
 
 def prose(console: Console) -> int:
-    """Give the width that a sentence may take."""
+    """The width that a sentence may take."""
     return min(console.width, PROSE)
 
 

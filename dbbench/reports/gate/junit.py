@@ -70,7 +70,7 @@ def _case(finding: Finding, seconds: float) -> TestCase:
 
 
 def _because(finding: Finding) -> str:
-    """Say why the row is advisory, which the sentence of a row with a loss does not."""
+    """Why the row is advisory: the sentence of a row with a loss does not say it."""
     known = finding.reason and number(finding.row.loss) is not None
     return _xml(f"; {shown(finding.reason, MAX_TEXT)}") if known else ""
 

@@ -111,7 +111,7 @@ def _packages(result: GateResult, room: int) -> str:
     if not differences:
         return no_packages(result)
     head = [line(("different package", "base", "head")), line(["---"] * 3)]
-    return _table(head, [line(map(inert, one)) for one in differences], room)
+    return _table(head, [line(map(inert, difference)) for difference in differences], room)
 
 
 def _remarks(result: GateResult, room: int) -> str:

@@ -82,7 +82,7 @@ def _print_cell(findings: Sequence[Finding], console: Console) -> None:
 
 
 def _columns(findings: Sequence[Finding]) -> list[Column]:
-    """Lay out the rows of one cell, the driver first; the metric is named where there is more than time."""
+    """Lay out the rows of one cell, the driver first; the metric is a column where there is more than time."""
     values, unit = times([value for finding in findings for value in (finding.base_us, finding.head_us)])
     metrics = [SHORT[finding.row.metric] for finding in findings]
     return [
@@ -97,7 +97,7 @@ def _columns(findings: Sequence[Finding]) -> list[Column]:
 
 
 def _verdict(finding: Finding) -> str:
-    """Write the verdict of a row; the one that matters is loud, also where there are no colours."""
+    """The verdict of a row; a failure is in capitals, for where there are no colours."""
     verdict = finding.row.verdict
     return WORDS[verdict] if verdict is GateVerdict.FAIL else verdict.value
 
@@ -106,7 +106,7 @@ def _print_packages(result: GateResult, console: Console) -> None:
     differences = packages(result)
     if not differences:
         return
-    names, base, head = ([one[column] for one in differences[:MAX_PACKAGES]] for column in range(3))
+    names, base, head = ([difference[column] for difference in differences[:MAX_PACKAGES]] for column in range(3))
     print_title("different packages", [], console)
     print_table(
         [Column("package", "", names), Column("base", "version", base), Column("head", "version", head)], console

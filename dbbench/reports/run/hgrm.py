@@ -156,7 +156,7 @@ def _deviation_ns(latency: Histogram) -> float:
 
 
 def _names(cells: Sequence[Cell], places: Sequence[_Place]) -> list[str]:
-    """Name the files: with parameters only where cells differ in nothing else, with numbers where all else fails."""
+    """Names of files: with parameters only where cells differ in nothing else, with numbers where all else fails."""
 
     def named(place: _Place, *more: str) -> str:
         cell = cells[place.cell]

@@ -1,4 +1,4 @@
-"""What stands below a cell's sentence: remarks where they matter, and the tables that say where the time goes."""
+"""What stands below a cell's sentence: remarks where they matter, and tables of where the time goes."""
 
 from collections.abc import Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""What the round trips of an operation cost: on a slow network, measured and predicted; and behind a pooler."""
+"""Round trips of an operation: what they cost on a slow network, measured and predicted; how many behind a pooler."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -22,7 +22,7 @@ def round_trip_tables(analysis: Analysis) -> list[Titled]:
 
 
 def _pooled(run: Run) -> list[Titled]:
-    """Say how many round trips each arm makes, in every scenario and layer that was measured behind a pooler."""
+    """How many round trips each arm makes, in every scenario and layer that was measured behind a pooler."""
     plan, counted = run.header.plan, run.header.round_trips
     places = {(cell.scenario, cell.layer): index for index, cell in enumerate(plan.cells) if cell.pooler}
     arms = [arm.name for arm in plan.arms if arm.name in counted]
@@ -40,16 +40,16 @@ def _pooled(run: Run) -> list[Titled]:
 def _latency(group: Sequence[Effect], baseline: str) -> Titled:
     cell = group[0].cell
     columns = [
-        Column("driver", "", [one.driver for one in group]),
-        Column("round", "trips", [_trips(one.round_trips) for one in group]),
+        Column("driver", "", [effect.driver for effect in group]),
+        Column("round", "trips", [_trips(effect.round_trips) for effect in group]),
     ]
     for position, line in enumerate(group[0].lines):
         heading = f"rtt {milliseconds(line.rtt_s)}"
-        lines = [one.lines[position] for one in group]
-        unit = unit_for([each.measured_us for each in lines])
-        columns.append(Column(heading, unit.name, [_time(each.measured_us, unit.us) for each in lines]))
+        measured = [effect.lines[position] for effect in group]
+        unit = unit_for([at_rtt.measured_us for at_rtt in measured])
+        columns.append(Column(heading, unit.name, [_time(at_rtt.measured_us, unit.us) for at_rtt in measured]))
         if position:  # the first is what the others are predicted from
-            columns.append(Column(heading, "vs model", [_deviation(each.deviation) for each in lines]))
+            columns.append(Column(heading, "vs model", [_deviation(at_rtt.deviation) for at_rtt in measured]))
     place = [cell.scenario, cell.layer, count(cell.sessions, "session"), "mean of an operation"]
     return Titled("network latency", place, columns, _sentences(group, baseline))
 
@@ -58,22 +58,22 @@ def _sentences(group: Sequence[Effect], baseline: str) -> list[str]:
     said = []
     if len(group[0].lines) > 1:
         said.append("The model: round trips x round-trip time + the time at the lowest round-trip time.")
-    return said + [sentence for one in group if (sentence := _tie(one, baseline))]
+    return said + [sentence for effect in group if (sentence := _tie(effect, baseline))]
 
 
-def _tie(one: Effect, baseline: str) -> str:
-    """Say from which round-trip time on the driver ties with the baseline, and what was measured there."""
-    if one.tie is None:
+def _tie(effect: Effect, baseline: str) -> str:
+    """The round-trip time above which the driver ties with the baseline, and what was measured there."""
+    if effect.tie is None:
         return ""
-    if one.tie.rtt_s is None:
-        return f"{one.driver} and {baseline} tie at no latency: their round trips differ."
-    if not one.tie.rtt_s:
-        return f"{one.driver} and {baseline} tie within {TIE_BAND:.0%} at any latency."
+    if effect.tie.rtt_s is None:
+        return f"{effect.driver} and {baseline} tie at no latency: their round trips differ."
+    if not effect.tie.rtt_s:
+        return f"{effect.driver} and {baseline} tie within {TIE_BAND:.0%} at any latency."
     said = (
-        f"{one.driver} and {baseline} tie within {TIE_BAND:.0%} "
-        f"from a round-trip time of about {_short(one.tie.rtt_s)} on"
+        f"{effect.driver} and {baseline} tie within {TIE_BAND:.0%} "
+        f"from a round-trip time of about {_short(effect.tie.rtt_s)} on"
     )
-    checked = one.tie.checked
+    checked = effect.tie.checked
     if checked is None:
         return f"{said} (not checked by a measurement)."
     interval = "" if checked.ratio_low is None else f" ({checked.ratio_low:.3f} to {checked.ratio_high:.3f})"

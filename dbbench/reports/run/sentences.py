@@ -21,12 +21,12 @@ _HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
 
 
 def title(cell: Cell, params: str) -> tuple[str, list[str]]:
-    """Name the cell: the scenario, and what else there is to say about it."""
+    """What to call the cell: the scenario, and what else there is to say about it."""
     return place(cell.scenario, cell.layer, cell.sessions, params)
 
 
 def sentence(run: Run, rows: Sequence[CellRow]) -> str:
-    """Say in plain words what the rows of one cell mean."""
+    """What the rows of one cell mean, in plain words."""
     baseline = run.header.plan.baseline
     others = [row for row in rows if row.driver != baseline]
     if all(row.verdict is Verdict.NOT_MEASURED for row in rows):
@@ -43,7 +43,7 @@ def sentence(run: Run, rows: Sequence[CellRow]) -> str:
 
 
 def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
-    """Say something about each row: what is known first, what is not known last."""
+    """A clause for every row or group of rows: what is known first, what is unknown last."""
     baseline = run.header.plan.baseline
     clauses: list[str] = []
     for row in rows:
@@ -68,7 +68,7 @@ def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
 
 
 def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
-    """Say how much faster or slower, with the interval where there are enough blocks for one."""
+    """How much faster or slower, with the interval where there are enough blocks for one."""
     assert row.ratio is not None
     baseline = run.header.plan.baseline
     needs, what = ("has", "mean latency") if run.header.plan.paced else ("needs", "time per operation")
@@ -86,10 +86,10 @@ def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
     return f"{row.driver} {needs} {abs(row.ratio - 1):.{digits}%} {much}{_interval(low, high, f'.{digits}%')}"
 
 
-def _interval(one: float | None, other: float | None, format_: str) -> str:
-    if one is None or other is None:
+def _interval(end: float | None, other: float | None, format_: str) -> str:
+    if end is None or other is None:
         return ""
-    low, high = sorted((one, other))
+    low, high = sorted((end, other))
     return f" ({low:{format_}} to {high:{format_}})"
 
 

@@ -35,27 +35,27 @@ def render(result: WireResult, console: Console, *, trace: bool = False) -> None
 
 
 def _columns(rows: Sequence[WireRow]) -> list[Column]:
-    values = zip(*map(per_operation, rows), strict=True)
+    numbers = zip(*map(per_operation, rows), strict=True)
     return [
         Column("driver", "", [shown(row.driver) for row in rows]),
-        *(Column(heading, unit, list(one)) for (heading, unit), one in zip(_HEADINGS, values, strict=True)),
+        *(Column(heading, unit, list(values)) for (heading, unit), values in zip(_HEADINGS, numbers, strict=True)),
     ]
 
 
 def _print_connects(result: WireResult, console: Console) -> None:
-    found = connects(result)
+    at_connect = connects(result)
     print_title("at connect", ["the first connection"], console)
     print_table(
         [
-            Column("driver", "", [one.driver for one in found]),
-            Column("layer", "", [one.layer for one in found]),
-            Column("round trips", "", [one.round_trips for one in found]),
-            Column("messages", "sent", [one.messages for one in found]),
-            Column("statements", "", [one.statements for one in found]),
+            Column("driver", "", [connect.driver for connect in at_connect]),
+            Column("layer", "", [connect.layer for connect in at_connect]),
+            Column("round trips", "", [connect.round_trips for connect in at_connect]),
+            Column("messages", "sent", [connect.messages for connect in at_connect]),
+            Column("statements", "", [connect.statements for connect in at_connect]),
         ],
         console,
     )
-    _print_lines([f"asked by {line}" for line in questions(found)], console)
+    _print_lines([f"asked by {line}" for line in questions(at_connect)], console)
     console.print()
 
 

@@ -24,6 +24,8 @@ def test_nothing_is_minus_zero() -> None:
 
 
 class Sample(msgspec.Struct):
+    """A row of an export."""
+
     ratio_low: float
     p50_us: float
     blocks: int
