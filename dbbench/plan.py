@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from dbbench.wording import count
+
 Layer = Literal["orm", "core", "raw"]
 TxEnd = Literal["rollback", "commit", "autocommit"]
 Checkout = Literal["request", "session"]
@@ -91,8 +93,9 @@ class Cell(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """How messages name the cell."""
-        sessions = f"{self.sessions} session{'' if self.sessions == 1 else 's'}"
-        return ", ".join(filter(None, (self.scenario, self.layer, sessions, self.driver, self.way)))
+        return ", ".join(
+            filter(None, (self.scenario, self.layer, count(self.sessions, "session"), self.driver, self.way))
+        )
 
     @property
     def way(self) -> str:

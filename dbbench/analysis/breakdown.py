@@ -1,20 +1,21 @@
 """Where the time went, what failed, and what the layers add: from the records of a run to rows. Pure.
 
-These stand beside `compare.rows`, whose columns are fixed; here, too, nanoseconds become microseconds.
+These stand beside the rows of rows.py, whose columns are fixed; here, too, nanoseconds become microseconds.
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Final
 
 import msgspec
 
-from dbbench.analysis.rows import NS_PER_US, CellRow, params_text
+from dbbench.analysis.places import Places
+from dbbench.analysis.rows import NS_PER_US, params_text
 from dbbench.analysis.sqlstate import meaning
 from dbbench.plan import Arm, Cell, Layer, Plan
-from dbbench.records import Distribution, Measurement, Run, Slice
+from dbbench.records import Distribution, Measurement, Slice
 from dbbench.stats.histogram import Histogram, value_of
 from dbbench.stats.paired import median_interval
 
@@ -23,14 +24,11 @@ BYTES_PER_MB: Final = 1_000_000
 LAYERS: Final[tuple[Layer, ...]] = ("raw", "core", "orm")  # from the lowest to the highest
 NOT_RECORDED: Final = "not recorded"  # by the dbbench that wrote the file
 
-Identity = tuple[str, str, int, str, str]
-
 
 class Breakdown(msgspec.Struct, frozen=True):
     """Where the time of one arm in one cell went. These fields, in this order, are the columns of its CSV.
 
-    None: it cannot be given, or does not apply. The median of a sum is not the sum of medians: wait and query need not
-    add up.
+    None: unknown, or does not apply. The median of a sum is not the sum of medians: wait and query need not add up.
     """
 
     scenario: str
@@ -95,30 +93,15 @@ class LayerTax(msgspec.Struct, frozen=True):
 # --- where the time goes ---------------------------------------------------------------------------------------------
 
 
-def breakdowns(run: Run) -> list[Breakdown]:
-    """Break down every arm in every cell, in the order of `compare.rows`."""
-    plan = run.header.plan
-    found = _by_place(run)
-    return [
-        _breakdown(plan, cell, arm, found[index, arm.name])
-        for index, cell in enumerate(plan.cells)
-        for arm in plan.arms
-    ]
-
-
-def identity(row: CellRow | Breakdown | Failure) -> Identity:
-    """Give what tells a row from others, and is the same in all tables: its cell and its arm."""
-    return row.scenario, row.layer, row.sessions, row.params, row.driver
-
-
-def _breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]) -> Breakdown:
+def breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]) -> Breakdown:
+    """Break down the time of an arm in a cell."""
     slices = _slices(measured)
     operations, errors = sum(part.usage.operations for part in slices), sum(part.usage.errors for part in slices)
-    wait = _merged(one.wait for one in measured)
-    query = _merged(one.query for one in measured)
-    service = _merged(one.service for one in measured)
-    lag = _merged(one.lag for one in measured)
-    peak = max((one.peak_bytes for one in measured), default=0)
+    wait = _merged(measurement.wait for measurement in measured)
+    query = _merged(measurement.query for measurement in measured)
+    service = _merged(measurement.service for measurement in measured)
+    lag = _merged(measurement.lag for measurement in measured)
+    peak = max((measurement.peak_bytes for measurement in measured), default=0)
     # Files of earlier versions have neither, and zeros that nobody counted.
     detailed = bool(peak or query.total)
     user_us, system_us = _cpu_us(slices, operations) if detailed and plan.load.rate is None else (None, None)
@@ -147,7 +130,7 @@ def _breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement]
         else None,
         user_us_per_op=user_us,
         system_us_per_op=system_us,
-        loop_lag_p99_ms=_percentile(_merged(one.loop_lag for one in measured), 0.99, NS_PER_MS),
+        loop_lag_p99_ms=_percentile(_merged(measurement.loop_lag for measurement in measured), 0.99, NS_PER_MS),
         peak_mb=peak / BYTES_PER_MB if peak else None,
     )
 
@@ -165,7 +148,7 @@ def _percentile(histogram: Histogram, q: float, unit_ns: int) -> float | None:
 
 
 def _cpu_us(slices: Sequence[Slice], operations: int) -> tuple[float | None, float | None]:
-    """Split the client's CPU time per operation: outside the kernel, and in it."""
+    """The client's CPU time per operation: outside the kernel, and in it."""
     if not operations:
         return None, None
     system = sum(part.usage.system_ns for part in slices)
@@ -180,24 +163,20 @@ def _connects(slices: Sequence[Slice], checkouts: int) -> float | None:
 # --- what failed -----------------------------------------------------------------------------------------------------
 
 
-def failures(run: Run) -> list[Failure]:
-    """Keep the ledger of errors: by cell and arm in the order of `compare.rows`, the most frequent code first.
+def failures(cell: Cell, arm: Arm, measured: Sequence[Measurement]) -> list[Failure]:
+    """The ledger of errors of an arm in a cell, the most frequent code first.
 
-    The operations of an arm's lines add up to the errors of its row: what has no code, as in a file of an earlier
-    version, gets a line that says so.
+    The operations of its lines add up to the errors of the row: those without a code, as in a file of an earlier
+    version, get a line that says so.
     """
-    plan = run.header.plan
-    found = _by_place(run)
     return [
         Failure(cell.scenario, cell.layer, cell.sessions, params_text(cell), arm.name, code, said, operations)
-        for index, cell in enumerate(plan.cells)
-        for arm in plan.arms
-        for code, said, operations in _ledger(found[index, arm.name])
+        for code, said, operations in _ledger(measured)
     ]
 
 
 def _ledger(measured: Sequence[Measurement]) -> list[tuple[str, str, int]]:
-    """Count operations by code, with what the code means."""
+    """How many operations failed by code, with what the code means."""
     counts = Counter[str]()
     for measurement in measured:
         counts.update(measurement.failures)
@@ -214,21 +193,19 @@ def _ledger(measured: Sequence[Measurement]) -> list[tuple[str, str, int]]:
 # --- what the layers add ---------------------------------------------------------------------------------------------
 
 
-def layer_tax(run: Run) -> list[LayerTax]:
+def layer_tax(plan: Plan, measured: Places) -> list[LayerTax]:
     """Compare the layers of a scenario, by scenario, sessions and parameters, then by arm, then from the lowest up."""
-    plan = run.header.plan
-    found = _by_place(run)
     groups: dict[tuple[str, str, int, str], dict[str, int]] = {}  # to the index of each layer's cell
     for index, cell in enumerate(plan.cells):
-        places = groups.setdefault((cell.path, cell.scenario, cell.sessions, params_text(cell)), {})
-        places.setdefault(cell.layer, index)
+        group = groups.setdefault((cell.path, cell.scenario, cell.sessions, params_text(cell)), {})
+        group.setdefault(cell.layer, index)
     taxes: list[LayerTax] = []
-    for (_, scenario, sessions, params), places in groups.items():
-        base, *above = [layer for layer in LAYERS if layer in places]
+    for (_, scenario, sessions, params), group in groups.items():
+        base, *above = [layer for layer in LAYERS if layer in group]
         for arm in plan.arms:
-            lowest = found[places[base], arm.name]
+            lowest = measured[group[base], arm.name]
             for layer in above:
-                figures = _tax(lowest, found[places[layer], arm.name], paced=plan.paced)
+                figures = _tax(lowest, measured[group[layer], arm.name], paced=plan.paced)
                 taxes.append(LayerTax(scenario, sessions, params, arm.name, base, layer, **figures))
     return taxes
 
@@ -237,11 +214,15 @@ def _tax(lowest: Sequence[Measurement], higher: Sequence[Measurement], *, paced:
     base_ns = _time_per_operation(_slices(lowest), paced=paced)
     layer_ns = _time_per_operation(_slices(higher), paced=paced)
     # A block at a time: what slows the machine down for a while strikes both layers. Their rounds are no neighbours.
-    base_of = {one.block: time for one in lowest if (time := _time_per_operation(one.slices, paced=paced))}
+    base_of = {
+        measurement.block: time
+        for measurement in lowest
+        if (time := _time_per_operation(measurement.slices, paced=paced))
+    }
     logs = [
-        math.log(time / base_of[one.block])
-        for one in higher
-        if one.block in base_of and (time := _time_per_operation(one.slices, paced=paced))
+        math.log(time / base_of[measurement.block])
+        for measurement in higher
+        if measurement.block in base_of and (time := _time_per_operation(measurement.slices, paced=paced))
     ]
     low, high = median_interval(logs) or (None, None)
     return {
@@ -255,21 +236,10 @@ def _tax(lowest: Sequence[Measurement], higher: Sequence[Measurement], *, paced:
 
 
 def _time_per_operation(slices: Sequence[Slice], *, paced: bool) -> float | None:
-    """Give nanoseconds per operation, from totals; None where there are none."""
+    """Nanoseconds per operation, from totals; None where there are none."""
     operations = sum(part.usage.operations for part in slices)
     time = sum(part.usage.latency_ns if paced else part.usage.elapsed_ns for part in slices)
     return time / operations if operations and time else None
-
-
-# --- all -------------------------------------------------------------------------------------------------------------
-
-
-def _by_place(run: Run) -> defaultdict[tuple[int, str], list[Measurement]]:
-    """Sort the measurements by the cell's index and the arm's name; there are none of what was not reached."""
-    found: defaultdict[tuple[int, str], list[Measurement]] = defaultdict(list)
-    for measurement in run.measurements:
-        found[measurement.cell, measurement.arm].append(measurement)
-    return found
 
 
 def _slices(measured: Iterable[Measurement]) -> list[Slice]:

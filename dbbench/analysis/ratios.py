@@ -1,4 +1,4 @@
-"""From measurements to ln ratios by block: what is looked at while measuring and judged afterwards."""
+"""From measurements to ln ratios by block, which are looked at while measuring and judged afterwards."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ from dbbench.stats.sequential import Table
 
 
 def family(plan: Plan) -> int:
-    """Count the comparisons that the run makes: the rows that are judged together."""
+    """How many comparisons the run makes: the rows that are judged together."""
     return len(plan.cells) * (len(plan.arms) - 1)
 
 
@@ -25,19 +25,19 @@ def log_ratios(
     quantity: Quantity | None = None,
     of_block: OfBlock = block_log_ratio,
 ) -> Table:
-    """Give, for every arm but the baseline in every cell measured so far, the ln of its ratio by block.
+    """The ln of the ratio to the baseline by block, for every other arm in every cell measured so far.
 
-    Of the time per operation, or of another `quantity`; or what else `of_block` makes of a block.
+    The ratio is that of the time per operation or of another `quantity`; `of_block` makes one number of a block.
 
-    From slices alone, so that a run may keep its measurements without their histograms. Problems are not looked at: a
-    table of the first blocks of a run is the beginning of the table of the whole, whatever happened later.
+    Slices are all it needs, so that a run may drop the histograms of its measurements. Problems do not count: the table
+    of a run's first blocks is the beginning of the table of the whole, whatever happens later.
     """
     times: dict[tuple[int, int, str], Mapping[int, float]] = {}
     last: dict[int, int] = {}  # cell -> the last block in which it was measured
     quantity = quantity or partial(time_per_operation, paced=plan.paced)
-    for one in measurements:
-        times[one.block, one.cell, one.arm] = quantity(one)
-        last[one.cell] = max(last.get(one.cell, 0), one.block)
+    for measurement in measurements:
+        times[measurement.block, measurement.cell, measurement.arm] = quantity(measurement)
+        last[measurement.cell] = max(last.get(measurement.cell, 0), measurement.block)
     blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
     return {
         (cell, arm.name): [
@@ -53,7 +53,7 @@ def log_ratios(
 def time_per_operation(measurement: Measurement, *, paced: bool) -> dict[int, float]:
     """Map each round to its nanoseconds per operation; rounds in which nothing succeeded are left out.
 
-    Elapsed time, so that it is 1 / throughput; `paced` (see Plan), the mean latency.
+    Elapsed time, so that it is 1 / throughput; with `paced` (see Plan) the mean latency.
     """
     times = {
         part.round: (part.usage.latency_ns if paced else part.usage.elapsed_ns) / part.usage.operations

@@ -3,13 +3,12 @@
 Here nanoseconds become microseconds, and only here.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Final
 
 import msgspec
 
+from dbbench.analysis.places import Places
 from dbbench.analysis.ratios import family, log_ratios
 from dbbench.plan import Arm, Cell
 from dbbench.records import Measurement, Problem, Run
@@ -24,7 +23,7 @@ NS_PER_US: Final = 1_000
 class CellRow(msgspec.Struct, frozen=True):
     """One arm in one cell. These fields, in this order, are the columns of the CSV and the keys of a JSON cell.
 
-    None: it cannot be given. Times are of operations that succeeded.
+    None: unknown. Times are of operations that succeeded.
     """
 
     scenario: str
@@ -46,7 +45,7 @@ class CellRow(msgspec.Struct, frozen=True):
     max_us: float | None
     cpu_us_per_op: float | None  # of the client process
     ratio: float | None  # time per operation relative to the baseline: below 1 is faster, 1 is the baseline itself
-    ratio_low: float | None  # ends of its interval; those of all rows hold at once (see statistics.judge)
+    ratio_low: float | None  # ends of its interval; those of all rows hold at once (see stats/paired.py)
     ratio_high: float | None
     verdict: Verdict
 
@@ -55,30 +54,16 @@ Value = str | int | float | None
 COLUMNS: Final = CellRow.__struct_fields__
 
 
-def rows(run: Run) -> list[CellRow]:
+def rows(run: Run, places: Places) -> list[CellRow]:
     """Compare every arm with the baseline in every cell: cells in the plan's order, in each the arms in the plan's."""
     plan = run.header.plan
-    found: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
-    for measurement in run.measurements:
-        found[measurement.cell, measurement.arm].append(measurement)
     judged = judgements(
         log_ratios(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.effort.precision
     )
     return [
-        _row(run, index, arm, found.get((index, arm.name), []), judged.get((index, arm.name)))
+        _row(run, index, arm, places[index, arm.name], judged.get((index, arm.name)))
         for index in range(len(plan.cells))
         for arm in plan.arms
-    ]
-
-
-def groups(run: Run, rows: Sequence[CellRow]) -> list[tuple[Cell, list[CellRow]]]:
-    """Put rows together that are compared with each other: those of one cell."""
-    cells: dict[tuple[str, str, int, str], Cell] = {}
-    for cell in run.header.plan.cells:
-        cells.setdefault((cell.scenario, cell.layer, cell.sessions, params_text(cell)), cell)
-    return [
-        (cells[key], list(group))
-        for key, group in groupby(rows, lambda row: (row.scenario, row.layer, row.sessions, row.params))
     ]
 
 
@@ -87,7 +72,7 @@ def params_text(cell: Cell) -> str:
     return " ".join(filter(None, [*(f"{name}={value}" for name, value in cell.params.items()), cell.way]))
 
 
-def _row(run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None) -> CellRow:
+def _row(run: Run, index: int, arm: Arm, measured: Sequence[Measurement], judged: Judgement | None) -> CellRow:
     plan = run.header.plan
     cell = plan.cells[index]
     slices = [part for measurement in measured for part in measurement.slices]
@@ -146,29 +131,29 @@ def _latencies(measured: Iterable[Measurement]) -> dict[str, float | None]:
 
 
 def _comparison(
-    run: Run, index: int, arm: Arm, measured: list[Measurement], judged: Judgement | None
+    run: Run, index: int, arm: Arm, measured: Sequence[Measurement], judged: Judgement | None
 ) -> tuple[float | None, tuple[float, float] | None, Verdict]:
-    """Give the ratio, its interval and the verdict; `judged` is what the numbers alone say, if they say anything."""
+    """The ratio, its interval and the verdict; `judged` is what the numbers alone say, if they say anything."""
     if any(_concerns(problem, run, index, arm) for problem in run.problems if problem.kind == "not comparable"):
         return None, None, Verdict.NOT_COMPARABLE
     if not any(part.usage.operations for measurement in measured for part in measurement.slices):
         return None, None, Verdict.NOT_MEASURED if _ended_before(run, index, arm, measured) else Verdict.FAILED
     if arm.name == run.header.plan.baseline:
         return 1.0, None, Verdict.BASELINE
-    if judged is None:  # in no block there was something to pair
+    if judged is None:  # no block has a pair
         return None, None, Verdict.UNDECIDED
     return judged.ratio, judged.interval, judged.verdict
 
 
-def _ended_before(run: Run, index: int, arm: Arm, measured: list[Measurement]) -> bool:
-    """Tell whether the run ended before the arm's turn came, and nothing went wrong with it until then."""
+def _ended_before(run: Run, index: int, arm: Arm, measured: Sequence[Measurement]) -> bool:
+    """Whether the run ended before it was the arm's turn, and nothing had gone wrong with the arm."""
     if measured or run.status in ("complete", "degraded"):
         return False
     return not any(problem.kind != "server lost" and _concerns(problem, run, index, arm) for problem in run.problems)
 
 
 def _concerns(problem: Problem, run: Run, index: int, arm: Arm) -> bool:
-    """Tell whether the problem is about this arm in this cell; one of the baseline is about everyone."""
+    """Whether the problem is about this arm in this cell; one of the baseline is about every arm."""
     plan = run.header.plan
     if problem.arm not in (None, arm.name, plan.baseline):
         return False

@@ -1,4 +1,4 @@
-"""What the first two characters of an SQLSTATE say: the classes of PostgreSQL's appendix A, "Error Codes"."""
+"""What the first two characters of an SQLSTATE mean: the classes of PostgreSQL's appendix A, "Error Codes"."""
 
 import re
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ CLASSES: Final[Mapping[str, str]] = {
     "XX": "internal error",
 }
 
-CONDITIONS: Final[Mapping[str, str]] = {  # that their class would misname
+CONDITIONS: Final[Mapping[str, str]] = {  # whose class would mislead
     "08P01": "protocol violation",
     "42P05": "duplicate prepared statement",
 }
@@ -60,5 +60,5 @@ _SQLSTATE: Final = re.compile("[0-9A-Z]{5}")
 
 
 def meaning(code: str) -> str:
-    """Name the class of an SQLSTATE; empty for what is none, such as the name of an exception, or not PostgreSQL's."""
+    """The class of an SQLSTATE in words; empty for other text, such as an exception's name, and for unknown classes."""
     return CONDITIONS.get(code) or CLASSES.get(code[:2], "") if _SQLSTATE.fullmatch(code) else ""

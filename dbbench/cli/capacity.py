@@ -1,7 +1,6 @@
 """`dbbench capacity`: options to search, and its answer printed."""
 
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +8,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import CapacityFormat
-from dbbench.cli.output import console
+from dbbench.cli.output import print_found
 from dbbench.errors import UsageError
 
 
@@ -139,11 +138,5 @@ def capacity(
         if "DATABASE_URL" in os.environ and options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
         answer, exit_code = searching.execute(options, wanted, watch)
-    from dbbench.reports import capacity as reports
-
-    if format_ is CapacityFormat.TABLE:
-        reports.render(answer, console())
-    else:
-        report = reports.csv_report if format_ is CapacityFormat.CSV else reports.json_report
-        sys.stdout.write(report(answer))
+    print_found("capacity", format_, answer)
     raise typer.Exit(exit_code)

@@ -8,7 +8,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, signals
 from dbbench.cli.formats import ListFormat
-from dbbench.cli.output import console
+from dbbench.cli.output import print_found
 from dbbench.errors import ExitCode
 
 
@@ -26,14 +26,7 @@ def doctor(
 
     with signals():
         checks = examining.examine(url, env_url=env_url)
-    if format_ is ListFormat.JSON:
-        from dbbench.reports.doctor import report
-
-        sys.stdout.write(report(checks))
-    else:
-        from dbbench.reports.doctor import render
-
-        render(checks, console())
+    print_found("doctor", format_, checks)
     sys.stdout.flush()
     if not examining.ready(checks):
         raise typer.Exit(ExitCode.CANNOT_START)

@@ -12,7 +12,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import GateFormat, WireGateFormat
-from dbbench.cli.output import complain, gate_result, print_gate, write
+from dbbench.cli.output import complain, gate_result, print_found, print_gate, write
 from dbbench.drivers import DEFAULT
 from dbbench.engine.options import Options
 from dbbench.errors import ExitCode, UsageError
@@ -232,14 +232,14 @@ def gate(
 
 def _end_wire_gate(changes: Any, format_: GateFormat, reports: Sequence[tuple[str, Path]]) -> None:
     """Print what changed on the wire, write what was asked for, and end with 1 where something grew."""
-    from dbbench.reports.wire.gate import REPORTS
+    from dbbench.reports import report
 
-    sys.stdout.write(REPORTS[format_.value](changes))
+    print_found("gate --wire", format_, changes)
     for name, path in reports:
-        write(path, REPORTS[name](changes))
+        write(path, report("gate --wire", name)(changes))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(REPORTS["markdown"](changes))
+            file.write(report("gate --wire", "markdown")(changes))
     raise typer.Exit(ExitCode.REGRESSION if any(change.grew for change in changes) else ExitCode.OK)
 
 
@@ -249,26 +249,25 @@ def _end_gate(
     """Print the verdict, write what was asked for, and end as the verdict says."""
     from dbbench import result_file
     from dbbench.commands.gate.findings import exit_code
-    from dbbench.reports.gate import REPORTS
+    from dbbench.reports import report
 
     result = gate_result(result_file.read(outcome.path))
     print_gate(result, format_, outcome.path)
     code = exit_code(result, outcome.exit_code, inconclusive)
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        sys.stderr.write(REPORTS["annotations"](result))
+        sys.stderr.write(report("gate", "annotations")(result))
     for name, path in reports:
         try:
-            write(path, REPORTS[name](result))
+            write(path, report("gate", name)(result))
         except UsageError as error:  # minutes were measured for the verdict: it stands
             complain(str(error))
             code = code or ExitCode.DEGRADED
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         from dbbench.reports.gate.markdown import SUMMARY_BYTES
-        from dbbench.reports.gate.markdown import report as markdown
 
         try:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(markdown(result, SUMMARY_BYTES))
+                file.write(report("gate", "markdown")(result, limit=SUMMARY_BYTES))
         except OSError as error:
             complain(f"GITHUB_STEP_SUMMARY: {summary} cannot be written: {error.strerror}")
     raise typer.Exit(code)

@@ -7,6 +7,7 @@ import typer
 
 from dbbench.cli.command import command
 from dbbench.cli.formats import ListFormat
+from dbbench.cli.output import print_found
 
 
 class Listed(StrEnum):
@@ -23,20 +24,7 @@ def list_(
 ) -> None:
     """List the scenarios or the drivers there are."""
     rows = _scenario_rows() if what is Listed.SCENARIOS else _driver_rows()
-    if format_ is ListFormat.JSON:
-        import json
-
-        print(json.dumps(rows, indent=2))
-        return
-    from rich.console import Console
-    from rich.padding import Padding
-
-    console = Console(highlight=False)
-    for name, summary, *facts in (row.items() for row in rows):
-        console.print(name[1], style="bold")
-        text = "; ".join(f"{label} {_shown(value)}" for label, value in facts)
-        for line in (str(summary[1]), text):
-            console.print(Padding(line, (0, 0, 0, 2)), markup=False)
+    print_found("list", format_, rows)
 
 
 def _scenario_rows() -> list[dict[str, Any]]:
@@ -69,14 +57,3 @@ def _driver_rows() -> list[dict[str, Any]]:
         }
         for driver in DRIVERS.values()
     ]
-
-
-def _shown(value: object) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case list():
-            return ", ".join(map(str, value))
-        case dict():
-            return " ".join(f"{name}={default}" for name, default in value.items())
-    return str(value)

@@ -1,11 +1,10 @@
 """What goes to stdout and to files, and what is complained about on stderr."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dbbench.cli.formats import GateFormat, TableFormat
 from dbbench.errors import UsageError
 
 
@@ -14,30 +13,30 @@ def complain(message: str) -> None:
     print(f"dbbench: {' '.join(message.split())}", file=sys.stderr)
 
 
-def show_run(path: Path, format_: TableFormat, *, details: bool) -> None:
+def print_found(
+    command: str, format_: str, found: Any, *, on_console: Mapping[str, Any] | None = None, **options: Any
+) -> None:
+    """Print a command's report of what it found on stdout; `on_console`: options that only a table has."""
+    from dbbench.reports import renderer, report
+
+    if render := renderer(command, format_):
+        render(found, console(), **options, **(on_console or {}))
+    else:
+        sys.stdout.write(report(command, format_)(found, **options))
+
+
+def show_run(path: Path, format_: str, *, details: bool) -> None:
     """Print a result file on stdout."""
     from dbbench import result_file
 
     print_run(result_file.read(path), format_, path, details=details)
 
 
-def print_run(run: Any, format_: TableFormat, path: Path, *, details: bool) -> None:
+def print_run(run: Any, format_: str, path: Path, *, details: bool) -> None:
     """Print a run on stdout."""
-    from dbbench.analysis.rows import rows
+    from dbbench.analysis.analysis import analyse
 
-    found = rows(run)
-    if format_ is TableFormat.TABLE:
-        from dbbench.reports.run.table import render
-
-        render(run, found, console(), str(path), details=details)
-    elif format_ is TableFormat.MARKDOWN:
-        from dbbench.reports.run.markdown import report
-
-        sys.stdout.write(report(run, found, details=details))
-    else:
-        from dbbench.reports import REPORTS
-
-        sys.stdout.write(REPORTS[format_](run, found))
+    print_found("run", format_, analyse(run), on_console={"file": str(path)}, details=details)
 
 
 def console() -> Any:
@@ -59,16 +58,9 @@ def gate_result(run: Any) -> Any:
     return result(run, conditions(run))
 
 
-def print_gate(result: Any, format_: GateFormat, path: Path) -> None:
+def print_gate(result: Any, format_: str, path: Path) -> None:
     """Print a verdict on stdout."""
-    if format_ is GateFormat.TABLE:
-        from dbbench.reports.gate.table import render
-
-        render(result, console(), str(path))
-    else:
-        from dbbench.reports.gate import REPORTS
-
-        sys.stdout.write(REPORTS[format_](result))
+    print_found("gate", format_, result, on_console={"file": str(path)})
 
 
 def warn(warnings: Sequence[str]) -> None:

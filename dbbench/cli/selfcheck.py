@@ -7,7 +7,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import ListFormat
-from dbbench.cli.output import console
+from dbbench.cli.output import print_found
 from dbbench.commands.selfcheck import kept
 from dbbench.errors import ExitCode
 
@@ -39,12 +39,5 @@ def selfcheck(
         found = checking.run(watch, values.seconds("--seconds", seconds), seed=seed)
         if not kept.keep(found):
             watch.note(f"the result could not be kept in {kept.path()}: later runs cannot be compared with it")
-    if format_ is ListFormat.JSON:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-    else:
-        from dbbench.reports.selfcheck import render
-
-        render(found, console())
+    print_found("selfcheck", format_, found)
     raise typer.Exit(ExitCode.DEGRADED if found.problems else ExitCode.OK)

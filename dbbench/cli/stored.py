@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dbbench.cli.command import command
-from dbbench.cli.formats import CsvTable, ExportFormat, GateFormat, HistoryFormat, TableFormat
-from dbbench.cli.output import console, gate_result, print_gate, print_run, warn, write
+from dbbench.cli.formats import CsvTable, ExportFormat, HistoryFormat, TableFormat
+from dbbench.cli.output import gate_result, print_found, print_gate, print_run, warn, write
 from dbbench.errors import ExitCode, UnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def show(
     if format_ is not TableFormat.TABLE:  # the table says them itself
         warn(run.warnings)
     if run.header.plan.gate is not None:
-        print_gate(gate_result(run), GateFormat(format_), path)
+        print_gate(gate_result(run), format_, path)
     else:
         print_run(run, format_, path, details=details)
 
@@ -94,20 +94,18 @@ def compare(
     from dbbench import result_file
     from dbbench.cli import values
     from dbbench.commands.stored import compare
-    from dbbench.reports import compare as reports
+    from dbbench.reports.compare import over_text
 
     limit = None if fail_over is None else values.share("--fail-over", fail_over)
     before, after = (result_file.read(_stored(path)) for path in (base, head))
     warn([f"{name}: {warning}" for name, run in (("BASE", before), ("HEAD", after)) for warning in run.warnings])
     found = compare.compare(before, after, control, force=force)
-    if format_ is TableFormat.TABLE:
-        reports.render(found, console())
-    else:
+    if format_ is not TableFormat.TABLE:  # the table says them itself
         warn([f"{one.key} is {one.base} in BASE and {one.head} in HEAD" for one in found.mismatches])
-        sys.stdout.write(reports.REPORTS[format_](found))
+    print_found("compare", format_, found)
     sys.stdout.flush()
     if limit is not None and (slower := compare.over(found.changes, limit)):
-        warn([reports.over_text(one, limit) for one in slower])
+        warn([over_text(one, limit) for one in slower])
         raise typer.Exit(ExitCode.REGRESSION)
     if not found.changes or (limit is not None and all(one.change_low is None for one in found.changes)):
         raise typer.Exit(ExitCode.INCONCLUSIVE)
@@ -128,17 +126,12 @@ def history(
 
     Runs of different machines, servers, Pythons or settings are kept apart, as groups a, b, c.
     """
-    from dbbench.reports import history as reports
-
     entries = list(_entries(folder, control))
     if not entries:
         raise UsageError(f"no result in {folder}; make one with: dbbench run")
     if control is not None and not any(one.values for one in entries):
         raise UsageError(f"--control {control}: no run in {folder} has another driver measured beside it")
-    if format_ is HistoryFormat.TABLE:
-        reports.render(entries, console())
-    else:
-        sys.stdout.write(reports.REPORTS[format_](entries))
+    print_found("history", format_, entries)
 
 
 def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
@@ -183,7 +176,8 @@ def export(
 ) -> None:
     """Write a stored run in another format."""
     from dbbench import result_file
-    from dbbench.reports.run.files import files
+    from dbbench.analysis.analysis import analyse
+    from dbbench.reports import exporter, formats, report
 
     run = result_file.read(_stored(result))
     warn(run.warnings)
@@ -192,20 +186,17 @@ def export(
     if table is not CsvTable.CELLS and format_ is not ExportFormat.CSV:
         raise UsageError("--table goes with --format csv")
     is_gate = run.header.plan.gate is not None
-    if is_gate and (format_ in (ExportFormat.PYPERF, ExportFormat.HGRM) or table is not CsvTable.CELLS):
+    if is_gate and (format_ not in formats("gate") or table is not CsvTable.CELLS):
         raise UsageError(
             f"{result} is the result of a gate: it has verdicts to export, as csv, json, markdown or junit"
         )
-    if not is_gate and format_ in (ExportFormat.JUNIT, ExportFormat.BMF, ExportFormat.CUSTOM_SMALLER_IS_BETTER):
-        raise UsageError(f"--format {format_} is for the results of dbbench gate")
     if is_gate:
-        from dbbench.reports.gate import REPORTS
-
-        written = REPORTS[format_](gate_result(run))
-        found = [(output, written)]
+        files = [(output, report("gate", format_)(gate_result(run)))]
     else:
-        found = list(files(run, format_, output, driver, table))
-    for path, text in found:
+        options = {} if driver is None else {"driver": driver}
+        options |= {} if table is CsvTable.CELLS else {"table": table.value}
+        files = list(exporter(format_)(analyse(run), output, **options))
+    for path, text in files:
         if path is None:
             sys.stdout.write(text)
         else:

@@ -1,14 +1,13 @@
 """`dbbench wire`."""
 
-import sys
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import TableFormat
-from dbbench.cli.output import console
+from dbbench.cli.output import print_found
 from dbbench.engine.options import Options
 from dbbench.errors import ExitCode, UsageError
 
@@ -92,16 +91,5 @@ def wire(
     )
     with measuring(quiet=quiet) as watch:
         result = execute_wire(options, operations, watch)
-    _print_wire(result, format_, trace=trace)
+    print_found("wire", format_, result, on_console={"trace": trace})
     raise typer.Exit(ExitCode.DEGRADED if result.problems else ExitCode.OK)
-
-
-def _print_wire(result: Any, format_: TableFormat, *, trace: bool) -> None:
-    if format_ is TableFormat.TABLE:
-        from dbbench.reports.wire.table import render
-
-        render(result, console(), trace=trace)
-    else:
-        from dbbench.reports.wire import REPORTS
-
-        sys.stdout.write(REPORTS[format_](result))

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from dbbench.analysis import latency
+from dbbench.analysis.places import by_place
 from dbbench.analysis.rows import rows
 from dbbench.child import WorkerFailedError
 from dbbench.commands.wire.steps import Counting
@@ -50,9 +51,10 @@ def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterat
 
     It takes as many blocks as an interval needs, and no more than the run had.
     """
+    run = Run(header, blocks.measured, [], None)
     found = [
         (one, one.tie.rtt_s)
-        for group in latency.effects(Run(header, blocks.measured, [], None))
+        for group in latency.effects(run, rows(run, by_place(run)))
         for one in group
         if one.tie is not None and one.tie.rtt_s and one.tie.rtt_s <= MAX_CHECKED_S
     ]
@@ -71,7 +73,8 @@ def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterat
     own = Blocks(replace(workers, plan=plan, excluded=excluded), shapes, say=lambda _: None)
     measured = [record for record in own.blocks() if isinstance(record, Measurement)]
     end = End("complete", datetime.now(UTC).isoformat(timespec="seconds"), own.measured_s)
-    compared = iter(rows(Run(msgspec.structs.replace(header, plan=plan), measured, [], end)))
+    check = Run(msgspec.structs.replace(header, plan=plan), measured, [], end)
+    compared = iter(rows(check, by_place(check)))
     for index, (one, rtt_s) in zip(indexes, found, strict=True):  # a row for every arm
         row = next(row for row in [next(compared) for _ in plan.arms] if row.driver == one.driver)
         if row.ratio is not None:

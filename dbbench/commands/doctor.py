@@ -37,6 +37,7 @@ from dbbench.plan import Placement, Pool
 from dbbench.result_file import new_id
 from dbbench.server.pooler_detection import Pooled, cure, detect, guess
 from dbbench.server.target import Target, connected, redacted
+from dbbench.wording import count
 
 Status = Literal["ok", "note", "missing", "problem"]
 
@@ -215,7 +216,7 @@ def _load() -> Iterator[Check]:
         load = os.getloadavg()[0]
     except OSError:
         return
-    detail = f"{load:.1f} on {cpus} CPU{'' if cpus == 1 else 's'}, over the last minute"
+    detail = f"{load:.1f} on {count(cpus, 'CPU')}, over the last minute"
     if load / cpus > BUSY:
         yield Check("load", "note", detail, "other processes make the numbers noisier: end them, or wait")
     else:

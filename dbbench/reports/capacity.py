@@ -1,10 +1,8 @@
 """What a search for the capacity has found: a table for people, CSV and JSON."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 from rich.console import Console
 from rich.padding import Padding
 
@@ -12,13 +10,17 @@ from dbbench.analysis.rows import params_text
 from dbbench.commands.capacity.result import Answer, Capacity, Result, rate_text
 from dbbench.commands.capacity.slo import MAX_ERRORS
 from dbbench.records import clean
-from dbbench.reports.columns import NOTHING, Column, in_one_unit
-from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.columns import NOTHING, Column
+from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
+from dbbench.reports.exported import exported
+from dbbench.reports.json_text import SCHEMA, text
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.sentences import title
+from dbbench.reports.text import share, when
+from dbbench.units import in_one_unit
+from dbbench.wording import count
 
-SCHEMA: Final = 1
 COLUMNS: Final = (
     "scenario", "layer", "sessions", "params", "objective", "placement", "driver",
     "outcome", "rate", "value_us", "failed_rate", "failed_value_us", "trials",
@@ -32,13 +34,12 @@ _WORDS: Final[dict[Result, str]] = {
     "not comparable": "not comparable",
 }
 _STYLES: Final[dict[Result, str]] = {"failed": "red", "not comparable": "red", "never met": "red"}
-_DIGITS: Final = 3
 
 
 def csv_report(answer: Answer) -> str:
     """Write one line per driver; `trials` is their number."""
     shared = {**_where(answer), "objective": answer.objective.text, "placement": answer.run.header.plan.placement.mode}
-    lines = [{**shared, **_rounded(each), "trials": len(each.trials)} for each in answer.drivers]
+    lines = [{**shared, **exported(driver), "trials": len(driver.trials)} for driver in answer.drivers]
     return csv_table(COLUMNS, [{name: line[name] for name in COLUMNS} for line in lines])
 
 
@@ -55,105 +56,102 @@ def json_report(answer: Answer) -> str:
         "status": run.status,
         "problems": [clean(problem.message) for problem in run.problems],
         "drivers": [
-            {**_rounded(each), "trials": [_rounded(trial) for trial in each.trials]} for each in answer.drivers
+            {**exported(driver), "trials": [exported(trial) for trial in driver.trials]} for driver in answer.drivers
         ],
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return text(document)
 
 
 def render(answer: Answer, console: Console) -> None:
     """Print on the console, which decides on colours."""
     name, rest = title(answer.cell, params_text(answer.cell))
     print_title(name, [*rest, answer.objective.text], console)
-    print_table(columns(answer), console, [_STYLES.get(each.outcome, "") for each in answer.drivers])
+    print_table(columns(answer), console, [_STYLES.get(capacity.outcome, "") for capacity in answer.drivers])
     for line in sentences(answer):
-        console.print(Padding(plain(line, console), (0, 0, 0, 2)), width=prose(console))
+        console.print(Padding(plain(line, console), INDENT), width=prose(console))
     console.print()
     print_footer(conditions(answer), console)
 
 
 def columns(answer: Answer) -> list[Column]:
-    """Lay out the drivers: what held, what failed, and what was seen there."""
+    """Lay out the drivers: the rates that held and failed, and what was measured at them."""
     drivers, measure = answer.drivers, answer.objective.measure
-    values = [value for each in drivers for value in (each.value_us, each.failed_value_us)]
+    values = [value for capacity in drivers for value in (capacity.value_us, capacity.failed_value_us)]
     shown, unit = _in_one_unit(values)
     return [
-        Column("driver", "", [each.driver for each in drivers]),
-        Column("holds", "ops/s", [_rate(each.rate) for each in drivers]),
+        Column("driver", "", [capacity.driver for capacity in drivers]),
+        Column("holds", "ops/s", [_rate(capacity.rate) for capacity in drivers]),
         Column(f"{measure}", unit, shown[0::2]),
-        Column("fails", "ops/s", [_rate(each.failed_rate) for each in drivers]),
+        Column("fails", "ops/s", [_rate(capacity.failed_rate) for capacity in drivers]),
         Column(f"its {measure}", unit, shown[1::2]),
-        Column("trials", "", [f"{len(each.trials)}" for each in drivers]),
-        Column("outcome", "", [_WORDS[each.outcome] for each in drivers]),
+        Column("trials", "", [f"{len(capacity.trials)}" for capacity in drivers]),
+        Column("outcome", "", [_WORDS[capacity.outcome] for capacity in drivers]),
     ]
 
 
 def sentences(answer: Answer) -> list[str]:
-    """Say in plain words what was found."""
-    found = [each for each in answer.drivers if each.outcome == "found"]
-    said = [f"{'; '.join(_compared(answer, found))}."] if len(found) > 1 else []
-    said += [line for each in answer.drivers if (line := _alone(answer, each))]
-    return said
+    """What was found, in plain words."""
+    limited = [driver for driver in answer.drivers if driver.outcome == "found"]
+    comparison = [f"{'; '.join(_compared(answer, limited))}."] if len(limited) > 1 else []
+    return comparison + [line for driver in answer.drivers if (line := _alone(answer, driver))]
 
 
 def conditions(answer: Answer) -> list[tuple[str, str]]:
-    """Say under which conditions this holds: the footer of a run, with what is different here."""
-    bracket = f"{answer.precision:.2%}".rstrip("0").rstrip("%").rstrip("0").rstrip(".") + "%"
+    """The conditions under which this holds: the footer of a run, with what is different here."""
     different = {
         "run": _run(answer),
         "note": (
             "open loop: latency is response time, from when the operation was due. A rate holds when "
             f"{answer.objective.text}, every operation that was due was begun, and at most {MAX_ERRORS:.1%} failed; "
-            f"brackets are {bracket} wide where one was found, with two trials at each end, "
+            f"brackets are {share(answer.precision)} wide where one was found, with two trials at each end, "
             "but what else the machine does can move them by more"
         ),
     }
     return [(label, different.get(label, text)) for label, text in footer(answer.run, [])]
 
 
-def _compared(answer: Answer, found: Sequence[Capacity]) -> Iterator[str]:
+def _compared(answer: Answer, limited: Sequence[Capacity]) -> Iterator[str]:
     """Compare the drivers that have a rate with the first of them."""
-    base, *others = found
+    base, *others = limited
     assert base.rate is not None
     assert base.failed_rate is not None
     within = f" within {answer.objective.text}"
-    for each in others:
-        assert each.rate is not None
-        assert each.failed_rate is not None
-        if each.rate < base.failed_rate and base.rate < each.failed_rate:  # the brackets overlap
-            yield f"{each.driver} sustains about the same rate as {base.driver}{within}"
+    for capacity in others:
+        assert capacity.rate is not None
+        assert capacity.failed_rate is not None
+        if capacity.rate < base.failed_rate and base.rate < capacity.failed_rate:  # the brackets overlap
+            yield f"{capacity.driver} sustains about the same rate as {base.driver}{within}"
         else:
-            ratio = each.rate / base.rate
-            yield f"{each.driver} sustains {ratio:.{1 if ratio > 1 else 2}f} times {base.driver}'s rate{within}"
+            ratio = capacity.rate / base.rate
+            yield f"{capacity.driver} sustains {ratio:.{1 if ratio > 1 else 2}f} times {base.driver}'s rate{within}"
         within = ""
 
 
-def _alone(answer: Answer, each: Capacity) -> str:
-    """Say of one driver what its numbers do not; nothing where they do."""
+def _alone(answer: Answer, capacity: Capacity) -> str:
+    """What the numbers of one driver do not say; empty where they say all."""
     objective = answer.objective.text
-    match each.outcome:
+    match capacity.outcome:
         case "not saturated":
-            return f"{each.driver} held {objective} even at {_rate(each.rate)}/s: --max-rate allows more."
+            return f"{capacity.driver} held {objective} even at {_rate(capacity.rate)}/s: --max-rate allows more."
         case "never met":
-            return f"{each.driver} did not hold {objective} even at {_rate(each.failed_rate)}/s, the lowest rate tried."
-        case "unfinished" if each.trials:
-            ends = [
-                f"held at {_rate(each.rate)}/s" if each.rate else "",
-                f"failed at {_rate(each.failed_rate)}/s" if each.failed_rate else "",
-            ]
-            return f"{each.driver} had {' and '.join(filter(None, ends))} when the search ended: there is more to find."
+            lowest = _rate(capacity.failed_rate)
+            return f"{capacity.driver} did not hold {objective} even at {lowest}/s, the lowest rate tried."
+        case "unfinished" if capacity.trials:
+            held = f"held at {_rate(capacity.rate)}/s" if capacity.rate else ""
+            failed = f"failed at {_rate(capacity.failed_rate)}/s" if capacity.failed_rate else ""
+            ends = " and ".join(filter(None, (held, failed)))
+            return f"{capacity.driver} had {ends} when the search ended: there is more to find."
         case "unfinished":
-            return f"{each.driver} was not tried before the search ended."
+            return f"{capacity.driver} was not tried before the search ended."
         case "failed" | "not comparable":
-            return f"{each.driver} was left out (see below)."
+            return f"{capacity.driver} was left out (see below)."
     return ""
 
 
 def _run(answer: Answer) -> str:
     header, end = answer.run.header, answer.run.end
-    trials = sum(len(each.trials) for each in answer.drivers)
-    parts = [header.id, f"{datetime.fromisoformat(header.started):%Y-%m-%d %H:%M} UTC"]
-    parts.append(f"{trials} trial{'' if trials == 1 else 's'}")
+    trials = sum(len(capacity.trials) for capacity in answer.drivers)
+    parts = [header.id, when(header.started), count(trials, "trial")]
     if end:
         parts.append(f"{end.measured_s:,.0f} s")
     return ", ".join([*parts, f"seed {header.plan.seed}", answer.run.status])
@@ -167,12 +165,6 @@ def _where(answer: Answer) -> dict[str, Any]:
         "sessions": cell.sessions,
         "params": params_text(cell),
     }
-
-
-def _rounded(record: msgspec.Struct) -> dict[str, Any]:
-    """Give the fields with as many digits as mean something."""
-    fields = {name: getattr(record, name) for name in record.__struct_fields__}
-    return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in fields.items()}
 
 
 def _rate(rate: float | None) -> str:

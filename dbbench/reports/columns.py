@@ -7,6 +7,7 @@ from dbbench.analysis.breakdown import LAYERS, Breakdown, LayerTax
 from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.stats.paired import Verdict
+from dbbench.units import Unit, decimals, number, unit_for
 
 NOTHING: Final = "\N{EN DASH}"
 
@@ -22,15 +23,7 @@ class Column(NamedTuple):
     values: list[str]
 
 
-class Unit(NamedTuple):
-    """What the times of a column are shown in."""
-
-    name: str
-    us: int  # microseconds
-
-
 _TENFOLD: Final = 10
-_UNITS: Final = (Unit("s", 1_000_000), Unit("ms", 1_000), Unit("µs", 1))
 
 
 def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
@@ -51,9 +44,9 @@ def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
 
 
 def ratio(row: CellRow) -> str:
-    """Write the time relative to the baseline with its interval, or else the verdict: 0.59 (0.58-0.60), 0.59 (faster).
+    """The time relative to the baseline with its interval, or else the verdict: 0.59 (0.58-0.60), 0.59 (faster).
 
-    Or why there is no ratio.
+    Where there is no ratio, the reason.
     """
     if row.verdict in (Verdict.BASELINE, Verdict.FAILED, Verdict.NOT_COMPARABLE):
         return row.verdict.value
@@ -65,25 +58,31 @@ def ratio(row: CellRow) -> str:
     return f"{row.ratio:.{digits}f} ({row.ratio_low:.{digits}f}-{row.ratio_high:.{digits}f})"
 
 
-def details(made: Sequence[Breakdown]) -> list[Column]:
-    """Lay out where the time of one cell goes; columns in which no driver has anything are left out."""
-    times = [*(one.wait_p50_us for one in made), *(one.query_p50_us for one in made)]
-    cpu = [*(one.user_us_per_op for one in made), *(one.system_us_per_op for one in made)]
+def where_time_goes(breakdowns: Sequence[Breakdown]) -> list[Column]:
+    """Lay out where the time of one cell goes, without columns in which no driver has anything."""
+    times = [
+        *(breakdown.wait_p50_us for breakdown in breakdowns),
+        *(breakdown.query_p50_us for breakdown in breakdowns),
+    ]
+    cpu = [
+        *(breakdown.user_us_per_op for breakdown in breakdowns),
+        *(breakdown.system_us_per_op for breakdown in breakdowns),
+    ]
     laid_out = [
-        _time("wait p50", [one.wait_p50_us for one in made], unit_for(times)),
-        _time("query p50", [one.query_p50_us for one in made], unit_for(times)),
-        _time("user/op", [one.user_us_per_op for one in made], unit_for(cpu)),
-        _time("system/op", [one.system_us_per_op for one in made], unit_for(cpu)),
-        Column("loop lag", "p99", [_loop_lag(one.loop_lag_p99_ms) for one in made]),
-        Column("connects", "per 1,000", [_share(one.connects_per_1000) for one in made]),
-        Column("peak", "MB", _numbers([one.peak_mb for one in made])),
+        _time("wait p50", [breakdown.wait_p50_us for breakdown in breakdowns], unit_for(times)),
+        _time("query p50", [breakdown.query_p50_us for breakdown in breakdowns], unit_for(times)),
+        _time("user/op", [breakdown.user_us_per_op for breakdown in breakdowns], unit_for(cpu)),
+        _time("system/op", [breakdown.system_us_per_op for breakdown in breakdowns], unit_for(cpu)),
+        Column("loop lag", "p99", [_loop_lag(breakdown.loop_lag_p99_ms) for breakdown in breakdowns]),
+        Column("connects", "per 1,000", [_share(breakdown.connects_per_1000) for breakdown in breakdowns]),
+        Column("peak", "MB", _numbers([breakdown.peak_mb for breakdown in breakdowns])),
     ]
     told = [column for column in laid_out if any(value != NOTHING for value in column.values)]
-    return [_drivers(made), *told] if told else []
+    return [_drivers(breakdowns), *told] if told else []
 
 
-def open_loop(rate: float, rows: Sequence[CellRow], made: Sequence[Breakdown]) -> tuple[str, list[Column]]:
-    """Lay out response times beside service times; all in one unit, which is given with them.
+def open_loop(rate: float, rows: Sequence[CellRow], breakdowns: Sequence[Breakdown]) -> tuple[str, list[Column]]:
+    """Lay out response times beside service times, all in one unit; returns its name, and the columns.
 
     The unit is that of the typical response, down to a tenth: the maximum is often a thousand times as long.
     """
@@ -94,15 +93,15 @@ def open_loop(rate: float, rows: Sequence[CellRow], made: Sequence[Breakdown]) -
         ("response", "p99", [row.p99_us for row in rows]),
         ("response", "p99.9", [row.p999_us for row in rows]),
         ("response", "max", [row.max_us for row in rows]),
-        ("service", "p50", [one.service_p50_us for one in made]),
-        ("service", "p99", [one.service_p99_us for one in made]),
-        ("lag", "p99", [one.lag_p99_us for one in made]),
+        ("service", "p50", [breakdown.service_p50_us for breakdown in breakdowns]),
+        ("service", "p99", [breakdown.service_p99_us for breakdown in breakdowns]),
+        ("lag", "p99", [breakdown.lag_p99_us for breakdown in breakdowns]),
     ]
     return unit.name, [
-        _drivers(made),
-        Column("due", "ops/s", [rate_text(rate)] * len(made)),
+        _drivers(breakdowns),
+        Column("due", "ops/s", [rate_text(rate)] * len(breakdowns)),
         *(Column(heading, below, _time("", values, unit).values) for heading, below, values in times),
-        Column("never", "started", [f"{one.not_started:,}" for one in made]),
+        Column("never", "started", [f"{breakdown.not_started:,}" for breakdown in breakdowns]),
     ]
 
 
@@ -119,25 +118,13 @@ def layers(taxes: Sequence[LayerTax]) -> list[Column]:
     return laid_out
 
 
-def in_one_unit(values_us: Sequence[float]) -> tuple[list[str], str]:
-    """Write times for a sentence, and the unit of all of them."""
-    unit = unit_for(values_us)
-    return _numbers([value / unit.us for value in values_us]), unit.name
-
-
 def rate_text(rate: float) -> str:
-    """Write operations per second as they were asked for."""
+    """Operations per second as the command line takes them."""
     return f"{rate:,.3f}".rstrip("0").rstrip(".")
 
 
-def unit_for(values_us: Sequence[float | None]) -> Unit:
-    """Choose the largest unit in which none of the times falls below 1."""
-    smallest = min((value for value in values_us if value), default=0.0)
-    return next((unit for unit in _UNITS if smallest >= unit.us), _UNITS[-1])
-
-
-def _drivers(made: Sequence[Breakdown]) -> Column:
-    return Column("driver", "", [one.driver for one in made])
+def _drivers(breakdowns: Sequence[Breakdown]) -> Column:
+    return Column("driver", "", [breakdown.driver for breakdown in breakdowns])
 
 
 def _time(heading: str, values_us: Sequence[float | None], unit: Unit) -> Column:
@@ -152,18 +139,18 @@ def _loop_lag(lag_ms: float | None) -> str:
 
 
 def _share(per_1000: float | None) -> str:
-    """Write a count per 1,000; what is not zero never looks like it."""
+    """A count per 1,000; what is not zero never looks like zero."""
     if per_1000 is None:
         return NOTHING
     return f"{per_1000:,.0f}" if per_1000 >= _TENFOLD or not per_1000 else f"{max(per_1000, 0.1):.1f}"
 
 
 def _added(taxes: Sequence[LayerTax], unit: Unit) -> list[str]:
-    """Write what was added, and how many times the lowest layer's time that makes: +81.2 (x1.74)."""
+    """What was added, and how many times the lowest layer's time that makes: +81.2 (x1.74)."""
     added = [None if tax.added_us is None else tax.added_us / unit.us for tax in taxes]
-    decimals = _decimals([value and abs(value) for value in added])
+    shown = decimals([value and abs(value) for value in added])
     return [
-        NOTHING if value is None else f"{value:+,.{decimals}f}" + ("" if tax.ratio is None else f" (x{tax.ratio:.2f})")
+        NOTHING if value is None else f"{value:+,.{shown}f}" + ("" if tax.ratio is None else f" (x{tax.ratio:.2f})")
         for value, tax in zip(added, taxes, strict=True)
     ]
 
@@ -174,24 +161,16 @@ def _times(**quantities: list[float | None]) -> list[Column]:
         heading: [None if value is None else value / unit.us for value in values]
         for heading, values in quantities.items()
     }
-    decimals = _decimals([value for values in scaled.values() for value in values])
+    shown = decimals([value for values in scaled.values() for value in values])
     return [
-        Column(heading, unit.name, [_number(value, decimals) for value in values]) for heading, values in scaled.items()
+        Column(heading, unit.name, [_number(value, shown) for value in values]) for heading, values in scaled.items()
     ]
 
 
 def _numbers(values: Sequence[float | None]) -> list[str]:
-    decimals = _decimals(values)
-    return [_number(value, decimals) for value in values]
-
-
-def _decimals(values: Sequence[float | None]) -> int:
-    """Choose so many that the smallest number shows three digits."""
-    smallest = min((value for value in values if value), default=0.0)
-    return 0 if smallest >= 100 else 1 if smallest >= 10 else 2  # noqa: PLR2004
+    shown = decimals(values)
+    return [_number(value, shown) for value in values]
 
 
 def _number(value: float | None, decimals: int) -> str:
-    if value is None:
-        return NOTHING
-    return f"{value:,.{0 if value >= 1000 else decimals}f}"  # noqa: PLR2004 - four digits are enough
+    return NOTHING if value is None else number(value, decimals)

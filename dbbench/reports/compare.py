@@ -1,24 +1,26 @@
 """Two stored runs beside each other: a table for people, JSON, CSV and Markdown."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 
-import msgspec
 from rich.console import Console
 from rich.padding import Padding
 
 from dbbench.commands.stored.compare import Change, Comparison, LeftOut
 from dbbench.commands.stored.fingerprint import Difference, fingerprint
 from dbbench.records import Run, clean
-from dbbench.reports.columns import NOTHING, Column, in_one_unit
-from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
+from dbbench.reports.columns import NOTHING, Column
+from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
-from dbbench.reports.markdown_text import escaped
+from dbbench.reports.exported import exported
+from dbbench.reports.json_text import SCHEMA, text
+from dbbench.reports.markdown_text import escaped, table
+from dbbench.reports.text import place, when
 from dbbench.stats.paired import Verdict
+from dbbench.units import in_one_unit
+from dbbench.wording import count
 
-SCHEMA: Final = 1
 MAX_LINES: Final = 30  # of one kind; all of them are in the JSON
 ADVICE: Final = (
     "advisory: intervals hold for the whole table at once (95%), but know only what blocks differ by within each run. "
@@ -30,62 +32,55 @@ NOTHING_IN_COMMON: Final = "The two runs have no driver in a cell in common that
 # Of two runs of the same thing more than one in twenty say so, too: see ADVICE.
 _WORDS: Final = {Verdict.FASTER: "perhaps faster", Verdict.SLOWER: "perhaps slower", Verdict.TIE: "tie"}
 _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red"}
-_DIGITS: Final = 4
+DIGITS: Final = 4  # of all numbers of an export
 
 
-def render(found: Comparison, console: Console) -> None:
+def render(comparison: Comparison, console: Console) -> None:
     """Print on the console, which decides on colours."""
-    for (name, rest), rows in _cells(found.changes):
+    for (name, rest), rows in _cells(comparison.changes):
         print_title(name, rest, console)
         print_table(columns(rows), console, [_STYLES.get(row.verdict, "") for row in rows])
-        console.print(Padding(plain(control_time(rows[0]), console, "dim"), (0, 0, 0, 2)), width=prose(console))
+        console.print(Padding(plain(control_time(rows[0]), console, "dim"), INDENT), width=prose(console))
         console.print()
-    if said := _instead(found):
+    if said := _instead(comparison):
         console.print(plain(said, console, "bold"), width=prose(console))
         console.print()
-    print_footer(conditions(found), console)
+    print_footer(conditions(comparison), console)
 
 
-def json_report(found: Comparison) -> str:
-    """Write one document with everything that was found."""
+def json_report(comparison: Comparison) -> str:
+    """Write one document with everything that was compared."""
     document = {
         "schema": SCHEMA,
-        "base": _side(found.base),
-        "head": _side(found.head),
-        "control": found.control,
-        "compared": not found.refused,
-        "mismatches": found.mismatches,
-        "changed": found.changed,
-        "changes": [rounded(one) for one in found.changes],
-        "left_out": found.left_out,
-        "warnings": found.warnings,
+        "base": _side(comparison.base),
+        "head": _side(comparison.head),
+        "control": comparison.control,
+        "compared": not comparison.refused,
+        "mismatches": comparison.mismatches,
+        "changed": comparison.changed,
+        "changes": [exported(change, DIGITS) for change in comparison.changes],
+        "left_out": comparison.left_out,
+        "warnings": comparison.warnings,
         "advice": ADVICE,
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return text(document)
 
 
-def csv_report(found: Comparison) -> str:
+def csv_report(comparison: Comparison) -> str:
     """Write one line per cell and driver of both runs."""
-    return csv_table(Change.__struct_fields__, map(rounded, found.changes))
+    return csv_table(Change.__struct_fields__, (exported(change, DIGITS) for change in comparison.changes))
 
 
-def markdown_report(found: Comparison) -> str:
+def markdown_report(comparison: Comparison) -> str:
     """Write a table per cell and the conditions below, for pull requests and job summaries."""
     parts = [
-        f"### {escaped(name)}: {', '.join(map(escaped, rest))}\n\n{_table(columns(rows))}\n\n"
+        f"### {escaped(name)}: {', '.join(map(escaped, rest))}\n\n{table(columns(rows))}\n\n"
         f"{escaped(control_time(rows[0]))}"
-        for (name, rest), rows in _cells(found.changes)
+        for (name, rest), rows in _cells(comparison.changes)
     ]
-    parts += [f"**{_instead(found)}**"] if _instead(found) else []
-    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in conditions(found))
+    parts += [f"**{_instead(comparison)}**"] if _instead(comparison) else []
+    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in conditions(comparison))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
-
-
-REPORTS: Final[Mapping[str, Callable[[Comparison], str]]] = {
-    "json": json_report,
-    "csv": csv_report,
-    "markdown": markdown_report,
-}
 
 
 def columns(rows: Sequence[Change]) -> list[Column]:
@@ -101,40 +96,33 @@ def columns(rows: Sequence[Change]) -> list[Column]:
 
 
 def control_time(row: Change) -> str:
-    """Say how long the control itself took."""
+    """How long the control itself took."""
     (base, head), unit = in_one_unit([row.control_base_us, row.control_head_us])
     return f"{row.control} itself: {base} {unit} per operation, then {head} {unit} (not comparable across machines)"
 
 
-def conditions(found: Comparison) -> list[tuple[str, str]]:
-    """Say what was compared, what is not the same, and how far to believe it; as pairs of a word and a text."""
-    facts = [("base", _run(found.base)), ("head", _run(found.head))]
-    facts += _lines("different", found.mismatches, _difference)
-    facts += _lines("changed", found.changed, _difference)
-    facts += _lines("left out", found.left_out, _left_out)
-    facts += [("warning", warning) for warning in found.warnings]
-    if any(one.change_low is None for one in found.changes):
+def conditions(comparison: Comparison) -> list[tuple[str, str]]:
+    """What was compared, what differs, and how far to believe it; as pairs of a word and a text."""
+    facts = [("base", _run(comparison.base)), ("head", _run(comparison.head))]
+    facts += _lines("different", comparison.mismatches, _difference)
+    facts += _lines("changed", comparison.changed, _difference)
+    facts += _lines("left out", comparison.left_out, _left_out)
+    facts += [("warning", warning) for warning in comparison.warnings]
+    if any(change.change_low is None for change in comparison.changes):
         facts.append(("note", f"{NOTHING} too few blocks for an interval; dbbench run --blocks makes more"))
     return [(clean(label), clean(text)) for label, text in [*facts, ("note", ADVICE)]]
 
 
 def over_text(row: Change, share: float) -> str:
-    """Say of a row that it is over the limit."""
+    """What to say of a row that is over the limit."""
     assert row.change_low is not None
-    where = ", ".join([row.scenario, *place(row)[1], row.driver])
+    where = ", ".join([row.scenario, *place_of(row)[1], row.driver])
     return f"{where}: at least {row.change_low:.1%} more time relative to {row.control}; --fail-over is {share:.1%}"
 
 
-def place(row: Any) -> tuple[str, list[str]]:
-    """Name the cell of a row: the scenario, and what else there is to say about it."""
-    sessions = f"{row.sessions:,} session{'' if row.sessions == 1 else 's'}"
-    return row.scenario, [part for part in (row.layer, sessions, row.params) if part]
-
-
-def rounded(record: msgspec.Struct) -> dict[str, Any]:
-    """Give the fields with as many digits as mean something."""
-    fields = {name: getattr(record, name) for name in record.__struct_fields__}
-    return {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in fields.items()}
+def place_of(row: Any) -> tuple[str, list[str]]:
+    """What to call the cell of a row of two runs or of a trend."""
+    return place(row.scenario, row.layer, row.sessions, row.params)
 
 
 def ratio(value: float) -> str:
@@ -142,62 +130,44 @@ def ratio(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"  # noqa: PLR2004
 
 
-def when(started: str, format_: str = "%Y-%m-%d %H:%M UTC") -> str:
-    """Write when a run began; as it stands in the file where that is no time."""
-    try:
-        return datetime.fromisoformat(started).strftime(format_)
-    except ValueError:
-        return started
-
-
-def _cells(found: Iterable[Change]) -> Iterator[tuple[tuple[str, list[str]], list[Change]]]:
-    return ((where, list(rows)) for where, rows in groupby(found, place))
+def _cells(changes: Iterable[Change]) -> Iterator[tuple[tuple[str, list[str]], list[Change]]]:
+    return ((where, list(rows)) for where, rows in groupby(changes, place_of))
 
 
 def _change(row: Change) -> str:
-    """Write a change with its interval: -8.1% (-14.9% to -0.8%); z is for no -0.0%."""
+    """A change with its interval: -8.1% (-14.9% to -0.8%); z avoids -0.0%."""
     if row.change_low is None or row.change_high is None:
         return f"{row.change:+z.1%} ({NOTHING})"
     return f"{row.change:+z.1%} ({row.change_low:+z.1%} to {row.change_high:+z.1%})"
 
 
-def _instead(found: Comparison) -> str:
-    if found.refused:
+def _instead(comparison: Comparison) -> str:
+    if comparison.refused:
         return REFUSED
-    return "" if found.changes else NOTHING_IN_COMMON
+    return "" if comparison.changes else NOTHING_IN_COMMON
 
 
 def _run(run: Run) -> str:
-    blocks = len({one.block for one in run.measurements})
-    parts = [run.header.id, when(run.header.started), f"{blocks} block{'' if blocks == 1 else 's'}", run.status]
+    blocks = len({measurement.block for measurement in run.measurements})
+    parts = [run.header.id, when(run.header.started), count(blocks, "block"), run.status]
     return ", ".join(parts)
 
 
-def _lines(label: str, found: Sequence[Any], text: Callable[[Any], str]) -> list[tuple[str, str]]:
-    lines = [(label, text(one)) for one in found[:MAX_LINES]]
-    if (more := len(found) - MAX_LINES) > 0:
+def _lines(label: str, items: Sequence[Any], line: Callable[[Any], str]) -> list[tuple[str, str]]:
+    lines = [(label, line(item)) for item in items[:MAX_LINES]]
+    if (more := len(items) - MAX_LINES) > 0:
         lines.append(("", f"{more:,} more are in the JSON"))
     return lines
 
 
-def _difference(one: Difference) -> str:
-    return f"{one.key}: {one.base} -> {one.head}"
+def _difference(difference: Difference) -> str:
+    return f"{difference.key}: {difference.base} -> {difference.head}"
 
 
-def _left_out(one: LeftOut) -> str:
-    return f"{', '.join([one.scenario, *place(one)[1], one.driver])}: {one.reason}"
+def _left_out(row: LeftOut) -> str:
+    return f"{', '.join([row.scenario, *place_of(row)[1], row.driver])}: {row.reason}"
 
 
 def _side(run: Run) -> dict[str, Any]:
     header = run.header
     return {"id": header.id, "started": header.started, "status": run.status, "fingerprint": fingerprint(run)}
-
-
-def _table(layout: Sequence[Column]) -> str:
-    headings = [f"{column.heading} {column.unit}".strip() for column in layout]
-    values = zip(*(column.values for column in layout), strict=True)
-    return "\n".join([_line(headings), "| --- |" + " ---: |" * (len(layout) - 1), *map(_line, values)])
-
-
-def _line(values: Iterable[str]) -> str:
-    return f"| {' | '.join(map(escaped, values))} |"

@@ -1,8 +1,9 @@
 """Tables, titles and prose on a console, in colour or as plain text."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import Final
+from typing import Any, Final
 
 from rich.box import Box
 from rich.cells import cell_len
@@ -23,6 +24,14 @@ _MAX_NAME: Final = 12  # columns of a driver's name that never have to wrap
 _RULED: Final = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # one line, under the headings
 _RULED_ASCII: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 _TO_ASCII: Final = str.maketrans({"µ": "u", "\N{PLUS-MINUS SIGN}": "+-", "\N{EN DASH}": "-", "·": "-", "…": "..."})
+
+
+def as_text(render: Callable[..., None], *found: Any, **options: Any) -> str:
+    """What `render` prints, as plain text 80 columns wide; it gets a console after `found`."""
+    text = io.StringIO()
+    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    render(*found, console, **options)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def print_title(name: str, rest: Sequence[str], console: Console) -> None:
@@ -53,7 +62,7 @@ class _AtLeast:
 
 
 def _table(layout: Sequence[Column], styles: Sequence[str], console: Console, gap: int) -> Table:
-    """Lay out the columns, the first of them the drivers; `styles` has one for each row, or none."""
+    """Lay out the columns, of which the first is the driver; `styles` has one for each row, or none."""
     box = _RULED_ASCII if _ascii(console) else _RULED
     table = Table(box=box, show_edge=False, pad_edge=False, padding=(0, 0, 0, gap - 1))
     previous = ""
@@ -72,7 +81,7 @@ def _table(layout: Sequence[Column], styles: Sequence[str], console: Console, ga
 
 
 def _width(table: Table, console: Console) -> int:
-    """Measure the table with no name wrapped."""
+    """The width of the table with no name wrapped."""
     return Measurement.get(console, console.options.update(width=_ENDLESS), table).maximum + INDENT[-1]
 
 
@@ -88,7 +97,7 @@ def print_footer(facts: Sequence[tuple[str, str]], console: Console) -> None:
 
 
 def prose(console: Console) -> int:
-    """Give the width that a sentence may take."""
+    """The width that a sentence may take."""
     return min(console.width, PROSE)
 
 

@@ -1,6 +1,5 @@
 """The checks of `dbbench doctor`: a list for people, and JSON."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
@@ -10,15 +9,16 @@ from rich.table import Table
 
 from dbbench.commands.doctor import Check, ready
 from dbbench.reports.console import plain, prose
+from dbbench.reports.json_text import ascii_text
 
 _STYLES: Final = {"ok": "green", "note": "yellow", "missing": "red", "problem": "red"}
 READY: Final = "Everything is there that dbbench run needs."
 NOT_READY: Final = "dbbench run needs what is missing or a problem here."
 
 
-def report(checks: Sequence[Check]) -> str:
+def json_report(checks: Sequence[Check]) -> str:
     """Write one JSON document: whether all is well, and every check."""
-    return json.dumps({"ok": ready(checks), "checks": [asdict(check) for check in checks]}, indent=2) + "\n"
+    return ascii_text({"ok": ready(checks), "checks": [asdict(check) for check in checks]})
 
 
 def render(checks: Sequence[Check], console: Console) -> None:

@@ -9,19 +9,20 @@ from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, Sel
 from dbbench.reports.columns import NOTHING as _DASH
 from dbbench.reports.columns import Column
 from dbbench.reports.console import plain, print_table, print_title, prose
+from dbbench.reports.json_text import text
 
 _DEFAULT: Final = "split"  # placement of `dbbench run`
 
 
-def render(found: SelfCheck, console: Console) -> None:
+def render(check: SelfCheck, console: Console) -> None:
     """Print tables and a sentence."""
     tables = {
-        ("harness overhead", "dbbench's loop against a bare one, shared"): _overhead(found.harness_overhead),
-        ("noise floor", "two identical arms, raw; then one that is slowed down"): _floor(found.noise_floor),
-        ("sensitivity", "what a run of a minute finds with 95% power"): _sensitivity(found.sensitivity),
+        ("harness overhead", "dbbench's loop against a bare one, shared"): _overhead(check.harness_overhead),
+        ("noise floor", "two identical arms, raw; then one that is slowed down"): _floor(check.noise_floor),
+        ("sensitivity", "what a run of a minute finds with 95% power"): _sensitivity(check.sensitivity),
     }
-    if found.pgbench is not None:
-        tables["truth", "PostgreSQL's own C client on the same query, in turns"] = _pgbench(found.pgbench)
+    if check.pgbench is not None:
+        tables["truth", "PostgreSQL's own C client on the same query, in turns"] = _pgbench(check.pgbench)
     for (name, explained), lines in tables.items():
         head, *rows = lines
         if not rows:
@@ -30,64 +31,76 @@ def render(found: SelfCheck, console: Console) -> None:
         layout = [Column(title[0], title[1], values) for title, *values in zip(head, *rows, strict=True)]
         print_table(layout, console)
         console.print()
-    for line in (*found.problems, sentence(found)):
+    for line in (*check.problems, sentence(check)):
         console.print(plain(line, console), width=prose(console))
 
 
-def sentence(found: SelfCheck) -> str:
-    """Say what it means for runs on this machine."""
-    known = {one.placement: one for one in found.sensitivity}
+def json_report(check: SelfCheck) -> str:
+    """Write one document: all fields of the self-check."""
+    return text(check)
+
+
+def sentence(check: SelfCheck) -> str:
+    """What the self-check means for runs on this machine."""
+    known = {sensitivity.placement: sensitivity for sensitivity in check.sensitivity}
     placement = _DEFAULT if _DEFAULT in known else next(iter(known), None)
-    one = known.get(placement) if placement is not None else None
-    if one is None or one.smallest_effect is None:
+    usual = known.get(placement) if placement is not None else None
+    if usual is None or usual.smallest_effect is None:
         return "This machine is too noisy, or was too busy, to tell drivers apart in a minute: do not trust such a run."
     others = [
         f"{other.smallest_effect:.1%} with --placement {other.placement}"
         for other in known.values()
-        if other is not one and other.smallest_effect is not None
+        if other is not usual and other.smallest_effect is not None
     ]
     more = f" ({', '.join(others)})" if others else ""
     return (
-        f"On this machine a run of {one.seconds:.0f} s tells drivers apart that differ by {one.smallest_effect:.1%} "
-        f"or more{more}, at the raw layer and where a cell has the time to itself; do not trust less."
+        f"On this machine a run of {usual.seconds:.0f} s tells drivers apart that differ by "
+        f"{usual.smallest_effect:.1%} or more{more}, "
+        "at the raw layer and where a cell has the time to itself; do not trust less."
     )
 
 
 _Lines = Iterator[list[Any]]  # headings, each with what is below it, then rows of text
 
 
-def _overhead(found: Sequence[Overhead]) -> _Lines:
-    layers = list(dict.fromkeys(one.layer for one in found))
-    by_place = {(one.driver, one.layer): one for one in found}
+def _overhead(overheads: Sequence[Overhead]) -> _Lines:
+    layers = list(dict.fromkeys(overhead.layer for overhead in overheads))
+    by_place = {(overhead.driver, overhead.layer): overhead for overhead in overheads}
     yield [("driver", ""), *((layer, "time vs bare") for layer in layers)]
-    for driver in dict.fromkeys(one.driver for one in found):
+    for driver in dict.fromkeys(overhead.driver for overhead in overheads):
         cells = (by_place.get((driver, layer)) for layer in layers)
-        yield [driver, *(_DASH if one is None else _interval(one.ratio, one.low, one.high) for one in cells)]
+        yield [
+            driver,
+            *(
+                _DASH if overhead is None else _interval(overhead.ratio, overhead.low, overhead.high)
+                for overhead in cells
+            ),
+        ]
 
 
-def _floor(found: Sequence[NoiseFloor]) -> _Lines:
+def _floor(floors: Sequence[NoiseFloor]) -> _Lines:
     yield [("placement", ""), ("95%", "interval"), ("blocks", ""), ("false", "alarms"), ("slowed", "by"), ("found", "")]
-    for one in found:
-        width = _DASH if one.half_width is None else f"\N{PLUS-MINUS SIGN}{one.half_width:.2%}"
-        low, high = one.measured_low, one.measured_high
-        measured = f"{one.measured:.1%}" + ("" if low is None or high is None else f" ({low:.1%} to {high:.1%})")
-        blocks = f"{one.blocks} in {one.seconds:.0f} s"
-        yield [one.placement, width, blocks, f"{one.false_alarm_rate:.1%}", f"{one.injected:.1%}", measured]
+    for floor in floors:
+        width = _DASH if floor.half_width is None else f"\N{PLUS-MINUS SIGN}{floor.half_width:.2%}"
+        low, high = floor.measured_low, floor.measured_high
+        measured = f"{floor.measured:.1%}" + ("" if low is None or high is None else f" ({low:.1%} to {high:.1%})")
+        blocks = f"{floor.blocks} in {floor.seconds:.0f} s"
+        yield [floor.placement, width, blocks, f"{floor.false_alarm_rate:.1%}", f"{floor.injected:.1%}", measured]
 
 
-def _sensitivity(found: Sequence[Sensitivity]) -> _Lines:
+def _sensitivity(sensitivities: Sequence[Sensitivity]) -> _Lines:
     yield [("placement", ""), ("smallest", "slow-down"), ("blocks", "")]
-    for one in found:
-        effect = "none up to 50%" if one.smallest_effect is None else f"{one.smallest_effect:.1%}"
-        yield [one.placement, effect, f"{one.blocks} in {one.seconds:.0f} s"]
+    for sensitivity in sensitivities:
+        effect = "none up to 50%" if sensitivity.smallest_effect is None else f"{sensitivity.smallest_effect:.1%}"
+        yield [sensitivity.placement, effect, f"{sensitivity.blocks} in {sensitivity.seconds:.0f} s"]
 
 
-def _pgbench(found: Pgbench) -> _Lines:
+def _pgbench(pgbench: Pgbench) -> _Lines:
     yield [("client", ""), ("per operation", "µs"), ("tax", "")]
-    yield ["pgbench -M prepared", f"{found.pgbench_us:.1f}", _DASH]
-    low, high = found.low, found.high
-    tax = f"{found.tax:.0%}" + ("" if low is None or high is None else f" ({low:.0%} to {high:.0%})")
-    yield [f"{found.driver}, raw", f"{found.driver_us:.1f}", tax]
+    yield ["pgbench -M prepared", f"{pgbench.pgbench_us:.1f}", _DASH]
+    low, high = pgbench.low, pgbench.high
+    tax = f"{pgbench.tax:.0%}" + ("" if low is None or high is None else f" ({low:.0%} to {high:.0%})")
+    yield [f"{pgbench.driver}, raw", f"{pgbench.driver_us:.1f}", tax]
 
 
 def _interval(ratio: float, low: float | None, high: float | None) -> str:

@@ -1,27 +1,37 @@
-"""Pieces of sentences: numbers, counts, shares, and text from outside made safe to print."""
+"""Pieces of sentences: places, times, shares, and text from outside made safe to print."""
 
 import math
+from datetime import datetime
 from typing import Final
 
 from dbbench.records import clean
 from dbbench.result_file import MAX_NAME
+from dbbench.wording import count
 
 MAX_TEXT: Final = 400  # characters of a problem, a reason or a condition
 
 
+def place(scenario: str, layer: str, sessions: int, params: str) -> tuple[str, list[str]]:
+    """What to call a cell: the scenario, and what else there is to say about it."""
+    return scenario, [part for part in (layer, count(sessions, "session"), params) if part]
+
+
+def when(started: str, format_: str = "%Y-%m-%d %H:%M UTC") -> str:
+    """When a run began; as it stands in the file where that is no time."""
+    try:
+        return datetime.fromisoformat(started).strftime(format_)
+    except ValueError:
+        return started
+
+
 def share(value: float) -> str:
-    """Write a share as it would be said: 5%, 2.5%, 0.75%."""
+    """A share as people write it: 5%, 2.5%, 0.75%."""
     return f"{100 * value:z.2f}".rstrip("0").rstrip(".") + "%"
 
 
 def number(value: float | None) -> float | None:
-    """Give the number, or None for what is no number that a document may hold."""
+    """The number, or None for NaN and infinity, which no document may hold."""
     return value if value is not None and math.isfinite(value) else None
-
-
-def count(how_many: int, of: str) -> str:
-    """Write how many there are of something: 1 session, 1,500 sessions."""
-    return f"{how_many:,} {of}{'' if how_many == 1 else 's'}"
 
 
 def shown(text: str, most: int = MAX_NAME) -> str:

@@ -14,8 +14,8 @@ from conftest import PASSWORD, connect
 
 from dbbench import catalog, result_file
 from dbbench.address import Address
-from dbbench.analysis.breakdown import breakdowns, failures, layer_tax
-from dbbench.analysis.rows import CellRow, rows
+from dbbench.analysis.analysis import analyse
+from dbbench.analysis.rows import CellRow
 from dbbench.commands.run import Ended, execute
 from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DRIVERS
@@ -85,7 +85,7 @@ def measured(given: Options) -> tuple[Run, list[CellRow], Ended, Listener]:
     listener = Listener()
     outcome = execute(given, listener)
     run = result_file.read(outcome.path)
-    return run, rows(run), outcome, listener
+    return run, analyse(run).rows, outcome, listener
 
 
 def scenario(folder: Path, name: str, source: str) -> Path:
@@ -461,10 +461,10 @@ def test_failed_operations_are_in_the_ledger_and_in_no_latency(
 ) -> None:
     plan_for(monkeypatch, 60.0)  # many rounds: on a slow machine a slice has few operations
     run, found, outcome, _ = measured(options(server, tmp_path, scenario(tmp_path, "failing", FAILING)))
-    ledger = failures(run)
+    ledger = analyse(run).failures
 
     assert outcome.exit_code == ExitCode.DEGRADED
-    for row, explained in zip(found, breakdowns(run), strict=True):
+    for row, explained in zip(found, analyse(run).breakdowns, strict=True):
         codes = {each.code: each for each in ledger if each.driver == row.driver}
         assert set(codes) <= {"40001", "23505"}
         assert sum(each.operations for each in codes.values()) == row.errors > 0
@@ -480,7 +480,7 @@ def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_
 
     assert outcome.exit_code == ExitCode.OK
     assert run.header.plan.slice_s == 2.0
-    for row, explained in zip(found, breakdowns(run), strict=True):
+    for row, explained in zip(found, analyse(run).breakdowns, strict=True):
         blocks = row.blocks
         assert row.operations + explained.not_started == 200 * blocks
         assert row.cpu_us_per_op is None
@@ -525,7 +525,7 @@ def test_layers_are_put_side_by_side(server: Address, tmp_path: Path) -> None:
         "    return (await session.execute(text('SELECT 1 FROM (SELECT pg_sleep(0.01)) s'))).scalar()\n",
     )
     run, *_ = measured(options(server, tmp_path, path, layers=["raw", "orm"], drivers=["psycopg", "psycopg2"]))
-    tax = layer_tax(run)
+    tax = analyse(run).layer_tax
 
     assert [(each.driver, each.base, each.layer) for each in tax] == [
         ("psycopg", "raw", "orm"), ("psycopg2", "raw", "orm")

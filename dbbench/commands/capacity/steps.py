@@ -31,6 +31,7 @@ from dbbench.messages import Failed, Ran
 from dbbench.plan import Arm, Arrival, Cell, Load
 from dbbench.records import End, Header, Problem, Run
 from dbbench.server.target import redacted
+from dbbench.wording import count
 
 _GUESS: Final = 0.5  # of a closed loop's throughput: responses of arrivals at random get late well before that
 _GRACE_S: Final = 1.0  # an operation that has not begun so long after it was due is not waited for,
@@ -246,9 +247,8 @@ class _Searches:
             slo.operations_at(self.target.objective, guess, self.target.trial_s) / guess
             for guess in self.guesses.values()
         ]
-        drivers = f"{len(seconds)} driver{'' if len(seconds) == 1 else 's'}"
         self.watch.note(
-            f"{drivers}, about {each} trials of {max(seconds):.0f} s each: "
+            f"{count(len(seconds), 'driver')}, about {each} trials of {max(seconds):.0f} s each: "
             f"{max(1, round(each * sum(seconds) / 60))} min or more"
         )
 

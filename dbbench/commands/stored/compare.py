@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from dbbench.analysis.places import by_place
 from dbbench.analysis.ratios import log_ratios, time_per_operation
 from dbbench.analysis.rows import NS_PER_US, params_text, rows
 from dbbench.commands.stored.fingerprint import Difference, changed, mismatches
@@ -216,7 +217,8 @@ def _comparable(run: Run, plan: Plan) -> set[tuple[int, str]]:
     """Give the cells and arms that returned the same as the control."""
     # Rows of a run without measurements: they cost nothing, and all they can say is what is not comparable.
     header = msgspec.structs.replace(run.header, plan=plan)
-    bare = rows(msgspec.structs.replace(run, header=header, measurements=[]))
+    empty = msgspec.structs.replace(run, header=header, measurements=[])
+    bare = rows(empty, by_place(empty))
     places = [(index, arm.name) for index in range(len(plan.cells)) for arm in plan.arms]
     return {place for place, row in zip(places, bare, strict=True) if row.verdict is not Verdict.NOT_COMPARABLE}
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from dbbench.commands.wire.counting import EMPTY
 from dbbench.commands.wire.result import TraceLine, WireRow
+from dbbench.wording import count, listed
 
 MAX_SENTENCES: Final = 3  # of a row
 
@@ -48,7 +49,7 @@ def _transaction(row: WireRow) -> Iterator[str]:
     if not begins or not ends or number > row.round_trips:
         return
     verb = "are a round trip each" if number > 1 else "cost round trips"
-    said = f"{_listed([*begins, *ends])} {verb}: {amount(number)} of {amount(row.round_trips)} go into transactions"
+    said = f"{listed([*begins, *ends])} {verb}: {amount(number)} of {amount(row.round_trips)} go into transactions"
     avoidable = row.tx_end != "autocommit" and row.tx_end.upper() in ends
     yield f"{said}; --tx-end autocommit does without them." if avoidable else f"{said}."
 
@@ -119,7 +120,7 @@ def _many(row: WireRow) -> Iterator[str]:
         number = row.statements.get(name, 0)
         if number >= _MANY and row.round_trips <= number / 2:
             trips = len({line.round_trip for line in row.trace if _tag(line) == name})
-            where = f", all in {trips:,} round trip{'' if trips == 1 else 's'} (pipeline)" if trips else ""
+            where = f", all in {count(trips, 'round trip')} (pipeline)" if trips else ""
             yield f"Each of {amount(number)} {name} statements is sent as messages of its own{where}."
         elif number >= _MANY:
             yield f"Each of {amount(number)} {name} statements is a round trip: nothing is pipelined."
@@ -175,8 +176,3 @@ def _rows_of(trace: Sequence[TraceLine], name: str) -> int:
 
 def _plural(number: float) -> str:
     return "statement" if number == 1 else "statements"
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

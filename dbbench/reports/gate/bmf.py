@@ -12,7 +12,8 @@ A threshold on a loss is better than one on a time: base was measured at the sam
 from typing import Final
 
 from dbbench.commands.gate.result import GateResult, GateRow, Metric
-from dbbench.reports.gate.json import rounded, text
+from dbbench.reports.exported import rounded
+from dbbench.reports.json_text import ascii_text
 from dbbench.reports.text import shown
 
 MEASURES: Final[dict[Metric, str]] = {
@@ -28,7 +29,7 @@ _US_DIGITS: Final = 3
 
 
 def report(result: GateResult) -> str:
-    """Write one document; what could not be measured is not in it."""
+    """Write one document; it leaves out what could not be measured."""
     document: dict[str, dict[str, dict[str, float]]] = {}
     for finding in result.findings:
         row = finding.row
@@ -37,16 +38,16 @@ def report(result: GateResult) -> str:
             measures[MEASURES[row.metric]] = {"value": round(head_us * _NS_PER_US)}
         if values := _loss(row):
             measures[f"{row.metric}-loss"] = values
-    return text({name: measures for name, measures in document.items() if measures})
+    return ascii_text({name: measures for name, measures in document.items() if measures})
 
 
 def benchmark(row: GateRow) -> str:
-    """Name what was measured, the same in every run."""
+    """The name of what was measured, the same in every run."""
     return f"{shown(row.scenario)}/{shown(row.layer)}/{row.sessions}/{shown(row.driver)}"
 
 
 def _loss(row: GateRow) -> dict[str, float]:
-    """Give the ends of the interval only with what lies between them, as the format wants it."""
+    """The loss and the ends of its interval, which the format takes only with a value between them."""
     value = rounded(row.loss, _LOSS_DIGITS)
     ends = {
         "lower_value": rounded(row.loss_low, _LOSS_DIGITS),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from dbbench.commands.gate.result import GateResult, GateRow
 from dbbench.reports.csv_text import table
-from dbbench.reports.gate.json import rounded
+from dbbench.reports.exported import rounded
 from dbbench.reports.text import number
 
 _LOSS_DIGITS: Final = 4  # as many as the table shows of a number
@@ -14,24 +14,19 @@ _LEAST_P: Final = 1e-12  # a p is an upper bound, so that raising it to this is 
 
 
 def report(result: GateResult) -> str:
-    """Write the columns of `GateRow`; a number that cannot be given is empty."""
+    """Write the columns of `GateRow`; an unknown number is empty."""
     return table(GateRow.__struct_fields__, (_record(finding.row) for finding in result.findings))
 
 
 def _record(row: GateRow) -> dict[str, Any]:
     return {
-        **{name: _text(getattr(row, name)) for name in GateRow.__struct_fields__},  # all of them, in their order
+        **{name: getattr(row, name) for name in GateRow.__struct_fields__},  # all of them, in their order
         "loss": rounded(row.loss, _LOSS_DIGITS),
         "loss_low": rounded(row.loss_low, _LOSS_DIGITS),
         "loss_high": rounded(row.loss_high, _LOSS_DIGITS),
         "p_adjusted": _p(row.p_adjusted),
         "verdict": row.verdict.value,
     }
-
-
-def _text(value: Any) -> Any:
-    """Replace what UTF-8 cannot encode: half a surrogate pair, from a name of undecodable bytes."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _p(value: float | None) -> str | None:

@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from dbbench.commands.gate.result import Finding, GateResult, GateRow, Metric
+from dbbench.reports.exported import rounded
 from dbbench.reports.gate.bmf import benchmark
-from dbbench.reports.gate.json import rounded, text
 from dbbench.reports.gate.sentences import METRICS, loss
+from dbbench.reports.json_text import ascii_text
 from dbbench.reports.text import number, share
 
 UNITS: Final[dict[Metric, str]] = {"time": "us/op", "cpu": "us/op", "p95": "us", "p99": "us"}
@@ -16,8 +17,8 @@ _CODE: Final = str.maketrans("`|", "'/")
 
 
 def report(result: GateResult) -> str:
-    """Write one entry per finding with a value in head, in microseconds; what has none is not in the list."""
-    return text([_entry(finding) for finding in result.findings if number(finding.head_us) is not None])
+    """Write one entry per finding with a value in head, in microseconds; the others are left out."""
+    return ascii_text([_entry(finding) for finding in result.findings if number(finding.head_us) is not None])
 
 
 def _entry(finding: Finding) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _entry(finding: Finding) -> dict[str, Any]:
 
 
 def _range(row: GateRow, head_us: float | None) -> str | None:
-    """Carry the interval over to head's value: half its width, relative to base, times what base would be."""
+    """Half the width of the interval, carried over to head's value: relative to base, times what base would be."""
     loss_, low, high = number(row.loss), number(row.loss_low), number(row.loss_high)
     if head_us is None or loss_ is None or low is None or high is None or loss_ <= -1:
         return None

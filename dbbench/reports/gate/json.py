@@ -3,14 +3,12 @@
 ASCII only: whatever a name contains, the document can be printed anywhere and commands no terminal.
 """
 
-import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 from dbbench.commands.gate.result import Difference, Finding, GateResult, GateRow, Side
+from dbbench.reports.exported import rounded
+from dbbench.reports.json_text import SCHEMA, ascii_text
 from dbbench.reports.text import number
-
-SCHEMA: Final = 1  # of this document
 
 _LOSS_DIGITS: Final = 5
 _P_DIGITS: Final = 6  # significant ones: what is small is what matters
@@ -18,8 +16,8 @@ _US_DIGITS: Final = 3
 
 
 def report(result: GateResult) -> str:
-    """Write one document; a number that cannot be given is null, never NaN."""
-    return text(
+    """Write one document; an unknown number is null, never NaN."""
+    return ascii_text(
         {
             "schema": SCHEMA,
             "verdict": result.verdict.value,
@@ -28,7 +26,7 @@ def report(result: GateResult) -> str:
             "details": [_details(finding) for finding in result.findings],
             "base": _side(result.base),
             "head": _side(result.head),
-            "differences": [_difference(one) for one in result.differences],
+            "differences": [_difference(difference) for difference in result.differences],
             "problems": result.problems,
             "run": {
                 "id": result.run_id,
@@ -38,17 +36,6 @@ def report(result: GateResult) -> str:
             },
         }
     )
-
-
-def text(document: dict[str, Any] | Sequence[Any]) -> str:
-    """Write any document of this package."""
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
-
-
-def rounded(value: float | None, digits: int) -> float | None:
-    """Round, to nothing where there is no number, and never to minus zero."""
-    known = number(value)
-    return None if known is None else round(known, digits) + 0.0
 
 
 def _cell(row: GateRow) -> dict[str, Any]:
@@ -79,5 +66,5 @@ def _side(side: Side) -> dict[str, Any]:
     return {"label": side.label, "python": side.python}
 
 
-def _difference(one: Difference) -> dict[str, Any]:
-    return {"package": one.package, "base": one.base, "head": one.head}
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {"package": difference.package, "base": difference.base, "head": difference.head}

@@ -13,7 +13,8 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.gate.sentences import METRICS, row_sentence, verdict_sentence, what_would_decide
-from dbbench.reports.text import MAX_TEXT, count, number, shown
+from dbbench.reports.text import MAX_TEXT, number, shown
+from dbbench.wording import count
 
 # XML 1.0 (2.2) has no place for these, not even escaped; of the others that it excludes, `shown` leaves nothing.
 _ILLEGAL: Final = re.compile("[\ufffe\uffff]")
@@ -69,7 +70,7 @@ def _case(finding: Finding, seconds: float) -> TestCase:
 
 
 def _because(finding: Finding) -> str:
-    """Say why the row is advisory, which the sentence of a row with a loss does not."""
+    """Why the row is advisory: the sentence of a row with a loss does not say it."""
     known = finding.reason and number(finding.row.loss) is not None
     return _xml(f"; {shown(finding.reason, MAX_TEXT)}") if known else ""
 

@@ -4,7 +4,7 @@ Data never begins a line, and what it contains is escaped, so that no name becom
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -21,8 +21,9 @@ from dbbench.reports.gate.sentences import (
     urgent_first,
     verdict_sentence,
 )
-from dbbench.reports.markdown_text import escaped
+from dbbench.reports.markdown_text import escaped, line
 from dbbench.reports.text import MAX_TEXT, share, shown
+from dbbench.wording import count
 
 # "Body is too long (maximum is 65536 characters)", GitHub's API answers to a longer comment. Bytes are at least as many
 # as characters, and an action that posts this may want to add a line.
@@ -64,7 +65,7 @@ def inert(text: str) -> str:
 
 
 def size(text: str) -> int:
-    """Count the bytes, which is what limits are about."""
+    """The size in bytes, which GitHub's limits are in."""
     return len(text.encode())
 
 
@@ -78,14 +79,14 @@ def _broken(match: re.Match[str]) -> str:
 
 def _compared(result: GateResult) -> str:
     base, head = (inert(shown(side.label)) for side in (result.base, result.head))
-    blocks = f"{result.blocks:,} block{'' if result.blocks == 1 else 's'}"
+    blocks = count(result.blocks, "block")
     return f"Base: **{base}**, head: **{head}**, {blocks}. A loss is what head needs more than base."
 
 
 def _findings(result: GateResult, room: int) -> str:
-    lines = [_line(_row(finding)) for finding in urgent_first(result.findings)]
-    ruler = _line("---:" if heading in _NUMBERS else "---" for heading in _HEADINGS)
-    return _table([_line(_HEADINGS), ruler], lines, room) if lines else ""
+    lines = [line(_row(finding)) for finding in urgent_first(result.findings)]
+    ruler = line("---:" if heading in _NUMBERS else "---" for heading in _HEADINGS)
+    return _table([line(_HEADINGS), ruler], lines, room) if lines else ""
 
 
 def _row(finding: Finding) -> list[str]:
@@ -109,8 +110,8 @@ def _packages(result: GateResult, room: int) -> str:
     differences = packages(result)
     if not differences:
         return no_packages(result)
-    head = [_line(("different package", "base", "head")), _line(["---"] * 3)]
-    return _table(head, [_line(map(inert, one)) for one in differences], room)
+    head = [line(("different package", "base", "head")), line(["---"] * 3)]
+    return _table(head, [line(map(inert, difference)) for difference in differences], room)
 
 
 def _remarks(result: GateResult, room: int) -> str:
@@ -124,8 +125,8 @@ def _problems(result: GateResult, room: int) -> str:
 def _conditions(result: GateResult, room: int) -> str:
     opening, ending = "<details><summary>Conditions</summary>\n\n", "\n\n</details>"  # Markdown needs the empty lines
     facts = [(shown(word), shown(text, MAX_TEXT)) for word, text in result.conditions if text]
-    head = [_line(("condition", "")), _line(["---"] * 2)]
-    table = _table(head, [_line(map(inert, fact)) for fact in facts], room - size(opening + ending))
+    head = [line(("condition", "")), line(["---"] * 2)]
+    table = _table(head, [line(map(inert, fact)) for fact in facts], room - size(opening + ending))
     return f"{opening}{table}{ending}" if facts else ""
 
 
@@ -144,16 +145,12 @@ def _table(head: Sequence[str], lines: Sequence[str], room: int) -> str:
 
 
 def _fitting(lines: Sequence[str], room: int) -> list[str]:
-    """Give as many of the first lines as fit, each after a line's end, with what says how many did not."""
-    sizes = list(accumulate(size(line) + 1 for line in lines))
+    """As many of the first lines as fit, each after a line's end, and leave room to say how many did not."""
+    sizes = list(accumulate(size(text) + 1 for text in lines))
     if not lines or sizes[-1] <= room:
         return list(lines)
-    return [line for line, so_far in zip(lines, sizes, strict=True) if so_far <= room - _NOTE_BYTES]
+    return [text for text, so_far in zip(lines, sizes, strict=True) if so_far <= room - _NOTE_BYTES]
 
 
 def _left_out(more: int, beginning: str = "") -> list[str]:
     return [f"{beginning}{more:,} more {'is' if more == 1 else 'are'} left out for size."] if more else []
-
-
-def _line(values: Iterable[str]) -> str:
-    return f"| {' | '.join(values)} |"

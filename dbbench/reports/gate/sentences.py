@@ -1,14 +1,16 @@
-"""What a gate found, in plain words; the same in every report of it that people read.
+"""What a gate found, in plain words; the same in every report that people read.
 
-Whatever comes from data goes through `shown` here, so what these functions give is short, on one line, and UTF-8.
+All text from data goes through `shown` here, so the results are short, on one line, and UTF-8.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dbbench.commands.gate.result import Finding, GateResult, GateRow, GateVerdict, Metric
-from dbbench.reports.columns import NOTHING, in_one_unit
-from dbbench.reports.text import MAX_TEXT, count, number, share, shown
+from dbbench.reports.columns import NOTHING
+from dbbench.reports.text import MAX_TEXT, number, share, shown
+from dbbench.units import in_one_unit
+from dbbench.wording import count
 
 METRICS: Final[dict[Metric, str]] = {
     "time": "time per operation",
@@ -40,7 +42,7 @@ _DIGITS: Final = (1, 2, 3)  # that a share may have, in per cent
 
 
 def verdict_sentence(result: GateResult) -> str:
-    """Say what failed, or that all is within tolerance, or what is inconclusive and what would decide it."""
+    """What failed, or that everything is within tolerance, or what is inconclusive and what would decide it."""
     counted = [finding for finding in result.findings if finding.row.verdict is not GateVerdict.ADVISORY]
     match result.verdict:
         case GateVerdict.FAIL:
@@ -106,9 +108,9 @@ def _full_stop(text: str) -> str:
 
 
 def row_sentence(finding: Finding) -> str:
-    """Say what was found: orders, orm, 1 session, asyncpg: 5.1% more time per operation (4.2% to 6.0%), tolerance 3%.
+    """What was found: orders, orm, 1 session, asyncpg: 5.1% more time per operation (4.2% to 6.0%), tolerance 3%.
 
-    Or why nothing was.
+    Without a loss, why there is none.
     """
     row = finding.row
     where = ", ".join([*cell(row), shown(row.driver)])
@@ -118,7 +120,7 @@ def row_sentence(finding: Finding) -> str:
 
 
 def _against_tolerance(finding: Finding) -> str:
-    """Name the tolerance; a row that failed within it failed because head is surely slower, and has to say so."""
+    """The tolerance; a row that failed within it, because head is surely slower, has to explain that."""
     row, tolerance = finding.row, share(finding.tolerance)
     middle, p = number(row.loss), number(row.p_adjusted)
     if row.verdict is not GateVerdict.FAIL or middle is None or middle > finding.tolerance:
@@ -128,13 +130,13 @@ def _against_tolerance(finding: Finding) -> str:
 
 
 def not_measured(finding: Finding) -> str:
-    """Say that there is no loss, and why."""
+    """That there is no loss, and why."""
     said = f"no loss can be given for {METRICS[finding.row.metric]}"
     return f"{said}: {shown(finding.reason, MAX_TEXT)}" if finding.reason else said
 
 
 def what_would_decide(finding: Finding) -> str:
-    """Say which loss would have been found, and how many blocks would decide; empty where neither is known."""
+    """The loss that would have been found, and how many blocks would decide; empty where neither is known."""
     said = []
     if (detectable := number(finding.detectable)) is not None:
         said.append(f"a loss of {share(detectable)} would have been found")
@@ -144,7 +146,7 @@ def what_would_decide(finding: Finding) -> str:
 
 
 def remarks(findings: Sequence[Finding], *, within: bool) -> Iterator[str]:
-    """Say of the rows what a table of them leaves out; `within`: the cell need not be named."""
+    """What a table of the rows leaves out; `within`: the cell need not be named."""
     advisory: dict[str, list[str]] = {}
     for finding in findings:
         row, who = finding.row, _who(finding, findings, within=within)
@@ -167,12 +169,12 @@ def _who(finding: Finding, among: Sequence[Finding], *, within: bool) -> str:
 
 
 def cell(row: GateRow) -> list[str]:
-    """Name where the row was measured: the scenario, the layer and the sessions."""
+    """Where the row was measured: the scenario, the layer and the sessions."""
     return [shown(row.scenario), *filter(None, [shown(row.layer)]), count(row.sessions, "session")]
 
 
 def urgent_first(findings: Sequence[Finding]) -> list[Finding]:
-    """Put the failing rows first and the inconclusive ones after them; the rest stays as it is."""
+    """The failing rows first, then the inconclusive ones, then the rest, each in their order."""
     return sorted(
         findings,
         key=lambda finding: _URGENT.index(finding.row.verdict) if finding.row.verdict in _URGENT else len(_URGENT),
@@ -183,7 +185,7 @@ def urgent_first(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def loss(finding: Finding) -> str:
-    """Write the loss with its interval for a table: +5.1% (+4.2 to +6.0)."""
+    """The loss with its interval for a table: +5.1% (+4.2 to +6.0)."""
     middle, low, high = _losses(finding.row)
     if middle is None:
         return NOTHING
@@ -195,7 +197,7 @@ def loss(finding: Finding) -> str:
 
 
 def _loss_in_words(finding: Finding) -> str:
-    """Write the loss with its interval for a sentence: 5.1% more time per operation (4.2% to 6.0%)."""
+    """The loss with its interval for a sentence: 5.1% more time per operation (4.2% to 6.0%)."""
     middle, low, high = _losses(finding.row)
     assert middle is not None
     digits, (more, less) = _digits(finding), _MORE[finding.row.metric]
@@ -214,7 +216,7 @@ def _losses(row: GateRow) -> tuple[float | None, float | None, float | None]:
 
 
 def _digits(finding: Finding) -> int:
-    """Choose as few as keep the loss and its ends apart from the tolerance: 5.04% is more than 5%, and looks so."""
+    """The fewest that tell the loss and its ends from the tolerance: 5.04% is more than 5%, and must look it."""
     values = [value for value in _losses(finding.row) if value is not None and value != finding.tolerance]
     for digits in _DIGITS:
         edge = round(100 * finding.tolerance, digits)
@@ -224,7 +226,7 @@ def _digits(finding: Finding) -> int:
 
 
 def times(values_us: Sequence[float | None]) -> tuple[list[str], str]:
-    """Write times in one unit, and give the unit; a time that is not known is a dash."""
+    """Times in one unit, and the unit; an unknown time is a dash."""
     known = [number(value) for value in values_us]
     texts, unit = in_one_unit([value for value in known if value is not None])
     left = iter(texts)
@@ -239,15 +241,18 @@ def _is(how_many: int) -> str:
 
 
 def pythons(result: GateResult) -> tuple[str, str] | None:
-    """Give base's and head's Python where they are not the same."""
+    """The Python of base and that of head, where they differ."""
     base, head = shown(result.base.python), shown(result.head.python)
     return None if base == head else (base, head)
 
 
 def packages(result: GateResult) -> list[tuple[str, str, str]]:
-    """List what is installed differently, Python first: its name, its version in base and in head."""
+    """What is installed differently, Python first: its name, its version in base and in head."""
     python = pythons(result)
-    versions = [(one.package, one.base or NOTHING, one.head or NOTHING) for one in result.differences]
+    versions = [
+        (difference.package, difference.base or NOTHING, difference.head or NOTHING)
+        for difference in result.differences
+    ]
     return [
         *([("Python", *python)] if python else []),
         *((shown(package), shown(base), shown(head)) for package, base, head in versions),
@@ -255,7 +260,7 @@ def packages(result: GateResult) -> list[tuple[str, str, str]]:
 
 
 def no_packages(result: GateResult) -> str:
-    """Say why there is nothing in the list of different packages."""
+    """Why the list of different packages is empty."""
     if result.base.packages or result.head.packages:
         return "The installed packages are the same in base and head."
     return "Which packages are installed in base and head is not known."

@@ -1,6 +1,5 @@
 """The gate on a terminal: the verdict, a table per cell, and a sentence; below them packages, problems, conditions."""
 
-import io
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from dbbench.commands.gate.result import Finding, GateResult, GateVerdict
 from dbbench.reports.columns import Column
-from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.gate.sentences import (
     SHORT,
     WORDS,
@@ -24,7 +23,8 @@ from dbbench.reports.gate.sentences import (
     verdict_sentence,
 )
 from dbbench.reports.run.footer import MAX_PROBLEMS
-from dbbench.reports.text import MAX_TEXT, count, share, shown
+from dbbench.reports.text import MAX_TEXT, share, shown
+from dbbench.wording import count
 
 MAX_PACKAGES: Final = 30  # lines; all of them are in the JSON
 MAX_WORD: Final = 16  # columns for the word before a condition
@@ -35,19 +35,10 @@ _STYLES: Final = {
     GateVerdict.INCONCLUSIVE: "yellow",
     GateVerdict.ADVISORY: "dim",
 }
-_INDENT: Final = (0, 0, 0, 2)
 
 
-def report(result: GateResult) -> str:
-    """Render as plain text, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    render(result, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
-
-
-def render(result: GateResult, console: Console, path: str = "") -> None:
-    """Print on the console, which decides on colours; `path` names the gate's file."""
+def render(result: GateResult, console: Console, *, file: str = "") -> None:
+    """Print on the console, which decides on colours; `file` names the result."""
     _print_verdict(result, console)
     console.print()
     for _, group in groupby(result.findings, _place):
@@ -58,7 +49,7 @@ def render(result: GateResult, console: Console, path: str = "") -> None:
     sentence = [plain(f"{WORDS[result.verdict]}: ", console, style), plain(verdict_sentence(result), console)]
     console.print(Text.assemble(*sentence), width=prose(console))
     console.print()
-    print_footer(_footer(result, path), console)
+    print_footer(_footer(result, file), console)
 
 
 def _print_verdict(result: GateResult, console: Console) -> None:
@@ -87,11 +78,11 @@ def _print_cell(findings: Sequence[Finding], console: Console) -> None:
     }
     print_table(_columns(findings), console, [styles[finding.row.verdict] for finding in findings])
     for remark in remarks(findings, within=True):
-        console.print(Padding(plain(remark, console), _INDENT), width=prose(console))
+        console.print(Padding(plain(remark, console), INDENT), width=prose(console))
 
 
 def _columns(findings: Sequence[Finding]) -> list[Column]:
-    """Lay out the rows of one cell, the driver first; the metric is named where there is more than time."""
+    """Lay out the rows of one cell, the driver first; the metric is a column where there is more than time."""
     values, unit = times([value for finding in findings for value in (finding.base_us, finding.head_us)])
     metrics = [SHORT[finding.row.metric] for finding in findings]
     return [
@@ -106,7 +97,7 @@ def _columns(findings: Sequence[Finding]) -> list[Column]:
 
 
 def _verdict(finding: Finding) -> str:
-    """Write the verdict of a row; the one that matters is loud, also where there are no colours."""
+    """The verdict of a row; a failure is in capitals, for where there are no colours."""
     verdict = finding.row.verdict
     return WORDS[verdict] if verdict is GateVerdict.FAIL else verdict.value
 
@@ -115,18 +106,18 @@ def _print_packages(result: GateResult, console: Console) -> None:
     differences = packages(result)
     if not differences:
         return
-    names, base, head = ([one[column] for one in differences[:MAX_PACKAGES]] for column in range(3))
+    names, base, head = ([difference[column] for difference in differences[:MAX_PACKAGES]] for column in range(3))
     print_title("different packages", [], console)
     print_table(
         [Column("package", "", names), Column("base", "version", base), Column("head", "version", head)], console
     )
     if more := len(differences) - len(names):
-        console.print(Padding(plain(f"{more:,} more are different; the JSON report lists them.", console), _INDENT))
+        console.print(Padding(plain(f"{more:,} more are different; the JSON report lists them.", console), INDENT))
     console.print()
 
 
-def _footer(result: GateResult, path: str) -> list[tuple[str, str]]:
-    """Say what went wrong, and under which conditions the numbers hold."""
+def _footer(result: GateResult, file: str) -> list[tuple[str, str]]:
+    """What went wrong, and under which conditions the numbers hold."""
     problems = [("problem", shown(problem, MAX_TEXT)) for problem in result.problems[:MAX_PROBLEMS]]
     if (more := len(result.problems) - MAX_PROBLEMS) > 0:
         problems.append(("", f"{more:,} more problems are in the JSON report"))
@@ -134,6 +125,6 @@ def _footer(result: GateResult, path: str) -> list[tuple[str, str]]:
         *problems,
         *((shown(word, MAX_WORD), shown(text, MAX_TEXT)) for word, text in result.conditions),
         ("packages", "" if packages(result) else no_packages(result)),
-        ("file", path),
+        ("file", file),
     ]
     return [(word, text) for word, text in facts if text]

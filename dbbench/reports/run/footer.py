@@ -1,14 +1,17 @@
-"""Under which conditions the numbers hold, and what went wrong; the same in every report that people read."""
+"""The conditions under which the numbers hold, and what went wrong; the same in every report that people read."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
+from dbbench.analysis.latency import US_PER_S
 from dbbench.analysis.rows import CellRow
 from dbbench.drivers import DRIVERS
 from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
+from dbbench.reports.text import when
+from dbbench.units import MILLISECOND, time_text
+from dbbench.wording import count
 
 MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
 MAX_MESSAGE: Final = 400  # characters
@@ -18,13 +21,13 @@ AT_ONCE: Final = "intervals hold for the whole table at once (95%)"
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
-def footer(run: Run, rows: Sequence[CellRow], result: str = "") -> list[tuple[str, str]]:
-    """Say under which conditions the numbers hold, as pairs of a word and a text."""
+def footer(run: Run, rows: Sequence[CellRow], file: str = "") -> list[tuple[str, str]]:
+    """The conditions under which the numbers hold, as pairs of a word and a text; `file` names the result."""
     header = run.header
     plan = header.plan
     facts = [
         *conditions(run),
-        ("file", result),
+        ("file", file),
         ("note", _loop(plan)),
         ("", _comparison(plan)),
         ("", AT_ONCE if any(row.ratio_low is not None for row in rows) else ""),
@@ -44,7 +47,7 @@ def footer(run: Run, rows: Sequence[CellRow], result: str = "") -> list[tuple[st
 
 
 def conditions(run: Run) -> list[tuple[str, str]]:
-    """Say on what the run was measured, with which settings and when."""
+    """What the run was measured on, with which settings and when."""
     header = run.header
     facts = [
         ("server", _server(header.server)),
@@ -58,26 +61,23 @@ def conditions(run: Run) -> list[tuple[str, str]]:
 
 
 def _loop(plan: Plan) -> str:
-    """Say what decides when operations begin, and what that does to latencies."""
+    """What decides when operations begin, and how that affects latencies."""
     if plan.load.rate is not None:
         due = f"{rate_text(plan.load.rate)} operations per second due ({plan.load.arrival})"
         return f"open loop: {due}, latency is response time, from when the operation was due"
     if plan.load.think_s:
-        return f"{CLOSED_LOOP}; a session pauses {_duration(plan.load.think_s)} after each operation"
+        pause = time_text(plan.load.think_s * US_PER_S, digits=6, finest=MILLISECOND)
+        return f"{CLOSED_LOOP}; a session pauses {pause} after each operation"
     return CLOSED_LOOP
 
 
 def _comparison(plan: Plan) -> str:
-    """Say what is compared where it is not the throughput."""
+    """What is compared, where that is not the throughput."""
     return f'"time vs {plan.baseline}" compares mean latency, since the pace is set' if plan.paced else ""
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
-
-
 def _releases(run: Run) -> list[str]:
-    """Say what a driver's own pool does at every release that costs a round trip: it counts at the raw layer."""
+    """What a driver's own pool does at every release that costs a round trip: it counts at the raw layer."""
     plan = run.header.plan
     if plan.shared.checkout != "request" or not any(cell.layer == "raw" for cell in plan.cells):
         return []
@@ -95,7 +95,7 @@ def _settings(plan: Plan) -> str:
 
 
 def _server(facts: Mapping[str, Any]) -> str:
-    """Shorten what the server says of itself: PostgreSQL 18.4, embedded, unix socket."""
+    """The server in short: PostgreSQL 18.4, embedded, unix socket."""
     version = str(facts.get("version", "")).partition(" on ")[0]  # the rest names the compiler
     whose = "embedded" if facts.get("embedded") else ""
     parts = (version, whose, str(facts.get("transport", "")), "TLS" if facts.get("tls") else "")
@@ -103,16 +103,16 @@ def _server(facts: Mapping[str, Any]) -> str:
 
 
 def _driver(run: Run, name: str) -> str:
-    """Name the driver with the version of the first of its packages that was installed."""
+    """The driver with the version of the first of its packages that was installed."""
     packages = run.header.environment.get("packages")
     if not isinstance(packages, Mapping) or name not in DRIVERS:
         return name
-    versions = (packages[each] for each in DRIVERS[name].distributions if each in packages)
+    versions = (packages[package] for package in DRIVERS[name].distributions if package in packages)
     return f"{name} {next(versions, '')}".strip()
 
 
 def _settings_of_arms(plan: Plan) -> str:
-    """Say which settings of drivers are not the defaults, and what the names of arms that have some stand for."""
+    """The drivers' settings that are not the defaults, and what the names of arms with settings stand for."""
     said = [f"{driver} {_pairs(settings)}" for driver, settings in plan.settings.items()]
     own = {arm.name: plan.own_settings(arm) for arm in plan.arms if not arm.connections.null_pool}
     said += [f"{name}: {_pairs(settings)}" for name, settings in own.items() if settings]
@@ -138,7 +138,7 @@ def _placement(run: Run) -> str:
 
 
 def _cpus(cpus: Sequence[int]) -> str:
-    """Shorten runs of neighbours: CPU 0, CPUs 1-7,9."""
+    """CPUs with neighbours joined: CPU 0, CPUs 1-7,9."""
     ranges: list[list[int]] = []
     for cpu in sorted(set(cpus)):
         if ranges and cpu == ranges[-1][1] + 1:
@@ -152,17 +152,10 @@ def _cpus(cpus: Sequence[int]) -> str:
 def _run(run: Run) -> str:
     header, end = run.header, run.end
     blocks = len({measurement.block for measurement in run.measurements})
-    parts = [header.id, _time(header.started), f"{blocks} block{'' if blocks == 1 else 's'}"]
+    parts = [header.id, when(header.started), count(blocks, "block")]
     if end:
         parts.append(f"{end.measured_s:,.0f} s")
     return ", ".join([*parts, f"seed {header.plan.seed}", run.status])
-
-
-def _time(started: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(started):%Y-%m-%d %H:%M} UTC"
-    except ValueError:
-        return started
 
 
 def _label(problem: Problem) -> str:

@@ -9,15 +9,18 @@ One text per cell and driver; in an open loop two, because response time and ser
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Final, NamedTuple
 
+from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.rows import params_text
 from dbbench.errors import UsageError, nearest
 from dbbench.plan import Cell
-from dbbench.records import Measurement, Run
+from dbbench.records import Measurement
+from dbbench.reports.run.folder import is_folder
 from dbbench.stats.histogram import OCTAVE_BITS, Histogram, value_of
 
 NS_PER_MS: Final = 1_000_000
@@ -46,30 +49,45 @@ class _Place(NamedTuple):
     kind: str  # which of an open loop's two times; closed loop: empty
 
 
-def series(run: Run, arm: str | None) -> list[Series]:
-    """Give the distributions of all cells, of one arm or of all; those without a sample are left out.
+def files(analysis: Analysis, output: Path | None, driver: str | None = None) -> Iterator[tuple[Path | None, str]]:
+    """Write a file per distribution into a folder; the only one there is also to a file.
+
+    `driver` leaves the others out. Raises UsageError for one that was not in the run, and where a folder is needed.
+    """
+    distributions = series(analysis, driver)
+    if output is not None and is_folder(output):
+        for distribution in distributions:
+            yield output / f"{distribution.name}.hgrm", text(distribution)
+    elif len(distributions) == 1:
+        yield output, text(distributions[0])
+    else:
+        raise UsageError(
+            f"--format hgrm makes a file for every cell and driver, here {len(distributions)}: name a folder for them "
+            "with -o DIR/, or where the run has one cell choose a driver with --driver"
+        )
+
+
+def series(analysis: Analysis, arm: str | None) -> list[Series]:
+    """The distributions of all cells, of one arm or of all; those without a sample are left out.
 
     Raises UsageError when the run has no such arm, or when nothing is left.
     """
-    plan = run.header.plan
+    plan = analysis.run.header.plan
     arms = [known.name for known in plan.arms]
     if arm is not None and arm not in arms:
         raise UsageError(f"no driver {arm!r} in this run; {nearest(arm, arms)}")
-    measured: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
-    for measurement in run.measurements:
-        measured[measurement.cell, measurement.arm].append(measurement)
 
     kinds = ("",) if plan.load.rate is None else ("response", "service")
     places = [_Place(*place) for place in product(range(len(plan.cells)), arms, kinds)]
     names = _names(plan.cells, places)  # of all, so that a name does not depend on which arm was asked for
-    found = [
-        _merged(name, measured[place.cell, place.arm], service=place.kind == "service")
+    merged = [
+        _merged(name, analysis.places[place.cell, place.arm], service=place.kind == "service")
         for name, place in zip(names, places, strict=True)
         if arm in (None, place.arm)
     ]
-    if not any(found):
+    if not any(merged):
         raise UsageError(f"there is nothing to export: {arm or 'no driver'} has no operation that succeeded")
-    return [one for one in found if one]
+    return [distribution for distribution in merged if distribution]
 
 
 def text(distribution: Series) -> str:
@@ -107,7 +125,7 @@ def _merged(name: str, measured: Iterable[Measurement], *, service: bool) -> Ser
 
 
 def _lines(distribution: Series) -> Iterator[str]:
-    """Give a line for every tick that a bucket reaches; the bucket that reaches 100% gives one line only.
+    """A line for every tick that a bucket reaches; the bucket that reaches 100% has one line only.
 
     The ticks are 0%, 10%, ... 50%, 55%, ... 75%, 77.5%, and so on: five for every halving of what is left. They are
     the same for all distributions, which the plotter relies on.
@@ -130,7 +148,7 @@ def _lines(distribution: Series) -> Iterator[str]:
 
 
 def _deviation_ns(latency: Histogram) -> float:
-    """Tell the standard deviation of the samples, each taken for the midpoint of its bucket."""
+    """The standard deviation of the samples, each taken for the midpoint of its bucket."""
     total = latency.total
     values = [(value_of(bucket), count) for bucket, count in latency.counts.items()]
     mean = sum(value * count for value, count in values) / total
@@ -138,7 +156,7 @@ def _deviation_ns(latency: Histogram) -> float:
 
 
 def _names(cells: Sequence[Cell], places: Sequence[_Place]) -> list[str]:
-    """Name the files: with parameters only where cells differ in nothing else, with numbers where all else fails."""
+    """Names of files: with parameters only where cells differ in nothing else, with numbers where all else fails."""
 
     def named(place: _Place, *more: str) -> str:
         cell = cells[place.cell]
@@ -157,10 +175,10 @@ def _names(cells: Sequence[Cell], places: Sequence[_Place]) -> list[str]:
 
 
 def _often(names: Iterable[str]) -> Counter[str]:
-    """Count names as a file system does that does not tell a from A."""
+    """How often each name occurs, for a file system that takes a for A."""
     return Counter(name.lower() for name in names)
 
 
 def _safe(part: str) -> str:
-    """Make part of a file name of what may be anything: a result file can come from anywhere."""
+    """Make any text part of a file name: a result file may come from anywhere."""
     return _UNSAFE.sub("_", part)[:MAX_PART].lstrip(".-") or "_"

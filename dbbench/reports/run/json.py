@@ -1,32 +1,29 @@
 """JSON: the whole run in one document, with the rows of the CSVs as its cells, breakdown, errors and layer_tax."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from dbbench.analysis import breakdown
-from dbbench.analysis.latency import Effect, effects
-from dbbench.analysis.rows import CellRow
+from dbbench.analysis.analysis import Analysis
+from dbbench.analysis.latency import Effect
 from dbbench.plan import Plan
 from dbbench.records import Run
 from dbbench.reports.exported import exported
+from dbbench.reports.json_text import SCHEMA, text
 
-SCHEMA: Final = 1  # of this document, not of the result file
 
-
-def report(run: Run, rows: Sequence[CellRow]) -> str:
-    """Write one document; a number that cannot be given is null, never NaN."""
+def report(analysis: Analysis, **_: bool) -> str:
+    """Write one document; an unknown number is null, never NaN."""
     document = {
         "schema": SCHEMA,
-        "run": _run(run),
-        "cells": [exported(row) for row in rows],
-        "breakdown": [exported(one) for one in breakdown.breakdowns(run)],
-        "errors": [exported(one) for one in breakdown.failures(run)],
-        "layer_tax": [exported(one) for one in breakdown.layer_tax(run)],
-        "latency": [_latency(effect) for group in effects(run) for effect in group],
+        "run": _run(analysis.run),
+        "cells": [exported(row) for row in analysis.rows],
+        "breakdown": [exported(breakdown) for breakdown in analysis.breakdowns],
+        "errors": [exported(failure) for failure in analysis.failures],
+        "layer_tax": [exported(tax) for tax in analysis.layer_tax],
+        "latency": [_latency(effect) for group in analysis.effects for effect in group],
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return text(document)
 
 
 def _latency(effect: Effect) -> dict[str, Any]:

@@ -5,18 +5,21 @@ operation of the slices. pyperf pools all values in a t test; its "significant" 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from statistics import median_low
 from typing import Any, Final, NamedTuple
 
 import pyperf
 
+from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.ratios import time_per_operation
-from dbbench.analysis.rows import NS_PER_S, CellRow, params_text
-from dbbench.errors import UsageError
+from dbbench.analysis.rows import NS_PER_S, params_text
+from dbbench.errors import UsageError, nearest
 from dbbench.plan import Cell
 from dbbench.records import Run
+from dbbench.reports.run.folder import is_folder
 
 Metadata = dict[str, str | int | float | list[str]]
 
@@ -33,15 +36,28 @@ class Block(NamedTuple):
     operations: int  # of a typical slice
 
 
-def report(run: Run, _rows: Sequence[CellRow]) -> str:
-    """Write all arms as one suite, for `compare_to` with the same of another run."""
-    return text(suite(run, None))
+def files(analysis: Analysis, output: Path | None, driver: str | None = None) -> Iterator[tuple[Path | None, str]]:
+    """Write all arms as one suite, for `compare_to` with that of another run; in a folder, a suite for each arm.
+
+    `driver` leaves the others out. Raises UsageError for one that was not in the run.
+    """
+    run = analysis.run
+    arms = [arm.name for arm in run.header.plan.arms]
+    if driver is not None:
+        if driver not in arms:
+            raise UsageError(f"no driver {driver!r} in this run; {nearest(driver, arms)}")
+        yield output / f"{driver}.json" if output and is_folder(output) else output, text(suite(run, driver))
+    elif output is not None and is_folder(output):
+        for arm in arms:
+            yield output / f"{arm}.json", text(suite(run, arm))
+    else:
+        yield output, text(suite(run, None))
 
 
-def text(made: Any) -> str:
+def text(suite: Any) -> str:
     """Write a pyperf.BenchmarkSuite as the JSON that pyperf reads."""
     file = io.StringIO()
-    made.dump(file)
+    suite.dump(file)
     return file.getvalue()
 
 
@@ -67,7 +83,7 @@ def suite(run: Run, arm: str | None) -> Any:
 
 
 def _blocks(run: Run, cell: int) -> dict[str, list[Block]]:
-    """Give the blocks of each arm that has any, in the plan's order.
+    """The blocks of each arm that has any, in the plan's order.
 
     Arms get equally many values, those of the rounds that all of them finished: compare_to calls any two benchmarks
     of unequal length significantly different. Where the arms have no round in common, each keeps its own.
@@ -80,15 +96,15 @@ def _blocks(run: Run, cell: int) -> dict[str, list[Block]]:
                 times[measurement.arm][measurement.block, round_] = ns
             operations[measurement.arm, measurement.block] = [part.usage.operations for part in measurement.slices]
 
-    measured = {arm: found for arm, found in times.items() if found}
-    shared = set.intersection(*(set(found) for found in measured.values())) if measured else set()
+    measured = {arm: of_arm for arm, of_arm in times.items() if of_arm}
+    shared = set.intersection(*(set(of_arm) for of_arm in measured.values())) if measured else set()
     blocks = {}
-    for arm, found in measured.items():
-        kept = sorted(shared or found)
+    for arm, of_arm in measured.items():
+        kept = sorted(shared or of_arm)
         blocks[arm] = [
             Block(
                 number,
-                [found[place] / NS_PER_S for place in kept if place[0] == number],
+                [of_arm[place] / NS_PER_S for place in kept if place[0] == number],
                 max(1, median_low(operations[arm, number])),
             )
             for number in sorted({block for block, _ in kept})
@@ -108,7 +124,7 @@ def _driver(run: Run, driver: str) -> Metadata:
 
 
 def _labels(cells: Sequence[Cell]) -> list[str]:
-    """Name the cells; by their parameters, too, where one would otherwise be named like another; or by their place."""
+    """Names of cells: with parameters only where two would be named alike, with numbers where all else fails."""
     names = [f"{cell.scenario}[{cell.layer},sessions={cell.sessions}]" for cell in cells]
     more = [params_text(cell).replace(" ", ",") for cell in cells]
     names = [_distinct(names, index, detail) for index, detail in enumerate(more)]
@@ -121,7 +137,7 @@ def _distinct(names: Sequence[str], index: int, detail: str) -> str:
 
 
 def _environment(run: Run) -> Metadata:
-    """Give what is known about the machine and the run, the same for all benchmarks."""
+    """What is known about the machine and the run, the same for all benchmarks."""
     header = run.header
     machine = {
         key: value
@@ -146,7 +162,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _date(started: str) -> str:
-    """Write the time as pyperf does; nothing for what is no time, because pyperf would fail on it later."""
+    """The time as pyperf writes it; empty for what is no time, because pyperf would fail on it later."""
     try:
         return datetime.fromisoformat(started).replace(tzinfo=None).isoformat(sep=" ")
     except ValueError:

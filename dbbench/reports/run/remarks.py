@@ -1,15 +1,16 @@
-"""What stands below a cell's sentence: remarks where they matter, and the tables that say where the time goes."""
+"""What stands below a cell's sentence: remarks where they matter, and tables of where the time goes."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from dbbench.analysis.breakdown import Breakdown, Failure, Identity, breakdowns, failures, identity, layer_tax
+from dbbench.analysis.analysis import Analysis, CellAnalysis
+from dbbench.analysis.breakdown import Breakdown, Failure
 from dbbench.analysis.rows import CellRow
-from dbbench.plan import Cell
 from dbbench.records import Run
-from dbbench.reports.columns import Column, details, in_one_unit, layers, open_loop
+from dbbench.reports.columns import Column, layers, open_loop, where_time_goes
+from dbbench.units import in_one_unit
+from dbbench.wording import count, listed
 
 WORTH_SAYING: Final = 0.2  # a wait for a connection of at least this share of the latency
 MAX_CODES: Final = 5  # of one driver; all of them are in the exports
@@ -33,50 +34,43 @@ class Below(NamedTuple):
     tables: list[Titled]
 
 
-def below(run: Run, cells: Sequence[tuple[Cell, Sequence[CellRow]]], *, detailed: bool) -> list[Below]:
-    """Say of each cell what its table and sentence leave out; `detailed`: where the time goes, too."""
-    known = {identity(one): one for one in breakdowns(run)}
-    ledger: dict[Identity, list[Failure]] = defaultdict(list)
-    for line in failures(run):
-        ledger[identity(line)].append(line)
-    found = []
-    for _, rows in cells:
-        made = [known[identity(row)] for row in rows]
-        remarks = [waiting(rows, made), *(failed(one, ledger.get(identity(one), ())) for one in made)]
-        tables = _tables(run, rows, made)
-        if detailed:
-            where = details(made)
-            tables += [Titled("where the time goes", [], where)] if where else []
-            remarks.append("" if where or not any(one.attempts for one in made) else UNKNOWN)
-        found.append(Below([remark for remark in remarks if remark], tables))
-    return found
+def below(run: Run, of: CellAnalysis, *, details: bool) -> Below:
+    """What the table and the sentence of a cell leave out; `details`: where the time goes, too."""
+    remarks = [waiting(of.rows, of.breakdowns), *map(failed, of.breakdowns, of.failures)]
+    tables = _tables(run, of.rows, of.breakdowns)
+    if details:
+        where = where_time_goes(of.breakdowns)
+        tables += [Titled("where the time goes", [], where)] if where else []
+        remarks.append("" if where or not any(breakdown.attempts for breakdown in of.breakdowns) else UNKNOWN)
+    return Below([remark for remark in remarks if remark], tables)
 
 
-def layer_tables(run: Run) -> list[Titled]:
-    """Say what the layers add, wherever a scenario was measured at several with the same sessions and parameters."""
+def layer_tables(analysis: Analysis) -> list[Titled]:
+    """What the layers add, wherever a scenario was measured at several with the same sessions and parameters."""
     return [
         Titled("what the layers add", _where(*place), layers(taxes))
-        for place, group in groupby(layer_tax(run), lambda tax: (tax.scenario, tax.sessions, tax.params))
+        for place, group in groupby(analysis.layer_tax, lambda tax: (tax.scenario, tax.sessions, tax.params))
         for taxes in [list(group)]
         if any(tax.added_us is not None for tax in taxes)
     ]
 
 
-def waiting(rows: Sequence[CellRow], made: Sequence[Breakdown]) -> str:
-    """Tell how much of the latency is the wait for a connection, of the drivers for which it is a good part."""
+def waiting(rows: Sequence[CellRow], breakdowns: Sequence[Breakdown]) -> str:
+    """How much of the latency is the wait for a connection, of the drivers for which it is a good part."""
     parts: list[str] = []
-    for row, one in zip(rows, made, strict=True):
-        if one.wait_p50_us and row.p50_us and one.wait_p50_us >= WORTH_SAYING * row.p50_us:
-            (wait, latency), unit = in_one_unit([one.wait_p50_us, row.p50_us])
+    for row, breakdown in zip(rows, breakdowns, strict=True):
+        wait_us = breakdown.wait_p50_us
+        if wait_us and row.p50_us and wait_us >= WORTH_SAYING * row.p50_us:
+            (wait, latency), unit = in_one_unit([wait_us, row.p50_us])
             parts.append(f"{wait} of {row.driver}'s {latency} {unit}{'' if parts else ' (p50)'}")
-    return f"Waiting for a connection takes {_listed(parts)}." if parts else ""
+    return f"Waiting for a connection takes {listed(parts)}." if parts else ""
 
 
-def failed(one: Breakdown, lines: Sequence[Failure]) -> str:
-    """Write one driver's lines of the ledger as one: how many operations failed, and of what."""
+def failed(breakdown: Breakdown, lines: Sequence[Failure]) -> str:
+    """How many operations of one driver failed, and of what: its lines of the ledger as one."""
     if not lines:
         return ""
-    said = f"{one.driver}: {one.errors:,} of {one.attempts:,} operations failed"
+    said = f"{breakdown.driver}: {breakdown.errors:,} of {breakdown.attempts:,} operations failed"
     if not any(line.code for line in lines):
         return said
     causes = [_cause(line) for line in lines[:MAX_CODES]]
@@ -85,12 +79,12 @@ def failed(one: Breakdown, lines: Sequence[Failure]) -> str:
     return f"{said}: {', '.join(causes)}"
 
 
-def _tables(run: Run, rows: Sequence[CellRow], made: Sequence[Breakdown]) -> list[Titled]:
-    """Put response times beside service times in an open loop."""
+def _tables(run: Run, rows: Sequence[CellRow], breakdowns: Sequence[Breakdown]) -> list[Titled]:
+    """In an open loop, response times beside service times."""
     rate = run.header.plan.load.rate
-    if rate is None or not any(one.attempts or one.not_started for one in made):
+    if rate is None or not any(breakdown.attempts or breakdown.not_started for breakdown in breakdowns):
         return []
-    unit, columns = open_loop(rate, rows, made)
+    unit, columns = open_loop(rate, rows, breakdowns)
     return [Titled("open loop", [f"times in {unit}"], columns)]
 
 
@@ -100,10 +94,4 @@ def _cause(line: Failure) -> str:
 
 
 def _where(scenario: str, sessions: int, params: str) -> list[str]:
-    number = f"{sessions:,} session{'' if sessions == 1 else 's'}"
-    return [part for part in (scenario, number, params, "per operation") if part]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
+    return [part for part in (scenario, count(sessions, "session"), params, "per operation") if part]

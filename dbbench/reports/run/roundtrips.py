@@ -1,25 +1,28 @@
-"""What the round trips of an operation cost: on a slow network, measured and predicted; and behind a pooler."""
+"""Round trips of an operation: what they cost on a slow network, measured and predicted; how many behind a pooler."""
 
 from collections.abc import Sequence
 from typing import Final
 
-from dbbench.analysis.latency import Effect, effects
-from dbbench.plan import milliseconds
+from dbbench.analysis.analysis import Analysis
+from dbbench.analysis.latency import US_PER_S, Effect
 from dbbench.records import Run
-from dbbench.reports.columns import NOTHING, Column, unit_for
+from dbbench.reports.columns import NOTHING, Column
 from dbbench.reports.run.remarks import Titled
 from dbbench.stats.paired import TIE_BAND
+from dbbench.units import MILLISECOND, milliseconds, time_text, unit_for
+from dbbench.wording import count
 
 _SUBSTANTIAL: Final = 100  # a time with so much before the point needs nothing behind it
 
 
-def round_trip_tables(run: Run) -> list[Titled]:
+def round_trip_tables(analysis: Analysis) -> list[Titled]:
     """One for every scenario, layer and number of sessions of a run with latency, or behind a pooler; else none."""
-    return [*(_latency(group, run.header.plan.baseline) for group in effects(run)), *_pooled(run)]
+    run = analysis.run
+    return [*(_latency(group, run.header.plan.baseline) for group in analysis.effects), *_pooled(run)]
 
 
 def _pooled(run: Run) -> list[Titled]:
-    """Say how many round trips each arm makes, in every scenario and layer that was measured behind a pooler."""
+    """How many round trips each arm makes, in every scenario and layer that was measured behind a pooler."""
     plan, counted = run.header.plan, run.header.round_trips
     places = {(cell.scenario, cell.layer): index for index, cell in enumerate(plan.cells) if cell.pooler}
     arms = [arm.name for arm in plan.arms if arm.name in counted]
@@ -36,19 +39,18 @@ def _pooled(run: Run) -> list[Titled]:
 
 def _latency(group: Sequence[Effect], baseline: str) -> Titled:
     cell = group[0].cell
-    sessions = f"{cell.sessions:,} session{'' if cell.sessions == 1 else 's'}"
     columns = [
-        Column("driver", "", [one.driver for one in group]),
-        Column("round", "trips", [_trips(one.round_trips) for one in group]),
+        Column("driver", "", [effect.driver for effect in group]),
+        Column("round", "trips", [_trips(effect.round_trips) for effect in group]),
     ]
     for position, line in enumerate(group[0].lines):
         heading = f"rtt {milliseconds(line.rtt_s)}"
-        lines = [one.lines[position] for one in group]
-        unit = unit_for([each.measured_us for each in lines])
-        columns.append(Column(heading, unit.name, [_time(each.measured_us, unit.us) for each in lines]))
+        measured = [effect.lines[position] for effect in group]
+        unit = unit_for([at_rtt.measured_us for at_rtt in measured])
+        columns.append(Column(heading, unit.name, [_time(at_rtt.measured_us, unit.us) for at_rtt in measured]))
         if position:  # the first is what the others are predicted from
-            columns.append(Column(heading, "vs model", [_deviation(each.deviation) for each in lines]))
-    place = [cell.scenario, cell.layer, sessions, "mean of an operation"]
+            columns.append(Column(heading, "vs model", [_deviation(at_rtt.deviation) for at_rtt in measured]))
+    place = [cell.scenario, cell.layer, count(cell.sessions, "session"), "mean of an operation"]
     return Titled("network latency", place, columns, _sentences(group, baseline))
 
 
@@ -56,22 +58,22 @@ def _sentences(group: Sequence[Effect], baseline: str) -> list[str]:
     said = []
     if len(group[0].lines) > 1:
         said.append("The model: round trips x round-trip time + the time at the lowest round-trip time.")
-    return said + [sentence for one in group if (sentence := _tie(one, baseline))]
+    return said + [sentence for effect in group if (sentence := _tie(effect, baseline))]
 
 
-def _tie(one: Effect, baseline: str) -> str:
-    """Say from which round-trip time on the driver ties with the baseline, and what was measured there."""
-    if one.tie is None:
+def _tie(effect: Effect, baseline: str) -> str:
+    """The round-trip time above which the driver ties with the baseline, and what was measured there."""
+    if effect.tie is None:
         return ""
-    if one.tie.rtt_s is None:
-        return f"{one.driver} and {baseline} tie at no latency: their round trips differ."
-    if not one.tie.rtt_s:
-        return f"{one.driver} and {baseline} tie within {TIE_BAND:.0%} at any latency."
+    if effect.tie.rtt_s is None:
+        return f"{effect.driver} and {baseline} tie at no latency: their round trips differ."
+    if not effect.tie.rtt_s:
+        return f"{effect.driver} and {baseline} tie within {TIE_BAND:.0%} at any latency."
     said = (
-        f"{one.driver} and {baseline} tie within {TIE_BAND:.0%} "
-        f"from a round-trip time of about {_short(one.tie.rtt_s)} on"
+        f"{effect.driver} and {baseline} tie within {TIE_BAND:.0%} "
+        f"from a round-trip time of about {_short(effect.tie.rtt_s)} on"
     )
-    checked = one.tie.checked
+    checked = effect.tie.checked
     if checked is None:
         return f"{said} (not checked by a measurement)."
     interval = "" if checked.ratio_low is None else f" ({checked.ratio_low:.3f} to {checked.ratio_high:.3f})"
@@ -79,8 +81,8 @@ def _tie(one: Effect, baseline: str) -> str:
 
 
 def _short(seconds: float) -> str:
-    """Two digits that mean something: 4.2 ms, 17 ms."""
-    return f"{float(f'{seconds * 1e3:.2g}'):g} ms"
+    """A time with the two digits that mean something: 4.2 ms, 17 ms."""
+    return time_text(seconds * US_PER_S, digits=2, finest=MILLISECOND)
 
 
 def _trips(trips: float | None) -> str:

@@ -8,7 +8,9 @@ from dbbench.analysis.ratios import family
 from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.records import Run
+from dbbench.reports.text import place
 from dbbench.stats.paired import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
+from dbbench.wording import count, listed
 
 _DIFFERENT: Final = (Verdict.FASTER, Verdict.SLOWER)
 _MANY: Final = 100  # blocks; an estimate from a few does not reach further
@@ -19,13 +21,12 @@ _HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
 
 
 def title(cell: Cell, params: str) -> tuple[str, list[str]]:
-    """Name the cell: the scenario, and what else there is to say about it."""
-    sessions = f"{cell.sessions:,} session{'' if cell.sessions == 1 else 's'}"
-    return cell.scenario, [part for part in (cell.layer, sessions, params) if part]
+    """What to call the cell: the scenario, and what else there is to say about it."""
+    return place(cell.scenario, cell.layer, cell.sessions, params)
 
 
 def sentence(run: Run, rows: Sequence[CellRow]) -> str:
-    """Say in plain words what the rows of one cell mean."""
+    """What the rows of one cell mean, in plain words."""
     baseline = run.header.plan.baseline
     others = [row for row in rows if row.driver != baseline]
     if all(row.verdict is Verdict.NOT_MEASURED for row in rows):
@@ -42,7 +43,7 @@ def sentence(run: Run, rows: Sequence[CellRow]) -> str:
 
 
 def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
-    """Say something about each row: what is known first, what is not known last."""
+    """A clause for every row or group of rows: what is known first, what is unknown last."""
     baseline = run.header.plan.baseline
     clauses: list[str] = []
     for row in rows:
@@ -67,7 +68,7 @@ def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
 
 
 def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
-    """Say how much faster or slower, with the interval where there are enough blocks for one."""
+    """How much faster or slower, with the interval where there are enough blocks for one."""
     assert row.ratio is not None
     baseline = run.header.plan.baseline
     needs, what = ("has", "mean latency") if run.header.plan.paced else ("needs", "time per operation")
@@ -85,10 +86,10 @@ def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
     return f"{row.driver} {needs} {abs(row.ratio - 1):.{digits}%} {much}{_interval(low, high, f'.{digits}%')}"
 
 
-def _interval(one: float | None, other: float | None, format_: str) -> str:
-    if one is None or other is None:
+def _interval(end: float | None, other: float | None, format_: str) -> str:
+    if end is None or other is None:
         return ""
-    low, high = sorted((one, other))
+    low, high = sorted((end, other))
     return f" ({low:{format_}} to {high:{format_}})"
 
 
@@ -116,8 +117,7 @@ def _more_blocks(run: Run) -> str:
 
 
 def _blocks(rows: Sequence[CellRow]) -> str:
-    blocks = max(row.blocks for row in rows)
-    return f"{blocks} block{'' if blocks == 1 else 's'}"
+    return count(max(row.blocks for row in rows), "block")
 
 
 def _is(rows: Sequence[CellRow]) -> str:
@@ -129,5 +129,4 @@ def _was(rows: Sequence[CellRow]) -> str:
 
 
 def _names(rows: Sequence[CellRow]) -> str:
-    *first, last = [row.driver for row in rows]
-    return f"{', '.join(first)} and {last}" if first else last
+    return listed([row.driver for row in rows])

@@ -1,28 +1,28 @@
 """What the exact gate found: text for a terminal, JSON, CSV and Markdown for a pull request."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from dbbench.commands.wire.changes import Change
 from dbbench.reports.csv_text import table as csv_table
-from dbbench.reports.gate.json import text as json_text
-from dbbench.reports.text import MAX_TEXT, count, shown
-from dbbench.reports.wire.csv import plain
+from dbbench.reports.exported import mean_count
+from dbbench.reports.json_text import SCHEMA, ascii_text
+from dbbench.reports.text import MAX_TEXT, shown
 from dbbench.reports.wire.markdown import table
+from dbbench.wording import count
 
-SCHEMA: Final = 1  # of the JSON document
 MAX_LINES: Final = 200  # of one kind; all of them are in the JSON report
 
 _HEADINGS: Final = ("driver", "layer", "scenario", "change", "because")
 
 
 def verdict(changes: Sequence[Change]) -> str:
-    """Give "fail" where something grew, else "pass"."""
+    """The verdict: "fail" where something grew, else "pass"."""
     return "fail" if any(change.grew for change in changes) else "pass"
 
 
 def verdict_sentence(changes: Sequence[Change]) -> str:
-    """Say what the gate decides and why."""
+    """What the gate decides, and why."""
     grown = sum(change.grew for change in changes)
     if grown:
         others = len(changes) - grown
@@ -40,19 +40,19 @@ def text_report(changes: Sequence[Change]) -> str:
 
 
 def json_report(changes: Sequence[Change]) -> str:
-    """Write one document, ASCII only; a base or head that is null is a row that is not there."""
-    return json_text(
+    """Write one document, ASCII only; where base or head is null, that side does not have the row."""
+    return ascii_text(
         {"schema": SCHEMA, "verdict": verdict(changes), "changes": [_record(change) for change in changes]}
     )
 
 
 def csv_report(changes: Sequence[Change]) -> str:
     """Write one line for each change."""
-    return csv_table(Change.__struct_fields__, (_neutral(_record(change)) for change in changes))
+    return csv_table(Change.__struct_fields__, map(_record, changes))
 
 
 def markdown_report(changes: Sequence[Change]) -> str:
-    """Write the verdict and a table, those changes first that fail the gate."""
+    """Write the verdict and a table, with the changes that fail the gate first."""
     parts = [f"## dbbench gate --wire: {verdict(changes).upper()}", verdict_sentence(changes)]
     rows = [_row(change) for change in _first(changes)]
     if rows:
@@ -60,14 +60,6 @@ def markdown_report(changes: Sequence[Change]) -> str:
     if more := len(rows) - min(len(rows), MAX_LINES):
         parts.append(f"{count(more, 'more change')} in the JSON report.")
     return "\n\n".join(parts) + "\n"
-
-
-REPORTS: Final[Mapping[str, Callable[[Sequence[Change]], str]]] = {
-    "table": text_report,
-    "csv": csv_report,
-    "json": json_report,
-    "markdown": markdown_report,
-}
 
 
 def _first(changes: Sequence[Change]) -> list[Change]:
@@ -87,13 +79,4 @@ def _cut(lines: Sequence[str]) -> list[str]:
 
 def _record(change: Change) -> dict[str, Any]:
     fields = {name: getattr(change, name) for name in Change.__struct_fields__}
-    return {name: plain(value) if isinstance(value, float) else value for name, value in fields.items()}
-
-
-def _neutral(fields: dict[str, Any]) -> dict[str, Any]:
-    """Replace what UTF-8 cannot encode, and write truth as a word."""
-    named = {name: ("yes" if value else "no") if isinstance(value, bool) else value for name, value in fields.items()}
-    return {
-        name: value.encode(errors="replace").decode() if isinstance(value, str) else value
-        for name, value in named.items()
-    }
+    return {name: mean_count(value) if isinstance(value, float) else value for name, value in fields.items()}

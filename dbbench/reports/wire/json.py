@@ -4,20 +4,19 @@ ASCII only: whatever a name contains, the document can be printed anywhere and c
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from dbbench.commands.wire.explain import explanations
 from dbbench.commands.wire.result import WireResult, WireRow
-from dbbench.reports.gate.json import text
-from dbbench.reports.wire.csv import plain, record
+from dbbench.reports.exported import mean_count
+from dbbench.reports.json_text import SCHEMA, ascii_text
+from dbbench.reports.wire.csv import record
 from dbbench.reports.wire.words import cells
-
-SCHEMA: Final = 1  # of this document
 
 
 def report(result: WireResult) -> str:
     """Write one document; the messages and statements of a cell are per operation."""
-    return text(
+    return ascii_text(
         {
             "schema": SCHEMA,
             "wire": {
@@ -45,4 +44,4 @@ def _cell(row: WireRow, neighbours: list[WireRow]) -> dict[str, Any]:
 
 
 def _counts(counted: Mapping[str, float]) -> dict[str, float]:
-    return {name: plain(number) for name, number in counted.items()}
+    return {name: mean_count(mean) for name, mean in counted.items()}

@@ -8,6 +8,7 @@ from typing import Final
 
 from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.gate.markdown import inert
+from dbbench.reports.markdown_text import line
 from dbbench.reports.text import shown
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, remarks, statements
 
@@ -32,7 +33,7 @@ def report(result: WireResult) -> str:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table; its values are escaped here."""
     ruler = ["---" if heading in _WORDS else "---:" for heading in headings]
-    return "\n".join([_line(headings), _line(ruler), *(_line(map(inert, row)) for row in rows)])
+    return "\n".join([line(headings), line(ruler), *(line(map(inert, row)) for row in rows)])
 
 
 def _cell(rows: Sequence[WireRow]) -> list[str]:
@@ -41,7 +42,3 @@ def _cell(rows: Sequence[WireRow]) -> list[str]:
     values = [[shown(row.driver), *per_operation(row), statements(row.statements)] for row in rows]
     said = [f"- For {inert(one.text)}" for one in remarks(rows) if one.kind != "statements"]  # they have a column
     return [heading, table(_HEADINGS, values), *(["\n".join(said)] if said else [])]
-
-
-def _line(values: Iterable[str]) -> str:
-    return f"| {' | '.join(values)} |"

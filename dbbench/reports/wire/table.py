@@ -1,6 +1,5 @@
 """What was counted, on a terminal: a table and sentences per scenario and layer, then what happens at connect."""
 
-import io
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,24 +8,15 @@ from rich.padding import Padding
 
 from dbbench.commands.wire.result import WireResult, WireRow
 from dbbench.reports.columns import Column
-from dbbench.reports.console import WIDTH, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.text import shown
 from dbbench.reports.wire import trace as ladder
 from dbbench.reports.wire.words import cells, conditions, connects, per_operation, place, questions, remarks
 
-_INDENT: Final = (0, 0, 0, 2)
 _HEADINGS: Final = (
     ("round", "trips"), ("messages", "sent"), ("messages", "received"), ("bytes", "sent"), ("bytes", "received"),
     ("prepares", "per 100"),
 )  # fmt: skip
-
-
-def report(result: WireResult) -> str:
-    """Render as plain text, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    render(result, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def render(result: WireResult, console: Console, *, trace: bool = False) -> None:
@@ -45,30 +35,30 @@ def render(result: WireResult, console: Console, *, trace: bool = False) -> None
 
 
 def _columns(rows: Sequence[WireRow]) -> list[Column]:
-    values = zip(*map(per_operation, rows), strict=True)
+    numbers = zip(*map(per_operation, rows), strict=True)
     return [
         Column("driver", "", [shown(row.driver) for row in rows]),
-        *(Column(heading, unit, list(one)) for (heading, unit), one in zip(_HEADINGS, values, strict=True)),
+        *(Column(heading, unit, list(values)) for (heading, unit), values in zip(_HEADINGS, numbers, strict=True)),
     ]
 
 
 def _print_connects(result: WireResult, console: Console) -> None:
-    found = connects(result)
+    at_connect = connects(result)
     print_title("at connect", ["the first connection"], console)
     print_table(
         [
-            Column("driver", "", [one.driver for one in found]),
-            Column("layer", "", [one.layer for one in found]),
-            Column("round trips", "", [one.round_trips for one in found]),
-            Column("messages", "sent", [one.messages for one in found]),
-            Column("statements", "", [one.statements for one in found]),
+            Column("driver", "", [connect.driver for connect in at_connect]),
+            Column("layer", "", [connect.layer for connect in at_connect]),
+            Column("round trips", "", [connect.round_trips for connect in at_connect]),
+            Column("messages", "sent", [connect.messages for connect in at_connect]),
+            Column("statements", "", [connect.statements for connect in at_connect]),
         ],
         console,
     )
-    _print_lines([f"asked by {line}" for line in questions(found)], console)
+    _print_lines([f"asked by {line}" for line in questions(at_connect)], console)
     console.print()
 
 
 def _print_lines(lines: Sequence[str], console: Console) -> None:
     for line in lines:
-        console.print(Padding(plain(line, console), _INDENT), width=prose(console))
+        console.print(Padding(plain(line, console), INDENT), width=prose(console))

@@ -1,6 +1,5 @@
 """The messages of one operation per row, as a ladder: what the client sends, what the server answers, who waits."""
 
-import io
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
@@ -27,14 +26,6 @@ class _Rung(NamedTuple):
     what: str
     bytes: int
     detail: str
-
-
-def report(result: WireResult) -> str:
-    """Render as plain text, 80 columns wide."""
-    text = io.StringIO()
-    console = Console(file=text, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    render(result, console)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 def render(result: WireResult, console: Console) -> None:
@@ -76,13 +67,13 @@ def _merged(lines: Sequence[TraceLine]) -> Iterator[_Rung]:
         suffix = "" if times == 1 else f" x {times:,}{' in turn' if length > 1 else ''}"
         for first in range(at, at + length):
             line = lines[first]
-            size = sum(each.size for each in lines[first:end:length])
+            size = sum(repeated.size for repeated in lines[first:end:length])
             yield _Rung(line.from_client, f"{shown(line.kind, _MESSAGE)}{suffix}", size, line.detail)
         at = end
 
 
 def _repeat(lines: Sequence[TraceLine], at: int) -> tuple[int, int]:
-    """Find how many messages from here on are repeated together, and how often: what covers most of them."""
+    """How many messages from here on are repeated together, and how often: the pattern that covers most of them."""
     best = (1, 1)
     for length in range(1, _LONGEST_REPEAT + 1):
         pattern = list(map(_alike, lines[at : at + length]))
@@ -99,7 +90,7 @@ def _alike(line: TraceLine) -> tuple[bool, str, str]:
 
 
 def _cut(detail: str, room: int) -> str:
-    """Write the SQL, tag or name on one line, as much of it as fits."""
+    """As much of the SQL, tag or name as fits on one line."""
     text = shown(" ".join(detail.split()), 2 * WIDTH)
     if cell_len(text) <= room:
         return text

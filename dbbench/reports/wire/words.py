@@ -9,7 +9,8 @@ from typing import Final, Literal, NamedTuple
 from dbbench.commands.wire.counting import PORTION
 from dbbench.commands.wire.explain import amount, explanations
 from dbbench.commands.wire.result import WireResult, WireRow
-from dbbench.reports.text import MAX_TEXT, count, shown
+from dbbench.reports.text import MAX_TEXT, shown
+from dbbench.wording import count
 
 MAX_KINDS: Final = 12  # statements of one operation that are named
 MAX_ASKED: Final = 8  # statements at connect that are named
@@ -49,7 +50,7 @@ def cells(result: WireResult) -> list[list[WireRow]]:
 
 
 def place(row: WireRow) -> tuple[str, list[str]]:
-    """Name where the row was counted: the scenario, and what else there is to say about it."""
+    """Where the row was counted: the scenario, and what else there is to say about it."""
     return shown(row.scenario), [shown(part) for part in (row.layer, row.params) if part]
 
 
@@ -82,7 +83,7 @@ def remarks(rows: Sequence[WireRow]) -> Iterator[Remark]:
 
 
 def connects(result: WireResult) -> list[Connect]:
-    """List what happens at connect; it is the same in every scenario, mostly, and then given once."""
+    """What happens at connect, each once: it is mostly the same in every scenario."""
     return list(
         dict.fromkeys(
             Connect(
@@ -99,14 +100,14 @@ def connects(result: WireResult) -> list[Connect]:
 
 
 def questions(found: Sequence[Connect]) -> Iterator[str]:
-    """Say which SQL is sent at connect, once for all who send the same."""
+    """The SQL that is sent at connect, once for all who send the same."""
     for asked in dict.fromkeys(one.asked for one in found):
         who = dict.fromkeys(f"{one.driver} ({one.layer})" for one in found if one.asked == asked)
         yield f"{', '.join(who)}: {asked}"
 
 
 def conditions(result: WireResult) -> list[tuple[str, str]]:
-    """Say under which settings this was counted, and what went wrong; as pairs of a word and a text."""
+    """The settings under which this was counted, and what went wrong, as pairs of a word and a text."""
     operations = sorted({row.operations for row in result.rows})
     facts = [
         ("server", f"PostgreSQL {result.server}" if result.server else ""),

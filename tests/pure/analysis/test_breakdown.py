@@ -20,8 +20,9 @@ from builders import (
     slice_of,
 )
 
-from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, identity, layer_tax
-from dbbench.analysis.rows import rows
+from dbbench.analysis.analysis import analyse
+from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
+from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell, Plan
 from dbbench.records import Measurement, Run, Slice
 from dbbench.reports.exported import exported
@@ -29,7 +30,12 @@ from dbbench.reports.exported import exported
 
 def alone(*measured: Measurement, of: Plan | None = None) -> Breakdown:
     """Break down a run of psycopg alone."""
-    return breakdowns(run(of or plan(arms=["psycopg"]), measured))[0]
+    return analyse(run(of or plan(arms=["psycopg"]), measured)).breakdowns[0]
+
+
+def identity(row: CellRow | Breakdown | Failure) -> tuple[str, str, int, str, str]:
+    """What tells a row from others, and is the same in all tables: its cell and its arm."""
+    return row.scenario, row.layer, row.sessions, row.params, row.driver
 
 
 def one(*slices: Slice, **more: object) -> Measurement:
@@ -41,10 +47,12 @@ def one(*slices: Slice, **more: object) -> Measurement:
 
 @pytest.mark.parametrize("made", [many_sided_run(), layered_run(), open_loop_run(), run(measured=[])])
 def test_there_is_one_for_every_row_in_the_same_order(made: Run) -> None:
-    found = breakdowns(made)
+    found = analyse(made).breakdowns
 
-    assert [identity(row) for row in rows(made)] == [identity(one) for one in found]
-    assert [(row.operations, row.errors) for row in rows(made)] == [(one.operations, one.errors) for one in found]
+    assert [identity(row) for row in analyse(made).rows] == [identity(one) for one in found]
+    assert [(row.operations, row.errors) for row in analyse(made).rows] == [
+        (one.operations, one.errors) for one in found
+    ]
 
 
 def test_attempts_succeeded_or_failed_and_what_never_began_is_none() -> None:
@@ -87,7 +95,7 @@ def test_user_time_is_never_negative() -> None:
 
 
 def test_an_open_loop_has_service_and_lag_and_no_cpu_time() -> None:
-    found = breakdowns(open_loop_run())[2]
+    found = analyse(open_loop_run()).breakdowns[2]
 
     assert found.service_p50_us == pytest.approx(362, rel=0.01)
     assert found.service_p99_us == pytest.approx(362 * 1.4, rel=0.02)
@@ -100,14 +108,14 @@ def test_an_open_loop_has_service_and_lag_and_no_cpu_time() -> None:
 
 
 def test_a_closed_loop_has_neither_service_nor_lag() -> None:
-    found = breakdowns(layered_run())[0]
+    found = analyse(layered_run()).breakdowns[0]
 
     assert {found.service_p50_us, found.service_p999_us, found.service_max_us, found.lag_p50_us} == {None}
     assert found.not_started == 0
 
 
 def test_loop_lag_is_in_milliseconds_and_of_async_drivers_only() -> None:
-    psycopg, _, psycopg2 = breakdowns(layered_run())[:3]
+    psycopg, _, psycopg2 = analyse(layered_run()).breakdowns[:3]
 
     assert psycopg.loop_lag_p99_ms == pytest.approx(12 * 1.4, rel=0.02)
     assert psycopg2.loop_lag_p99_ms is None
@@ -135,11 +143,11 @@ def test_a_file_that_does_not_know_gives_nothing_rather_than_zero() -> None:
 
 @pytest.mark.parametrize("made", [many_sided_run(), run(measured=measurements({"psycopg": 300.0}, errors=2))])
 def test_the_ledger_adds_up_to_the_errors_of_the_row(made: Run) -> None:
-    sums = {identity(row): 0 for row in rows(made)}
-    for line in failures(made):
+    sums = {identity(row): 0 for row in analyse(made).rows}
+    for line in analyse(made).failures:
         sums[identity(line)] += line.operations
 
-    assert sums == {identity(row): row.errors for row in rows(made)}
+    assert sums == {identity(row): row.errors for row in analyse(made).rows}
     assert any(sums.values())
 
 
@@ -148,7 +156,7 @@ def test_the_ledger_sums_over_blocks_and_says_what_codes_mean() -> None:
         explained(measurement("psycopg", 300.0, block=block, rounds=1, errors=6), failures=codes)
         for block, codes in enumerate([{"TimeoutError": 3, "23505": 3, "40001": 0}, {"40001": 5, "23505": 1}])
     ]
-    found = failures(run(plan(arms=["psycopg"]), blocks))
+    found = analyse(run(plan(arms=["psycopg"]), blocks)).failures
 
     assert [(line.code, line.meaning, line.operations) for line in found] == [
         ("40001", "transaction rollback", 5),
@@ -161,7 +169,7 @@ def test_the_ledger_sums_over_blocks_and_says_what_codes_mean() -> None:
 def test_errors_without_a_code_are_in_the_ledger_as_such() -> None:
     made = run(plan(arms=["psycopg"]), [measurement("psycopg", 300.0, rounds=2, errors=4)])
 
-    assert [(line.code, line.meaning, line.operations) for line in failures(made)] == [("", "not recorded", 8)]
+    assert [(line.code, line.meaning, line.operations) for line in analyse(made).failures] == [("", "not recorded", 8)]
 
 
 # --- what the layers add ---------------------------------------------------------------------------------------------
@@ -180,7 +188,7 @@ def layered(raw: float, orm: float, *, blocks: int = 12, paced: bool = False) ->
 
 
 def test_layers_are_compared_with_the_lowest_by_driver_from_the_lowest_up() -> None:
-    found = layer_tax(layered_run())
+    found = analyse(layered_run()).layer_tax
 
     assert [(tax.driver, tax.base, tax.layer) for tax in found] == [
         (driver, "raw", layer) for driver in builders.DRIVERS for layer in ("core", "orm")
@@ -192,7 +200,7 @@ def test_layers_are_compared_with_the_lowest_by_driver_from_the_lowest_up() -> N
 
 def test_the_layers_times_are_totals_and_what_is_added_is_their_difference() -> None:
     drift = sum(1.03**round_ for round_ in range(8)) / 8
-    tax = layer_tax(layered(100.0, 250.0))[0]
+    tax = analyse(layered(100.0, 250.0)).layer_tax[0]
 
     assert tax.base_us == pytest.approx(100 * drift, rel=0.01)
     assert tax.layer_us == pytest.approx(250 * drift, rel=0.01)
@@ -200,7 +208,7 @@ def test_the_layers_times_are_totals_and_what_is_added_is_their_difference() -> 
 
 
 def test_paced_layers_are_compared_by_latency() -> None:
-    tax = layer_tax(layered(100.0, 250.0, paced=True))[0]
+    tax = analyse(layered(100.0, 250.0, paced=True)).layer_tax[0]
 
     assert tax.base_us == pytest.approx(200)
     assert tax.added_us == pytest.approx(300)
@@ -217,14 +225,14 @@ def test_the_layers_ratio_is_of_blocks_and_has_an_interval() -> None:
         for index, mean in enumerate((100.0, 200.0))
     ]
     made = run(plan([cell(layer="raw"), cell(layer="core")], ["psycopg"]), measured)
-    tax = layer_tax(made)[0]
+    tax = analyse(made).layer_tax[0]
 
     assert tax.ratio == pytest.approx(2.2, rel=1e-4)
     assert (tax.ratio_low, tax.ratio_high) == pytest.approx((2.0, 2.2), rel=1e-4)
 
 
 def test_too_few_blocks_give_a_layers_ratio_without_an_interval() -> None:
-    tax = layer_tax(layered(100.0, 250.0, blocks=5))[0]
+    tax = analyse(layered(100.0, 250.0, blocks=5)).layer_tax[0]
 
     assert tax.ratio == pytest.approx(2.5)
     assert (tax.ratio_low, tax.ratio_high) == (None, None)
@@ -233,7 +241,7 @@ def test_too_few_blocks_give_a_layers_ratio_without_an_interval() -> None:
 def test_a_layer_that_was_not_measured_adds_nothing_that_can_be_told() -> None:
     made = layered(100.0, 250.0)
     cut = msgspec.structs.replace(made, measurements=[one for one in made.measurements if one.cell == 1])
-    tax = layer_tax(cut)[0]
+    tax = analyse(cut).layer_tax[0]
 
     assert tax.base_us is not None
     assert (tax.layer_us, tax.added_us, tax.ratio, tax.ratio_low, tax.ratio_high) == (None, None, None, None, None)
@@ -246,7 +254,7 @@ def test_only_layers_of_the_same_work_are_compared(others: Cell) -> None:
     made = plan([cell(layer="core"), others], ["psycopg"])
     measured = [one for index in range(2) for one in measurements({"psycopg": 300.0}, cell=index)]
 
-    assert layer_tax(run(made, measured)) == []
+    assert analyse(run(made, measured)).layer_tax == []
 
 
 # --- all -------------------------------------------------------------------------------------------------------------
@@ -282,4 +290,4 @@ def test_every_column_is_documented(record: type[msgspec.Struct]) -> None:
 def test_a_run_without_cells_has_none_of_it() -> None:
     made = run(plan([]), [])
 
-    assert (breakdowns(made), failures(made), layer_tax(made)) == ([], [], [])
+    assert (analyse(made).breakdowns, analyse(made).failures, analyse(made).layer_tax) == ([], [], [])

@@ -10,7 +10,8 @@ from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbbench.analysis.latency import GRID, Time, break_even_s, effects, time_s
+from dbbench.analysis.analysis import analyse
+from dbbench.analysis.latency import GRID, Time, break_even_s, time_s
 from dbbench.records import BreakEven, End, Run
 from dbbench.reports.run.roundtrips import round_trip_tables
 from dbbench.stats.paired import TIE_BAND
@@ -85,7 +86,7 @@ def latency_run(**times: float) -> Run:
 
 
 def test_what_is_measured_is_held_against_the_model() -> None:
-    (group,) = effects(latency_run(psycopg=1000, asyncpg=500))
+    (group,) = analyse(latency_run(psycopg=1000, asyncpg=500)).effects
     assert [one.driver for one in group] == ["psycopg", "asyncpg"]
     assert [line.rtt_s for line in group[0].lines] == [0.0, 0.001, 0.005]
     for one in group:
@@ -101,14 +102,14 @@ def test_what_is_measured_is_held_against_the_model() -> None:
 def test_a_check_is_shown_beside_the_break_even() -> None:
     run = latency_run(psycopg=1000, asyncpg=500)
     checked = msgspec.structs.replace(run, break_evens=[BreakEven(0, "asyncpg", 0.0054, 0.971, 0.96, 0.98)])
-    (table,) = round_trip_tables(checked)
+    (table,) = round_trip_tables(analyse(checked))
     assert any("5.4 ms on; measured at 5.4 ms: 0.971 (0.960 to 0.980)" in line for line in table.sentences)
-    (unchecked,) = round_trip_tables(run)
+    (unchecked,) = round_trip_tables(analyse(run))
     assert any("not checked" in line for line in unchecked.sentences)
 
 
 def test_a_run_without_latency_has_no_such_table() -> None:
-    assert round_trip_tables(Run(header(), [measurement("psycopg", 100)], [], None)) == []
+    assert round_trip_tables(analyse(Run(header(), [measurement("psycopg", 100)], [], None))) == []
 
 
 def test_latency_adds_up_to_round_trips(dbbench: Cli) -> None:

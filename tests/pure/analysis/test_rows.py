@@ -5,8 +5,9 @@ import msgspec
 import pytest
 from builders import cell, changed, measurement, measurements, plan, run, slice_of
 
+from dbbench.analysis.analysis import analyse
 from dbbench.analysis.ratios import family, log_ratios, time_per_operation
-from dbbench.analysis.rows import COLUMNS, groups, rows
+from dbbench.analysis.rows import COLUMNS
 from dbbench.records import Measurement, Problem, Run
 from dbbench.reports.exported import exported
 from dbbench.stats.paired import Verdict
@@ -18,7 +19,7 @@ DESIGNED = (
 
 
 def by_driver(of: Run) -> dict[str, Verdict]:
-    return {row.driver: row.verdict for row in rows(of)}
+    return {row.driver: row.verdict for row in analyse(of).rows}
 
 
 def test_the_columns_are_the_designed_ones() -> None:
@@ -26,7 +27,7 @@ def test_the_columns_are_the_designed_ones() -> None:
 
 
 def test_rows_come_by_cell_and_arm_in_the_order_of_the_plan() -> None:
-    found = rows(run(plan([cell("b"), cell("a", sessions=1), cell("a", sessions=50)])))
+    found = analyse(run(plan([cell("b"), cell("a", sessions=1), cell("a", sessions=50)]))).rows
 
     assert [(row.scenario, row.sessions, row.driver) for row in found] == [
         (scenario, sessions, driver)
@@ -39,7 +40,7 @@ def test_nanoseconds_become_microseconds_and_operations_per_second() -> None:
     slices = [slice_of(0, 0, 40, 1, 10_000_000, 4_000_000), slice_of(1, 1, 60, 2, 40_000_000, 6_000_000)]
     one = Measurement(0, 0, "psycopg", slices, {200: 100}, max_ns=200, sum_ns=20_000)
 
-    row = rows(run(plan(arms=["psycopg"]), [one]))[0]
+    row = analyse(run(plan(arms=["psycopg"]), [one])).rows[0]
 
     assert (row.operations, row.errors, row.blocks) == (100, 3, 1)
     assert row.ops_per_second == 2000
@@ -53,13 +54,13 @@ def test_a_percentile_is_never_above_the_maximum() -> None:
     slices = [slice_of(0, 0, 100, 0, 1_000_000, 0)]
     one = Measurement(0, 0, "psycopg", slices, {12_800: 100}, max_ns=1, sum_ns=100)  # the bucket's midpoint is larger
 
-    row = rows(run(plan(arms=["psycopg"]), [one]))[0]
+    row = analyse(run(plan(arms=["psycopg"]), [one])).rows[0]
 
     assert row.p50_us == row.max_us == 0.001
 
 
 def test_a_hundred_bulk_inserts_have_p95_and_no_p99() -> None:
-    row = rows(run(plan(arms=["psycopg"]), [measurement("psycopg", 20_000.0, rounds=10, operations=10)]))[0]
+    row = analyse(run(plan(arms=["psycopg"]), [measurement("psycopg", 20_000.0, rounds=10, operations=10)])).rows[0]
 
     assert row.operations == 100
     assert None not in (row.p50_us, row.p90_us, row.p95_us)
@@ -67,11 +68,11 @@ def test_a_hundred_bulk_inserts_have_p95_and_no_p99() -> None:
 
 
 def test_params_are_written_as_they_are_given() -> None:
-    assert rows(run(plan([cell(params={"rows": 10_000, "batch": 5})])))[0].params == "rows=10000 batch=5"
+    assert analyse(run(plan([cell(params={"rows": 10_000, "batch": 5})]))).rows[0].params == "rows=10000 batch=5"
 
 
 def test_the_ratio_is_time_per_operation_relative_to_the_baseline() -> None:
-    base, fast, _ = rows(run(measured=measurements({"psycopg": 200.0, "asyncpg": 100.0}, noise=0)))
+    base, fast, _ = analyse(run(measured=measurements({"psycopg": 200.0, "asyncpg": 100.0}, noise=0))).rows
 
     assert (base.ratio, base.ratio_low, base.ratio_high, base.verdict) == (1, None, None, "baseline")
     assert fast.ratio == pytest.approx(0.5)
@@ -87,7 +88,7 @@ def test_blocks_are_paired_and_the_median_block_speaks() -> None:
         for block in range(16)
         for arm, mean in (("psycopg", 200.0), ("asyncpg", 100.0))
     ]
-    row = rows(run(plan(blocks=16), measured))[1]
+    row = analyse(run(plan(blocks=16), measured)).rows[1]
 
     assert row.ratio == pytest.approx(0.5)
     assert row.verdict is Verdict.FASTER
@@ -113,7 +114,7 @@ def test_each_verdict_is_reached() -> None:
 
 
 def test_too_few_blocks_give_a_ratio_without_an_interval() -> None:
-    row = rows(run(measured=measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=5)))[1]
+    row = analyse(run(measured=measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=5))).rows[1]
 
     assert row.ratio == pytest.approx(0.5, rel=0.05)
     assert (row.ratio_low, row.ratio_high, row.verdict) == (None, None, Verdict.UNDECIDED)
@@ -125,7 +126,7 @@ def test_blocks_that_lack_the_baseline_are_not_compared() -> None:
         for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, blocks=8)
         if not (one.arm == "psycopg" and one.block < 3)
     ]
-    row = rows(run(measured=measured))[1]
+    row = analyse(run(measured=measured)).rows[1]
 
     assert row.blocks == 8
     assert row.ratio_low is None  # 5 pairs are left
@@ -133,9 +134,9 @@ def test_blocks_that_lack_the_baseline_are_not_compared() -> None:
 
 def test_a_verdict_may_come_before_there_is_an_interval() -> None:
     four_cells = plan([cell(str(number)) for number in range(4)])  # 8 comparisons: an interval needs 9 blocks
-    fast, same = rows(run(four_cells, measurements({"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}, blocks=7)))[
-        1:3
-    ]
+    fast, same = analyse(
+        run(four_cells, measurements({"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}, blocks=7))
+    ).rows[1:3]
 
     assert (fast.ratio_low, fast.ratio_high, fast.verdict) == (None, None, Verdict.FASTER)
     assert (same.ratio_low, same.ratio_high, same.verdict) == (None, None, Verdict.UNDECIDED)
@@ -144,7 +145,9 @@ def test_a_verdict_may_come_before_there_is_an_interval() -> None:
 def test_intervals_are_wider_the_more_the_run_compares() -> None:
     means = {"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}
     little, much = (
-        rows(run(plan([cell(str(number)) for number in range(cells)], blocks=16), measurements(means, blocks=16)))[1]
+        analyse(
+            run(plan([cell(str(number)) for number in range(cells)], blocks=16), measurements(means, blocks=16))
+        ).rows[1]
         for cells in (1, 40)
     )
 
@@ -159,8 +162,8 @@ def test_cells_that_were_closed_early_keep_what_they_said() -> None:
     means = {"psycopg": 200.0, "asyncpg": 100.0, "psycopg2": 200.5}
     two_cells = plan([cell(), cell("others")])  # the first look is at 10 blocks
     open_ = measurements({"psycopg": 200.0, "asyncpg": 202.0, "psycopg2": 204.0}, cell=1, blocks=30, noise=0.1)
-    early = rows(run(two_cells, [*measurements(means, blocks=10), *open_[: 10 * 3]]))
-    late = rows(run(two_cells, [*measurements(means, blocks=10), *open_]))
+    early = analyse(run(two_cells, [*measurements(means, blocks=10), *open_[: 10 * 3]])).rows
+    late = analyse(run(two_cells, [*measurements(means, blocks=10), *open_])).rows
 
     assert [row.verdict for row in early[:3]] == ["baseline", "faster", "tie"]
     assert late[:3] == early[:3]
@@ -170,7 +173,7 @@ def test_cells_that_were_closed_early_keep_what_they_said() -> None:
 def test_a_given_number_of_blocks_is_judged_once_with_all_of_them() -> None:
     means = {"psycopg": 200.0, "asyncpg": 100.0}
     measured = measurements(means, blocks=12, noise=0.05)
-    planned, stopped = (rows(run(plan(arms=list(means), blocks=blocks), measured))[1] for blocks in (12, None))
+    planned, stopped = (analyse(run(plan(arms=list(means), blocks=blocks), measured)).rows[1] for blocks in (12, None))
 
     assert planned.ratio_low is not None
     assert stopped.ratio_low is not None
@@ -236,7 +239,7 @@ def test_paced_arms_are_compared_by_their_latency() -> None:
 
 
 def test_nothing_is_compared_with_a_baseline_that_was_not_measured() -> None:
-    base, other, _ = rows(run(measured=measurements({"asyncpg": 100.0})))
+    base, other, _ = analyse(run(measured=measurements({"asyncpg": 100.0}))).rows
 
     assert (base.verdict, base.ratio, base.operations) == (Verdict.FAILED, None, 0)
     assert (other.verdict, other.ratio) == (Verdict.UNDECIDED, None)
@@ -245,7 +248,7 @@ def test_nothing_is_compared_with_a_baseline_that_was_not_measured() -> None:
 
 def test_an_arm_with_nothing_but_errors_failed() -> None:
     measured = [*measurements({"psycopg": 200.0}), measurement("asyncpg", 100.0, operations=0, errors=4)]
-    row = rows(run(measured=measured))[1]
+    row = analyse(run(measured=measured)).rows[1]
 
     assert (row.verdict, row.operations, row.errors, row.blocks) == (Verdict.FAILED, 0, 32, 0)
     assert (row.ops_per_second, row.mean_us, row.max_us, row.cpu_us_per_op) == (None, None, None, None)
@@ -271,7 +274,7 @@ NONE_DIFFERENT = {"psycopg": "baseline", "asyncpg": "faster", "psycopg2": "tie"}
 )
 def test_what_is_not_comparable_has_no_ratio(problem: Problem, expected: dict[str, str]) -> None:
     made = run(plan([cell(), cell("others")]), problems=[problem])
-    first = rows(made)[:3]
+    first = analyse(made).rows[:3]
 
     assert {row.driver: row.verdict for row in first} == expected
     assert all(row.ratio is None for row in first if row.verdict == "not comparable")
@@ -283,7 +286,7 @@ def test_the_maximum_and_the_mean_are_those_of_all_blocks() -> None:
         Measurement(block, 0, "psycopg", slices, {1: 1}, ns, ns) for block, ns in enumerate([3_000, 9_000, 6_000])
     ]
 
-    row = rows(run(plan(arms=["psycopg"]), blocks))[0]
+    row = analyse(run(plan(arms=["psycopg"]), blocks)).rows[0]
 
     assert (row.max_us, row.mean_us, row.blocks) == (9, 6, 3)
 
@@ -300,12 +303,12 @@ def test_slices_without_time_or_operations_do_not_break_the_ratio() -> None:
         for one in measurements({"psycopg": 200.0, "asyncpg": 100.0}, noise=0)
     ]
 
-    assert rows(run(measured=measured))[1].ratio == pytest.approx(0.5)
+    assert analyse(run(measured=measured)).rows[1].ratio == pytest.approx(0.5)
 
 
 def test_exported_numbers_have_as_many_digits_as_mean_something() -> None:
     row = msgspec.structs.replace(
-        rows(run())[1], ratio=0.58888888, p50_us=1.23456789, ops_per_second=1 / 3, p99_us=None
+        analyse(run()).rows[1], ratio=0.58888888, p50_us=1.23456789, ops_per_second=1 / 3, p99_us=None
     )
     values = exported(row)
 
@@ -318,28 +321,13 @@ def test_exported_numbers_have_as_many_digits_as_mean_something() -> None:
     )
 
 
-def test_groups_are_the_cells_with_their_rows() -> None:
-    made = run(plan([cell(), cell(params={"rows": 5}), cell("bulk_inserts", rows=1000)]))
-    found = groups(made, rows(made))
-
-    assert [group_cell for group_cell, _ in found] == made.header.plan.cells
-    assert [[row.driver for row in group] for _, group in found] == [list(builders.DRIVERS)] * 3
-
-
-def test_groups_take_a_part_of_the_rows() -> None:
-    made = run(plan([cell(), cell("bulk_inserts", rows=1000)]))
-    part = [row for row in rows(made) if row.driver == "asyncpg" and row.scenario == "bulk_inserts"]
-
-    assert groups(made, part) == [(made.header.plan.cells[1], part)]
-
-
 def test_a_run_without_cells_has_no_rows() -> None:
-    assert rows(run(plan([]), [])) == []
+    assert analyse(run(plan([]), [])).rows == []
 
 
 def test_what_an_interrupted_run_did_not_reach_is_not_measured() -> None:
     whole = run(plan(arms=["base", "other"]), measurements({"base": 100.0}))
     cut = msgspec.structs.replace(whole, end=None)
 
-    assert [row.verdict for row in rows(whole)] == [Verdict.BASELINE, Verdict.FAILED]
-    assert [row.verdict for row in rows(cut)] == [Verdict.BASELINE, Verdict.NOT_MEASURED]
+    assert [row.verdict for row in analyse(whole).rows] == [Verdict.BASELINE, Verdict.FAILED]
+    assert [row.verdict for row in analyse(cut).rows] == [Verdict.BASELINE, Verdict.NOT_MEASURED]

@@ -23,11 +23,13 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dbbench.commands.gate.result import Difference, Finding, GateResult, GateRow, GateVerdict, Metric, Side
-from dbbench.reports.gate import REPORTS, annotations, markdown, table
+from dbbench.reports import formats, report
+from dbbench.reports.gate import annotations, markdown, table
 from dbbench.reports.gate.markdown import COMMENT_BYTES, inert
 from dbbench.reports.gate.sentences import row_sentence, verdict_sentence
 from dbbench.reports.text import shown
 
+REPORTS = {name: report("gate", name) for name in formats("gate")}
 FIELDS = ("scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict")
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -177,8 +179,8 @@ def test_numbers_that_are_none_are_nowhere() -> None:
     nan, inf = float("nan"), float("inf")
     row = GateRow("orders", "orm", 1, "asyncpg", "time", nan, -inf, inf, nan, GateVerdict.INCONCLUSIVE)
     made = result(GateVerdict.INCONCLUSIVE, Finding(row, "", 0.05, nan, inf, nan, None, ""), measured_s=nan)
-    for name, report in REPORTS.items():
-        assert not re.search(r"\b(nan|inf|infinity)\b", report(made), re.IGNORECASE), name
+    for name, write in REPORTS.items():
+        assert not re.search(r"\b(nan|inf|infinity)\b", write(made), re.IGNORECASE), name
 
 
 @pytest.mark.parametrize("name", ["table", "markdown"])
@@ -640,18 +642,18 @@ def printed(made: GateResult, width: int, *, terminal: bool = False, encoding: s
     colours: Literal["standard"] | None = "standard" if terminal else None
     file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     console = Console(file=file, width=width, force_terminal=terminal, legacy_windows=False, color_system=colours)
-    table.render(made, console, path)
+    table.render(made, console, file=path)
     file.flush()
     return raw.getvalue().decode(encoding)
 
 
 @pytest.mark.parametrize("make", [passing, failing, inconclusive, large])
 def test_the_table_fits_80_columns(make: Callable[[], GateResult]) -> None:
-    assert all(cell_len(line) <= 80 for line in table.report(make()).splitlines())
+    assert all(cell_len(line) <= 80 for line in REPORTS["table"](make()).splitlines())
 
 
 def test_the_table_says_it_all() -> None:
-    shown_ = table.report(failing())
+    shown_ = REPORTS["table"](failing())
 
     assert shown_.startswith("dbbench gate: FAIL · 5 comparisons · 12 blocks\nbase  asyncpg==0.30.0, CPython 3.11.7\n")
     assert re.search(r"asyncpg +time +400 +425 +\+6\.2% \(\+5\.3 to \+7\.1\) +5% +FAIL", shown_)
@@ -664,13 +666,13 @@ def test_the_table_says_it_all() -> None:
 
 
 def test_the_table_has_a_metric_only_where_there_are_several() -> None:
-    assert "metric" not in table.report(passing())
-    assert re.search(r"asyncpg +p99 +400", table.report(failing()))
+    assert "metric" not in REPORTS["table"](passing())
+    assert re.search(r"asyncpg +p99 +400", REPORTS["table"](failing()))
 
 
 def test_long_lists_are_cut_in_the_table() -> None:
     differences = [Difference(f"package-{number}", "1", "2") for number in range(200)]
-    shown_ = table.report(result(differences=differences, problems=["lost"] * 100))
+    shown_ = REPORTS["table"](result(differences=differences, problems=["lost"] * 100))
 
     assert f"{200 - table.MAX_PACKAGES} more are different" in shown_
     assert "80 more problems are in the JSON report" in shown_

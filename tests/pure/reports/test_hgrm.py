@@ -14,6 +14,7 @@ from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dbbench.analysis.analysis import analyse
 from dbbench.errors import UsageError
 from dbbench.plan import Plan
 from dbbench.records import Measurement, Run
@@ -149,7 +150,7 @@ def test_all_distributions_have_the_same_ticks() -> None:
 
 
 def test_blocks_are_merged() -> None:
-    (one,) = series(run(plan(arms=["psycopg"]), measurements({"psycopg": 360.0}, blocks=3)), None)
+    (one,) = series(analyse(run(plan(arms=["psycopg"]), measurements({"psycopg": 360.0}, blocks=3))), None)
     parts = measurements({"psycopg": 360.0}, blocks=3)
 
     assert one.name == "point_reads-orm-8-psycopg"
@@ -162,16 +163,16 @@ def test_there_is_one_for_every_cell_and_driver_that_has_a_sample() -> None:
     cells = [cell(), cell("bulk_inserts", "core", 1)]
     measured = [*measurements({"psycopg": 360.0, "asyncpg": 212.0}), *measurements({"psycopg": 900.0}, cell=1)]
 
-    names = [one.name for one in series(run(plan(cells), measured), None)]
+    names = [one.name for one in series(analyse(run(plan(cells), measured)), None)]
     assert names == ["point_reads-orm-8-psycopg", "point_reads-orm-8-asyncpg", "bulk_inserts-core-1-psycopg"]
-    assert [one.name for one in series(run(plan(cells), measured), "asyncpg")] == names[1:2]
+    assert [one.name for one in series(analyse(run(plan(cells), measured)), "asyncpg")] == names[1:2]
 
 
 def test_parameters_are_in_the_name_where_cells_differ_in_nothing_else() -> None:
     cells = [cell(params={"rows": 10}), cell(params={"rows": 20}), cell("bulk_inserts", params={"rows": 10})]
     measured = [one for index in range(3) for one in measurements({"psycopg": 360.0}, cell=index)]
 
-    assert [one.name for one in series(run(plan(cells), measured), None)] == [
+    assert [one.name for one in series(analyse(run(plan(cells), measured)), None)] == [
         "point_reads-orm-8-rows=10-psycopg", "point_reads-orm-8-rows=20-psycopg", "bulk_inserts-orm-8-psycopg",
     ]  # fmt: skip
 
@@ -180,7 +181,7 @@ def test_names_are_safe_and_differ_whatever_the_result_file_says() -> None:
     scenarios = ("../../x", "/../../x", "a b", "A B", "", "x" * 300, "x" * 301, ".hidden", "-o", "é\n")
     cells = [cell(name, params={}) for name in scenarios]
     measured = [one for index in range(len(cells)) for one in measurements({"psycopg": 360.0}, cell=index, blocks=1)]
-    names = [one.name for one in series(run(plan(cells), measured), None)]
+    names = [one.name for one in series(analyse(run(plan(cells), measured)), None)]
 
     assert len({name.lower() for name in names}) == len(scenarios)
     assert all(re.fullmatch(r"[A-Za-z0-9_=][A-Za-z0-9_.=-]{,200}", name) for name in names)
@@ -193,7 +194,7 @@ def test_an_open_loop_has_response_and_service_times() -> None:
     measured: Measurement = msgspec.structs.replace(
         measurement("psycopg", 1.0), latency=slow.counts, service=quick.counts, max_ns=9_000_000, sum_ns=14_000_000
     )
-    response, service = series(run(paced(plan(arms=["psycopg"])), [measured]), None)
+    response, service = series(analyse(run(paced(plan(arms=["psycopg"])), [measured])), None)
 
     assert [response.name, service.name] == ["point_reads-orm-8-psycopg-response", "point_reads-orm-8-psycopg-service"]
     assert facts(text(response))["Max"] == 9.0
@@ -204,11 +205,11 @@ def test_an_open_loop_has_response_and_service_times() -> None:
 
 def test_what_is_not_there_is_said() -> None:
     with pytest.raises(UsageError, match="no driver 'asyncgp' in this run; did you mean asyncpg"):
-        series(run(), "asyncgp")
+        series(analyse(run()), "asyncgp")
     with pytest.raises(UsageError, match="nothing to export: no driver has"):
-        series(run(measured=[]), None)
+        series(analyse(run(measured=[])), None)
     with pytest.raises(UsageError, match="nothing to export: asyncpg has"):
-        series(run(measured=measurements({"psycopg": 360.0})), "asyncpg")
+        series(analyse(run(measured=measurements({"psycopg": 360.0}))), "asyncpg")
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

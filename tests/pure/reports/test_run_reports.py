@@ -12,9 +12,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import builders
 import msgspec
@@ -36,16 +35,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdowns, failures, layer_tax
-from dbbench.analysis.rows import COLUMNS, groups, rows
+from dbbench.analysis.analysis import Analysis, analyse
+from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
+from dbbench.analysis.rows import COLUMNS
 from dbbench.errors import UsageError
 from dbbench.plan import Placement
 from dbbench.records import Problem, Run
-from dbbench.reports import REPORTS, console
+from dbbench.reports import console, exporter, formats, report
 from dbbench.reports.columns import NOTHING, ratio
 from dbbench.reports.exported import exported
 from dbbench.reports.markdown_text import escaped
-from dbbench.reports.run import markdown, table
+from dbbench.reports.run import table
 from dbbench.reports.run.csv import TABLES
 from dbbench.reports.run.pyperf import suite, text
 from dbbench.reports.run.remarks import UNKNOWN
@@ -56,7 +56,7 @@ EVIL = "[bold]x[/oops]|`y`<b>\x1b[2J\u202e@me"
 
 
 def reported(format_: str, of: Run) -> str:
-    return REPORTS[format_](of, rows(of))
+    return report("run", format_)(analyse(of))
 
 
 def printed(
@@ -65,7 +65,7 @@ def printed(
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
     console = Console(file=file, width=width, force_terminal=terminal, legacy_windows=False)
-    table.render(of, rows(of), console, result, details=details)
+    table.render(analyse(of), console, file=result, details=details)
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -98,8 +98,8 @@ def test_the_output_is_the_golden_one(format_: str, ending: str) -> None:
 
 @pytest.mark.parametrize(("name", "made"), [("layered", layered_run()), ("open_loop", open_loop_run())])
 def test_the_detailed_output_is_the_golden_one(name: str, made: Run) -> None:
-    assert_golden(f"{name}.txt", table.report(made, rows(made), details=True))
-    assert_golden(f"{name}.md", markdown.report(made, rows(made), details=True))
+    assert_golden(f"{name}.txt", report("run", "table")(analyse(made), details=True))
+    assert_golden(f"{name}.md", report("run", "markdown")(analyse(made), details=True))
 
 
 def assert_golden(name: str, shown: str) -> None:
@@ -110,16 +110,15 @@ def assert_golden(name: str, shown: str) -> None:
     assert shown == path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("format_", [name for name in REPORTS if name != "pyperf"])
+@pytest.mark.parametrize("format_", formats("run"))
 def test_a_run_with_nothing_measured_can_be_shown(format_: str) -> None:
     assert reported(format_, run(measured=[], end=None))
     assert reported(format_, run(plan([]), []))
 
 
-@pytest.mark.parametrize("report", [table.report, markdown.report])  # the others give data as it is
-def test_no_control_character_reaches_people(report: Callable[..., str]) -> None:
-    made = evil_run()
-    shown = report(made, rows(made), details=True)
+@pytest.mark.parametrize("format_", ["table", "markdown"])  # the others give data as it is
+def test_no_control_character_reaches_people(format_: str) -> None:
+    shown = report("run", format_)(analyse(evil_run()), details=True)
 
     assert EVIL.partition("\x1b")[0] in html.unescape(shown).replace("\\", "")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
@@ -127,8 +126,8 @@ def test_no_control_character_reaches_people(report: Callable[..., str]) -> None
 
 def test_csv_loads_neither_rich_nor_pyperf() -> None:
     code = (
-        "import sys, builders; from dbbench.analysis.rows import rows; from dbbench.reports import REPORTS\n"
-        "run = builders.run(); REPORTS['csv'](run, rows(run)); REPORTS['json'](run, rows(run))\n"
+        "import sys, builders; from dbbench.analysis.analysis import analyse; from dbbench.reports import report\n"
+        "for format_ in ('csv', 'json'): report('run', format_)(analyse(builders.run()))\n"
         "print([name for name in ('rich', 'pyperf', 'sqlalchemy', 'asyncpg', 'psycopg') if name in sys.modules])"
     )
     done = python("-c", code, cwd=Path(builders.__file__).parent)
@@ -158,7 +157,7 @@ def parsed(of: Run) -> list[dict[str, str]]:
 
 def test_csv_has_a_line_for_every_row_and_only_plain_numbers() -> None:
     made = many_sided_run()
-    for line, row in zip(parsed(made), rows(made), strict=True):
+    for line, row in zip(parsed(made), analyse(made).rows, strict=True):
         for name in COLUMNS:
             value = getattr(row, name)
             if value is None:
@@ -203,22 +202,23 @@ def test_json_of_an_incomplete_run_says_so() -> None:
     assert (document["status"], document["finished"], document["warnings"]) == ("incomplete", None, ["torn"])
 
 
-ALL_TABLES: dict[str, tuple[type[msgspec.Struct], Callable[[Run], list[Any]]]] = {
-    "breakdown": (Breakdown, breakdowns),
-    "errors": (Failure, failures),
-    "layers": (LayerTax, layer_tax),
+ALL_TABLES: dict[str, tuple[type[msgspec.Struct], Callable[[Analysis], Sequence[msgspec.Struct]]]] = {
+    "breakdown": (Breakdown, lambda analysis: analysis.breakdowns),
+    "errors": (Failure, lambda analysis: analysis.failures),
+    "layers": (LayerTax, lambda analysis: analysis.layer_tax),
 }
 
 
 @pytest.mark.parametrize("name", ALL_TABLES)
 @pytest.mark.parametrize("made", [many_sided_run(), layered_run(), open_loop_run()])
 def test_each_table_is_a_csv_and_a_part_of_the_json_document(name: str, made: Run) -> None:
-    record, make = ALL_TABLES[name]
-    lines = list(csv.DictReader(io.StringIO(TABLES[name](made, rows(made)), newline="")))
+    record, records = ALL_TABLES[name]
+    ((_, shown),) = exporter("csv")(analyse(made), None, table=name)
+    lines = list(csv.DictReader(io.StringIO(shown, newline="")))
     document = json.loads(reported("json", made), parse_constant=pytest.fail)
-    expected = [exported(one) for one in make(made)]
+    expected = [exported(one) for one in records(analyse(made))]
 
-    assert TABLES[name](made, rows(made)).splitlines()[0] == ",".join(record.__struct_fields__)
+    assert shown.splitlines()[0] == ",".join(record.__struct_fields__)
     assert document["layer_tax" if name == "layers" else name] == expected
     assert len(lines) == len(expected)
     for line, one in zip(lines, expected, strict=True):
@@ -235,11 +235,11 @@ def test_the_cells_are_the_first_of_the_tables() -> None:
     made = many_sided_run()
 
     assert list(TABLES) == ["cells", *ALL_TABLES]
-    assert TABLES["cells"](made, rows(made)) == reported("csv", made)
+    assert exporter("csv")(analyse(made), None) == [(None, reported("csv", made))]
 
 
 def test_no_code_in_the_csv_of_errors_is_a_formula() -> None:
-    lines = TABLES["errors"](evil_run(), []).splitlines()
+    lines = TABLES["errors"](analyse(evil_run())).splitlines()
 
     assert sum(",'=1+1," in line for line in lines) == 2
     assert not any(",=" in line for line in lines)
@@ -272,7 +272,7 @@ def test_hostile_codes_and_names_stay_inside_every_markdown_table() -> None:
     made = msgspec.structs.replace(made, header=header, measurements=[
         *made.measurements, *(msgspec.structs.replace(one, cell=1) for one in made.measurements)
     ])  # fmt: skip
-    shown = markdown.report(made, rows(made), details=True)
+    shown = report("run", "markdown")(analyse(made), details=True)
 
     assert shown.count("where the time goes") == 2
     assert shown.count("what the layers add") == 1
@@ -545,7 +545,7 @@ def test_layers_that_were_not_measured_add_nothing_to_the_table() -> None:
 
 
 def sentences(of: Run) -> list[str]:
-    return [sentence(of, group) for _, group in groups(of, rows(of))]
+    return [sentence(of, of_cell.rows) for of_cell in analyse(of).cells]
 
 
 def said(means: dict[str, float], blocks: int = 12, noise: float = 0.01) -> str:
@@ -602,7 +602,7 @@ def test_an_interval_needs_more_blocks_the_more_is_compared() -> None:
 def test_a_difference_may_be_known_before_its_interval() -> None:
     means = {"psycopg": 100.0, "asyncpg": 84.0, "slow": 350.0}
     early = run(plan(arms=list(means)), measurements(means, blocks=6))
-    group = rows(early)
+    group = analyse(early).rows
 
     assert [ratio(row) for row in group] == ["baseline", "0.84 (faster)", "3.49 (slower)"]
     assert sentence(early, group) == (

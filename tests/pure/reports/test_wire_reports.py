@@ -22,8 +22,12 @@ from rich.console import Console
 
 from dbbench.commands.wire.changes import ROUND_TRIPS, Change
 from dbbench.commands.wire.result import Exchange, TraceLine, WireResult, WireRow
-from dbbench.reports.wire import REPORTS, gate, table, trace
+from dbbench.reports import formats, report
+from dbbench.reports.console import as_text
+from dbbench.reports.wire import gate, table, trace
 
+REPORTS = {name: report("wire", name) for name in formats("wire")}
+OF_CHANGES = {name: report("gate --wire", name) for name in formats("gate --wire")}
 HOSTILE = [
     "<script>alert(1)</script>", "![x](http://x.example)", "[a](http://x)", "@everyone", "a | b", "\x1b[31mred",
     "x\n::error::y", "=cmd()", "+1", "-1", "\t=1", "&amp;", "a\x00b", "\u202egnp", "\ud800", "🐘" * 60, "n" * 100_000,
@@ -147,10 +151,10 @@ def test_every_result_can_be_reported_and_written(format_: str) -> None:
         assert shown.encode()
 
 
-@pytest.mark.parametrize("format_", gate.REPORTS)
+@pytest.mark.parametrize("format_", OF_CHANGES)
 def test_all_changes_can_be_reported_and_written(format_: str) -> None:
     for made in ([], FOUND, *([hostile_change(text)] for text in HOSTILE)):
-        shown = gate.REPORTS[format_](made)
+        shown = OF_CHANGES[format_](made)
         assert shown.endswith("\n")
         assert shown.encode()
 
@@ -160,10 +164,11 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:20]))
 def test_no_control_character_reaches_people(text: str) -> None:
-    for name in ("table", "trace", "markdown"):
+    assert not CONTROL.search(as_text(trace.render, hostile(text)))
+    for name in ("table", "markdown"):
         assert not CONTROL.search(REPORTS[name](hostile(text)))
     for name in ("table", "markdown"):
-        assert not CONTROL.search(gate.REPORTS[name]([hostile_change(text)]))
+        assert not CONTROL.search(OF_CHANGES[name]([hostile_change(text)]))
 
 
 def test_csv_and_json_do_not_load_rich() -> None:
@@ -208,7 +213,7 @@ def test_csv_has_its_columns_and_whole_counts_without_decimals() -> None:
 @given(ANYTHING)
 def test_no_name_in_a_csv_is_a_formula(text: str) -> None:
     (line,) = read_csv(REPORTS["csv"](hostile(text)))
-    (other,) = read_csv(gate.REPORTS["csv"]([hostile_change(text)]))
+    (other,) = read_csv(OF_CHANGES["csv"]([hostile_change(text)]))
 
     for value in (line["scenario"], line["driver"], line["params"], other["driver"], other["because"]):
         assert not value.startswith(("=", "+", "-", "@", "\t", "\r"))
@@ -247,7 +252,7 @@ def test_json_has_everything_and_names_as_they_are() -> None:
 
 
 def test_the_table_says_it_all() -> None:
-    shown = table.report(usual())
+    shown = REPORTS["table"](usual())
 
     assert shown.startswith("point_reads · core · rows=10000 · per operation\n")
     assert re.search(r"psycopg +3 +5 +6 +98 +1,109 +100\n", shown)
@@ -266,30 +271,32 @@ def test_the_table_says_it_all() -> None:
 
 
 def test_the_same_connect_is_shown_once() -> None:
-    shown = table.report(result(row(), row(scenario="other"), row(params="rows=1")))
+    shown = REPORTS["table"](result(row(), row(scenario="other"), row(params="rows=1")))
 
     assert len(re.findall(r"psycopg +core +14", shown)) == 1
 
 
 def test_an_execute_without_a_tag_is_said_to_be_one() -> None:
-    assert "(portion): an Execute that ended at its row limit" in table.report(result(row(statements={"(portion)": 1})))
-    assert "(portion)" not in table.report(usual())
+    assert "(portion): an Execute that ended at its row limit" in REPORTS["table"](
+        result(row(statements={"(portion)": 1}))
+    )
+    assert "(portion)" not in REPORTS["table"](usual())
 
 
 def test_rows_of_a_cell_are_together_wherever_they_come_from() -> None:
-    shown = table.report(result(row(), row(layer="raw"), row("asyncpg")))
+    shown = REPORTS["table"](result(row(), row(layer="raw"), row("asyncpg")))
 
     assert shown.count("per operation\n") == 2
 
 
-@pytest.mark.parametrize("format_", ["table", "trace"])
+@pytest.mark.parametrize("part", [table, trace], ids=["table", "trace"])
 @pytest.mark.parametrize("text", ["usual", "🐘" * 60, "a" * 60, "SELECT " * 40])
-def test_what_a_terminal_shows_fits_80_columns(format_: str, text: str) -> None:
+def test_what_a_terminal_shows_fits_80_columns(part: Any, text: str) -> None:
     made = usual() if text == "usual" else hostile(text)
-    if format_ == "trace" and text != "usual":  # a kind is one of the protocol's own
+    if part is trace and text != "usual":  # a kind is one of the protocol's own
         made = result(row(text, trace=[line("Query", 1, text, client=True)]))
 
-    assert all(cell_len(shown) <= 80 for shown in REPORTS[format_](made).splitlines())
+    assert all(cell_len(shown) <= 80 for shown in as_text(part.render, made).splitlines())
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
@@ -310,7 +317,7 @@ def test_the_table_can_be_printed_in_ascii_and_with_its_traces() -> None:
 
 
 def test_a_trace_is_a_ladder_with_a_line_after_each_round_trip() -> None:
-    shown = trace.report(result(row()))
+    shown = as_text(trace.render, result(row()))
     lines = [re.sub(" +", " ", each).strip() for each in shown.splitlines()]
 
     assert lines == [
@@ -340,8 +347,8 @@ def test_a_trace_is_a_ladder_with_a_line_after_each_round_trip() -> None:
 def test_a_long_trace_is_cut() -> None:
     long = [line("Query", number, f"SELECT {number}", client=True) for number in range(1, 500)]
 
-    assert f"{2 * 499 - trace.MAX_LINES} more lines are left out" in trace.report(result(row(trace=long)))
-    assert "no messages" in trace.report(result(row(trace=[])))
+    assert f"{2 * 499 - trace.MAX_LINES} more lines are left out" in as_text(trace.render, result(row(trace=long)))
+    assert "no messages" in as_text(trace.render, result(row(trace=[])))
 
 
 @given(st.lists(st.sampled_from(TRACE), max_size=40))
@@ -382,13 +389,13 @@ def test_hostile_names_are_inert_in_markdown(text: str) -> None:
 
     assert_harmless(made)
     assert [token.tag for token in tokens(made) if token.type == "heading_open"] == ["h3", "h3"]
-    assert_harmless(gate.REPORTS["markdown"]([hostile_change(text)]))
+    assert_harmless(OF_CHANGES["markdown"]([hostile_change(text)]))
 
 
 @given(st.text(st.characters(exclude_categories=[], exclude_characters="_")))  # _x_ is in italics, and no more
 def test_any_name_is_inert_in_markdown(text: str) -> None:
     assert_harmless(REPORTS["markdown"](hostile(text)))
-    assert_harmless(gate.REPORTS["markdown"]([hostile_change(text)]))
+    assert_harmless(OF_CHANGES["markdown"]([hostile_change(text)]))
 
 
 def test_markdown_has_a_table_sentences_and_the_connect() -> None:
@@ -411,20 +418,20 @@ def test_no_name_makes_an_explanation_look_like_the_list_of_statements() -> None
 
 
 def test_changes_are_a_line_each_and_a_verdict_with_those_first_that_fail() -> None:
-    assert gate.REPORTS["table"](FOUND).splitlines() == [
+    assert OF_CHANGES["table"](FOUND).splitlines() == [
         "more  point_reads, asyncpg, orm: 3 -> 4 round trips per operation: a ROLLBACK was added",
         "note  point_reads, psycopg, orm: 4 -> 2.4 round trips per operation",
         "note  point_reads, asyncpg, orm: counted in base only: a ROLLBACK was added",
         "FAIL: head does more than base in 1 place; 2 other changes do not fail it.",
     ]
-    assert gate.REPORTS["table"](FOUND[:1]).splitlines()[-1] == (
+    assert OF_CHANGES["table"](FOUND[:1]).splitlines()[-1] == (
         "PASS: head does nothing more than base; 1 change beside that."
     )
-    assert gate.REPORTS["table"]([]) == "PASS: head and base put the same on the wire.\n"
+    assert OF_CHANGES["table"]([]) == "PASS: head and base put the same on the wire.\n"
 
 
 def test_changes_as_json_have_a_verdict() -> None:
-    document = json.loads(gate.REPORTS["json"](FOUND))
+    document = json.loads(OF_CHANGES["json"](FOUND))
 
     assert (document["schema"], document["verdict"]) == (1, "fail")
     assert document["changes"][1] == {
@@ -439,19 +446,19 @@ def test_changes_as_json_have_a_verdict() -> None:
         "because": "a ROLLBACK was added",
     }
     assert document["changes"][2]["head"] is None
-    assert json.loads(gate.REPORTS["json"]([])) == {"schema": 1, "verdict": "pass", "changes": []}
+    assert json.loads(OF_CHANGES["json"]([])) == {"schema": 1, "verdict": "pass", "changes": []}
 
 
 def test_changes_as_markdown_are_a_table() -> None:
-    made = gate.REPORTS["markdown"](FOUND)
+    made = OF_CHANGES["markdown"](FOUND)
 
     assert made.startswith("## dbbench gate --wire: FAIL\n\nhead does more than base in 1 place;")
     assert "| asyncpg | orm | point_reads | more: 3 -&#62; 4 round trips per operation | a ROLLBACK was added |" in made
-    assert gate.REPORTS["markdown"]([]).count("|") == 0
+    assert OF_CHANGES["markdown"]([]).count("|") == 0
 
 
 def test_changes_as_csv_have_their_fields() -> None:
-    lines = gate.REPORTS["csv"](FOUND).splitlines()
+    lines = OF_CHANGES["csv"](FOUND).splitlines()
 
     assert lines[0] == "scenario,layer,params,driver,what,base,head,grew,because"
     assert lines[2] == "point_reads,orm,,asyncpg,round trips per operation,3,4,yes,a ROLLBACK was added"
@@ -459,6 +466,6 @@ def test_changes_as_csv_have_their_fields() -> None:
 
 @pytest.mark.parametrize("name", ["table", "markdown"])
 def test_long_lists_of_changes_are_cut(name: str) -> None:
-    made = gate.REPORTS[name]([change(driver=f"d{number}") for number in range(gate.MAX_LINES + 7)])
+    made = OF_CHANGES[name]([change(driver=f"d{number}") for number in range(gate.MAX_LINES + 7)])
 
     assert re.search(r"^7 more .*JSON report", made, re.MULTILINE)

@@ -1,0 +1,63 @@
+"""All that is worked out from the records of a run, once: what every report of it reads. Pure."""
+
+from dataclasses import dataclass
+
+from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdown, failures, layer_tax
+from dbbench.analysis.latency import Effect, effects
+from dbbench.analysis.places import Places, by_place
+from dbbench.analysis.rows import CellRow, rows
+from dbbench.plan import Cell
+from dbbench.records import Run
+
+
+@dataclass(frozen=True)
+class CellAnalysis:
+    """One cell; the lists have an entry for every arm, in the plan's order."""
+
+    cell: Cell
+    rows: list[CellRow]
+    breakdowns: list[Breakdown]
+    failures: list[list[Failure]]  # the most frequent first
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A run and all that follows from it."""
+
+    run: Run
+    places: Places
+    cells: list[CellAnalysis]  # in the plan's order
+    layer_tax: list[LayerTax]
+    effects: list[list[Effect]]  # of network latency
+
+    @property
+    def rows(self) -> list[CellRow]:
+        """The rows of all cells."""
+        return [row for cell in self.cells for row in cell.rows]
+
+    @property
+    def breakdowns(self) -> list[Breakdown]:
+        """Where the time went, for every row."""
+        return [breakdown for cell in self.cells for breakdown in cell.breakdowns]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The ledger of errors: what failed, in the order of the rows."""
+        return [failure for cell in self.cells for of_arm in cell.failures for failure in of_arm]
+
+
+def analyse(run: Run) -> Analysis:
+    """Work out everything that reports show of a run."""
+    plan, places = run.header.plan, by_place(run)
+    judged = rows(run, places)
+    arms = len(plan.arms)
+    cells = [
+        CellAnalysis(
+            cell,
+            judged[index * arms : (index + 1) * arms],
+            [breakdown(plan, cell, arm, places[index, arm.name]) for arm in plan.arms],
+            [failures(cell, arm, places[index, arm.name]) for arm in plan.arms],
+        )
+        for index, cell in enumerate(plan.cells)
+    ]
+    return Analysis(run, places, cells, layer_tax(plan, places), effects(run, judged))

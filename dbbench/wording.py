@@ -1,0 +1,14 @@
+"""Counts and lists as people write them. Imports nothing of dbbench."""
+
+from collections.abc import Sequence
+
+
+def count(how_many: int, of: str) -> str:
+    """How many there are of something: 1 session, 1,500 sessions."""
+    return f"{how_many:,} {of}{'' if how_many == 1 else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """One or more parts as a list: a, b and c."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
