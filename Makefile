@@ -1,30 +1,54 @@
 # The whole project in a few commands; each makes .venv when it is needed.
 #
-#   make bench   measure the drivers on this machine (make bench ARGS="--driver asyncpg")
-#   make test    all tests
-#   make lint    ruff and mypy
-#   make docs    docs/cli.md, from the commands
-#   make wheel   dist/dbbench-*.whl
-#   make clean   remove .venv and everything that was made
+#   make bench      measure the drivers on this machine (make bench ARGS="--driver asyncpg")
+#   make check      lint, and the tests that start no process: while you work
+#   make test       all tests but the slow ones: before a change lands (make test ARGS="tests/real/test_drivers.py -x")
+#   make test-all   all tests
+#   make lint       ruff and mypy
+#   make minimums   the lowest versions that pyproject.toml allows
+#   make docs       docs/cli.md, from the commands
+#   make wheel      dist/dbbench-*.whl
+#   make clean      remove .venv and everything that was made
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: bench test lint docs wheel clean
+PYTEST := $(BIN)/python -m pytest
+SHARED := -n 2 --dist loadgroup -m 'not alone'
+
+# All tests of two processes, then those by themselves that nothing may run beside. Both parts always run; 5 means that
+# nothing was selected, which is fine for one of them.
+define two_parts
+	@$(PYTEST) $(SHARED) $(1) $(ARGS); shared=$$?; \
+	$(PYTEST) -m alone $(1) $(ARGS); alone=$$?; \
+	case "$$shared $$alone" in "0 0" | "0 5" | "5 0") ;; *) exit 1 ;; esac
+endef
+
+.PHONY: bench check test test-all lint minimums docs wheel clean
 
 # 120 s, so that a slow machine, too, gets the nine blocks that the intervals of ten rows need.
 bench: .venv/installed
 	$(BIN)/dbbench run $(or $(ARGS),--budget 120)
 
+check: .venv/installed-dev
+	@$(MAKE) --no-print-directory lint; lint=$$?; \
+	$(PYTEST) $(SHARED) $(wildcard tests/pure tests/engine) $(ARGS) && exit $$lint
+
 test: .venv/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(call two_parts,--ignore=tests/slow)
+
+test-all: .venv/installed-dev
+	$(call two_parts)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+minimums:
+	PYTHON=$(PYTHON) .ci/minimums $(ARGS)
 
 docs: .venv/installed-dev
 	$(BIN)/python docs/cli_reference.py

@@ -69,7 +69,7 @@ def ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
             # Whoever read our output has seen enough, like `head`. Python would complain again when it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(ExitCode.OK) from None
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except typer.Exit:
             raise
         except OSError as error:
             complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")

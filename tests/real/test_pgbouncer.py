@@ -90,6 +90,7 @@ def needed() -> Path:
 # --- what is served ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.old_pgbouncer
 @pytest.mark.parametrize("mode", MODES)
 def test_every_driver_gets_its_answers_in_the_schema_of_the_alias(upstream: Address, mode: Mode) -> None:
     async def by_asyncpg(address: Address) -> Any:
@@ -143,6 +144,7 @@ def test_a_client_in_session_mode_finds_nothing_of_the_one_before(server: Addres
     assert left == (pid[0], 0, None, 0, 0)
 
 
+@pytest.mark.old_pgbouncer
 @pytest.mark.parametrize("mode", MODES)
 def test_reconnect_gives_new_server_connections(server: Address, mode: Mode) -> None:
     with bare(server, mode, "one", "two", size=1) as running:
@@ -221,6 +223,7 @@ async def executor(
     return lambda number: connection.execute("SELECT pg_sleep(0.001), %s::int", [number])
 
 
+@pytest.mark.old_pgbouncer
 @pytest.mark.parametrize(("driver", "from_number"), [("asyncpg", 0), ("psycopg", PREPARES_AT)])
 def test_defaults_fail_in_transaction_mode(server: Address, driver: str, from_number: int) -> None:
     with bare(server, "transaction", "one") as running:
@@ -231,12 +234,14 @@ def test_defaults_fail_in_transaction_mode(server: Address, driver: str, from_nu
     assert first >= from_number
 
 
+@pytest.mark.old_pgbouncer
 @pytest.mark.parametrize("driver", SAFE)
 def test_safe_settings_never_fail_in_transaction_mode(server: Address, driver: str) -> None:
     with bare(server, "transaction", "one") as running:
         assert asyncio.run(load(driver, running.address("one"), **SAFE[driver])) == (Counter(), None)
 
 
+@pytest.mark.old_pgbouncer
 @pytest.mark.parametrize("driver", SAFE)
 def test_defaults_do_not_fail_in_session_mode(server: Address, driver: str) -> None:
     with bare(server, "session", "one", size=CLIENTS) as running:
@@ -326,6 +331,7 @@ def directory_of(child: subprocess.Popen[str]) -> Path:
     return Path(line)
 
 
+@pytest.mark.old_pgbouncer
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, None])
 def test_nothing_is_left_however_the_parent_ends(child: subprocess.Popen[str], signum: signal.Signals | None) -> None:
     directory = directory_of(child)
@@ -513,6 +519,7 @@ def test_a_supervisor_without_an_order_ends(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@pytest.mark.old_pgbouncer
 def test_the_console_shows_the_settings(server: Address) -> None:
     with bare(server, "transaction", "one", size=7) as running, running.console() as console:
         shown = {row[0]: row[1] for row in console.execute("SHOW CONFIG").fetchall()}
