@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -24,7 +24,20 @@ hypothesis.settings.load_profile("dbbench")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSWORD = "s3cr3t c@nary/%?"
+MEASURING = ("run", "capacity", "gate", "wire")  # commands that take --url and --allow-production
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of pytest its own temporary folder, cache and mark: those side by side do not meet."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # where pytest keeps what failed
+    folder = Path(tempfile.mkdtemp(prefix="dbt-", dir="/tmp"))  # short: it holds unix sockets
+    folder.chmod(0o1777)  # as /tmp: servers run as somebody else
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    tempfile.tempdir = str(folder)
+    os.environ["TMPDIR"] = str(folder)
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    os.environ["DBBENCH_MARK"] = f"dbbench.run.{os.getpid()}"
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +66,48 @@ def schema(server: Address, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def dbbench(tmp_path: Path) -> Cli:
-    """Run the program in an empty directory and wait for it."""
+    """Run the program in this process, in an empty directory."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return in_process(arguments, cwd, environment)
+
+    return run
+
+
+@pytest.fixture
+def measure(tmp_path: Path, server: Address) -> Cli:
+    """Run the program in this process, in an empty directory; what measures does so on the server of all tests."""
+    target = ("--url", url_of(server), "--allow-production")
+
+    def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        command, *rest = arguments
+        return in_process((command, *(target if command in MEASURING else ()), *rest), cwd, environment)
+
+    return run
+
+
+def in_process(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the program in this process; its folder, variables and signal handlers are afterwards what they were."""
+    from typer.testing import CliRunner
+
+    from dbbench.cli.app import app
+
+    before = dict(os.environ)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(tempfile, "tempdir", None)  # TMPDIR may be among the variables
+        os.environ.update({"COLUMNS": "80", **environment})
+        try:
+            done = CliRunner().invoke(app, list(arguments), prog_name="dbbench", catch_exceptions=False)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Cli:
+    """Run the program in a process of its own, in an empty directory, and wait for it."""
 
     def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -141,6 +195,7 @@ def url_of(address: Address, prefix: str = "postgresql") -> str:
     """The address as a user writes it."""
     from urllib.parse import quote
 
-    return (
-        f"{prefix}://{address.user}:{quote(address.password, safe='')}@{address.host}:{address.port}/{address.database}"
-    )
+    if address.is_socket:
+        return f"{prefix}://{address.user}@/{address.database}?host={address.host}&port={address.port}"
+    password = quote(address.password, safe="")
+    return f"{prefix}://{address.user}:{password}@{address.host}:{address.port}/{address.database}"

@@ -235,7 +235,7 @@ def test_a_results_folder_that_is_none_is_a_problem(dbbench: Cli, foreign: Addre
 
 
 def test_uvloop_is_worth_a_note_only(patched: Patched, foreign: Address) -> None:
-    patch = "import dbbench.doctor as d\nd.installed = lambda name: None if name == 'uvloop' else '1.0'"
+    patch = "import dbbench.commands.doctor as d\nd.installed = lambda name: None if name == 'uvloop' else '1.0'"
     done = patched(patch, "--url", url_of(foreign), "--format", "json")
 
     assert done.returncode == 0

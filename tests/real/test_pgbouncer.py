@@ -296,7 +296,7 @@ def test_root_runs_it_as_somebody_else(
 RUNNING: Final = """
 import sys
 from dbbench.address import Address
-from dbbench.server.pooler import PoolerSettings, pooler
+from dbbench.server.pgbouncer import PoolerSettings, pooler
 address = Address(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.stdin.readline().rstrip("\\n"))
 with pooler(address, PoolerSettings("transaction"), {"one": "public"}) as running:
     print(running.directory, flush=True)
