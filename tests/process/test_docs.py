@@ -19,7 +19,6 @@ from dbbench.cli.app import app
 from dbbench.commands.selfcheck import steps
 from dbbench.commands.selfcheck.result import SelfCheck
 
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 

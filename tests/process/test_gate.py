@@ -7,16 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from conftest import Cli
+from repositories import git
 
 from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS
 
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 CELL_KEYS = [
     "scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict",
 ]  # fmt: skip
@@ -57,12 +58,6 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def interpreters(pythons: tuple[Path, Path]) -> list[str]:
     return ["--base-python", str(pythons[0]), "--head-python", str(pythons[1])]
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.invalid"]
-    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout
 
 
 MODELS = """
@@ -150,7 +145,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def leftovers() -> set[str]:
-    return {path.name for path in Path("/tmp").glob("dbbench-gate-*")}
+    return {path.name for path in Path(tempfile.gettempdir()).glob("dbbench-gate-*")}
 
 
 def test_what_is_slower_in_head_fails_and_nothing_else(

@@ -33,7 +33,6 @@ SLOW = '''
 from sqlalchemy import text
 async def orm(session, params, rng): return (await session.execute(text("SELECT pg_sleep(0.01)::text"))).scalar()
 '''
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 QUICK = ("--trial", "1s", "--precision", "50%", "--seed", "1")
 TWO = ("--sessions", "2", "--pool-size", "2", "--max-overflow", "0")  # at 10 ms each: about 200 a second
 PROGRAM = (sys.executable, "-P", "-m", "dbbench")

@@ -26,7 +26,6 @@ from dbbench.plan import Effort, Pool
 from dbbench.records import Run
 from dbbench.stats.paired import block_log_ratio
 
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 FAST = {"rows": "50", "batch": "20"}
 
 

@@ -110,7 +110,6 @@ def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.Monke
     assert kept.path().is_absolute()
 
 
-@pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     drivers = ["asyncpg", "psycopg2"]
