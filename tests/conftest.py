@@ -24,7 +24,12 @@ hypothesis.settings.load_profile("dbbench")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSWORD = "s3cr3t c@nary/%?"
-MEASURING = ("run", "capacity", "gate", "wire")  # commands that take --url and --allow-production
+_TARGET = ("--url", "{url}", "--allow-production")
+_UNPINNED = ("--placement", "free")  # else all that run side by side share a CPU
+MEASURING = {"run": (*_TARGET, *_UNPINNED), "capacity": (*_TARGET, *_UNPINNED), "gate": _TARGET, "wire": _TARGET}
+# Fixtures of a module that take long to make: with pytest-xdist, all their tests run in one process.
+GROUPS = {"stored": "stored", "pythons": "pythons", "hidden_site": "hidden_site", "patients": "patients"}
+GROUPS |= dict.fromkeys(("attempts", "cache", "workplace"), "pip")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -38,6 +43,15 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = str(folder)
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     os.environ["DBBENCH_MARK"] = f"dbbench.run.{os.getpid()}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests together that share an expensive fixture."""
+    for item in items:
+        for name in getattr(item, "fixturenames", ()):
+            if name in GROUPS:
+                item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +91,11 @@ def dbbench(tmp_path: Path) -> Cli:
 @pytest.fixture
 def measure(tmp_path: Path, server: Address) -> Cli:
     """Run the program in this process, in an empty directory; what measures does so on the server of all tests."""
-    target = ("--url", url_of(server), "--allow-production")
 
     def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
         command, *rest = arguments
-        return in_process((command, *(target if command in MEASURING else ()), *rest), cwd, environment)
+        target = [each.format(url=url_of(server)) for each in MEASURING.get(command, ())]
+        return in_process((command, *target, *rest), cwd, environment)
 
     return run
 

@@ -29,9 +29,9 @@ LONG_S = 120.0  # a slow machine starts a server, workers and all
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Path:
+def result(tmp_path: Path) -> Path:
     """The file of a finished run."""
-    path = tmp_path / "stored.jsonl"
+    path = tmp_path / "result.jsonl"
     store(many_sided_run(), path)
     return path
 
@@ -40,16 +40,16 @@ def stored(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("format_", ["json", "table"])
-def test_head_may_stop_reading(stored: Path, format_: str) -> None:
-    command = f"{' '.join(PROGRAM)} show {stored} --format {format_} | head -n 1; echo ${{PIPESTATUS[0]}}"
+def test_head_may_stop_reading(result: Path, format_: str) -> None:
+    command = f"{' '.join(PROGRAM)} show {result} --format {format_} | head -n 1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
 
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "0"
 
 
-def test_an_output_that_cannot_be_written_is_no_bug(stored: Path) -> None:
-    command = f"{' '.join(PROGRAM)} show {stored}"
+def test_an_output_that_cannot_be_written_is_no_bug(result: Path) -> None:
+    command = f"{' '.join(PROGRAM)} show {result}"
     full = subprocess.run(["bash", "-c", f"{command} >/dev/full"], capture_output=True, text=True, check=False)
     closed = subprocess.run(["bash", "-c", f"{command} >&-"], capture_output=True, text=True, check=False)
 
@@ -87,6 +87,7 @@ def test_a_password_is_on_no_command_line_but_the_users(foreign: Address, tmp_pa
     assert seen > 0
 
 
+@pytest.mark.alone
 def test_help_takes_at_most_three_times_as_long_as_importing_typer(tmp_path: Path) -> None:
     def seconds(*arguments: str) -> float:
         """CPU time: others on the machine do not count."""

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import pytest
 from conftest import Cli
 
 
+@pytest.mark.alone
 def test_latency_adds_up_to_round_trips(measure: Cli) -> None:
     """Two latencies in one run: what a round-trip time of 5 ms adds is what the counted round trips say."""
     done = measure(

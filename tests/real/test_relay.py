@@ -416,6 +416,7 @@ def fastest(address: Address) -> float:
     return min(times)
 
 
+@pytest.mark.alone
 def test_a_delayed_round_trip_takes_longer_by_the_delay(upstream: Address) -> None:
     with RelayProcess(upstream) as relay:
         prompt, delayed = fastest(relay.listen()), fastest(relay.listen(rtt_s=0.02))
