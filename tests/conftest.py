@@ -137,6 +137,23 @@ def program(tmp_path: Path) -> Cli:
     return run
 
 
+@pytest.fixture(scope="session")
+def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two environments with the packages of this one; a module in the second one tells them apart."""
+    folder = tmp_path_factory.mktemp("environments")
+    found = []
+    for name in ("base", "head"):
+        made = folder / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
+        (packages,) = made.glob("lib/python*/site-packages")
+        (own,) = Path(sys.prefix).glob("lib/python*/site-packages")
+        (packages / "all.pth").write_text(f"{own}\n")
+        if name == "head":
+            (packages / "only_in_head.py").touch()
+        found.append(made / "bin" / "python")
+    return found[0], found[1]
+
+
 def debian_postgres() -> Path | None:
     """Where a PostgreSQL that is not ours has its programs."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))

@@ -5,9 +5,8 @@ import io
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import builders
 import pytest
@@ -20,7 +19,7 @@ from dbbench.commands.capacity.slo import parse
 from dbbench.commands.capacity.steps import judged, wanted
 from dbbench.errors import UsageError
 from dbbench.messages import Ran
-from dbbench.records import End, Problem, Run
+from dbbench.records import End, Problem, Run, Usage
 from dbbench.reports.capacity import conditions, csv_report, json_report, render, sentences
 
 OBJECTIVE = parse("p99<10ms")
@@ -129,13 +128,13 @@ def test_the_value_of_a_rate_is_the_most_careful_of_its_trials() -> None:
     assert (one.value_us, one.failed_value_us) == (7000, 20_000)
 
 
-def ran(latencies: Sequence[int], **changes: Any) -> Ran:
-    given: dict[str, Any] = {
-        "latencies": b"".join(each.to_bytes(8, sys.byteorder) for each in latencies),
-        "waits": b"", "services": b"", "loop_lags": b"", "elapsed_ns": 1, "cpu_ns": 1, "system_ns": 0,
-        "connects": 0, "not_started": 0, "failures": {}, "errors": [],
-    }  # fmt: skip
-    return Ran(**{**given, **changes})
+def ran(latencies: Sequence[int], *, not_started: int = 0, failures: Mapping[str, int] | None = None) -> Ran:
+    failed = dict(failures or {})
+    usage = Usage(
+        operations=len(latencies), errors=sum(failed.values()), elapsed_ns=1, cpu_ns=1, not_started=not_started
+    )  # fmt: skip
+    written = b"".join(each.to_bytes(8, sys.byteorder) for each in latencies)
+    return Ran(written, b"", None, b"", began_ns=0, usage=usage, failures=failed, errors=[])
 
 
 def test_a_trial_is_judged_by_all_that_happened() -> None:
