@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from dbbench.engine.options import Options
 from dbbench.messages import Start
 from dbbench.plan import Arm, Cell, Connections, Effort, Layer, Placement, Plan
 from dbbench.records import Distribution, End, Header, Measurement, Problem, Run, Slice, Usage
-from dbbench.result_file import SCHEMA
+from dbbench.result_file import SCHEMA, Writer
 from dbbench.stats.histogram import Histogram
 
 DRIVERS = ("psycopg", "asyncpg", "psycopg2")
@@ -310,3 +311,12 @@ def open_loop_run() -> Run:
             for _, service_us, lag_us in [figures[one.arm]]
         ],
     )
+
+
+def store(stored: Run, path: Path) -> None:
+    """Write the result file of a run that ended."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Writer.create(path) as writer:
+        for record in (stored.header, *stored.measurements, *stored.problems, stored.end):
+            assert record is not None
+            writer.write(record)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -24,7 +24,34 @@ hypothesis.settings.load_profile("dbbench")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PASSWORD = "s3cr3t c@nary/%?"
+_TARGET = ("--url", "{url}", "--allow-production")
+_UNPINNED = ("--placement", "free")  # else all that run side by side share a CPU
+MEASURING = {"run": (*_TARGET, *_UNPINNED), "capacity": (*_TARGET, *_UNPINNED), "gate": _TARGET, "wire": _TARGET}
+# Fixtures of a module that take long to make: with pytest-xdist, all their tests run in one process.
+GROUPS = {"stored": "stored", "pythons": "pythons", "hidden_site": "hidden_site", "patients": "patients"}
+GROUPS |= dict.fromkeys(("attempts", "cache", "workplace"), "pip")
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of pytest its own temporary folder, cache and mark: those side by side do not meet."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # where pytest keeps what failed
+    folder = Path(tempfile.mkdtemp(prefix="dbt-", dir="/tmp"))  # short: it holds unix sockets
+    folder.chmod(0o1777)  # as /tmp: servers run as somebody else
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    tempfile.tempdir = str(folder)
+    os.environ["TMPDIR"] = str(folder)
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    os.environ["DBBENCH_MARK"] = f"dbbench.run.{os.getpid()}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests together that share an expensive fixture."""
+    for item in items:
+        for name in getattr(item, "fixturenames", ()):
+            if name in GROUPS:
+                item.add_marker(pytest.mark.xdist_group(GROUPS[name]))
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +80,48 @@ def schema(server: Address, request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def dbbench(tmp_path: Path) -> Cli:
-    """Run the program in an empty directory and wait for it."""
+    """Run the program in this process, in an empty directory."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return in_process(arguments, cwd, environment)
+
+    return run
+
+
+@pytest.fixture
+def measure(tmp_path: Path, server: Address) -> Cli:
+    """Run the program in this process, in an empty directory; what measures does so on the server of all tests."""
+
+    def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        command, *rest = arguments
+        target = [each.format(url=url_of(server)) for each in MEASURING.get(command, ())]
+        return in_process((command, *target, *rest), cwd, environment)
+
+    return run
+
+
+def in_process(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the program in this process; its folder, variables and signal handlers are afterwards what they were."""
+    from typer.testing import CliRunner
+
+    from dbbench.cli.app import app
+
+    before = dict(os.environ)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(tempfile, "tempdir", None)  # TMPDIR may be among the variables
+        os.environ.update({"COLUMNS": "80", **environment})
+        try:
+            done = CliRunner().invoke(app, list(arguments), prog_name="dbbench", catch_exceptions=False)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Cli:
+    """Run the program in a process of its own, in an empty directory, and wait for it."""
 
     def run(*arguments: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -67,6 +135,23 @@ def dbbench(tmp_path: Path) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two environments with the packages of this one; a module in the second one tells them apart."""
+    folder = tmp_path_factory.mktemp("environments")
+    found = []
+    for name in ("base", "head"):
+        made = folder / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
+        (packages,) = made.glob("lib/python*/site-packages")
+        (own,) = Path(sys.prefix).glob("lib/python*/site-packages")
+        (packages / "all.pth").write_text(f"{own}\n")
+        if name == "head":
+            (packages / "only_in_head.py").touch()
+        found.append(made / "bin" / "python")
+    return found[0], found[1]
 
 
 def debian_postgres() -> Path | None:
@@ -141,6 +226,7 @@ def url_of(address: Address, prefix: str = "postgresql") -> str:
     """The address as a user writes it."""
     from urllib.parse import quote
 
-    return (
-        f"{prefix}://{address.user}:{quote(address.password, safe='')}@{address.host}:{address.port}/{address.database}"
-    )
+    if address.is_socket:
+        return f"{prefix}://{address.user}@/{address.database}?host={address.host}&port={address.port}"
+    password = quote(address.password, safe="")
+    return f"{prefix}://{address.user}:{password}@{address.host}:{address.port}/{address.database}"

@@ -1,4 +1,4 @@
-"""Independent reference implementations: written apart from dbbench.statistics, plainly, and compared with it."""
+"""Independent reference implementations: written apart from dbbench.stats, plainly, and compared with it."""
 
 import math
 import random

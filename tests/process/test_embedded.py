@@ -21,6 +21,7 @@ from typing import Any, Final
 import asyncpg
 import psycopg
 import pytest
+from processes import PATIENCE_S, directory_of, ended, eventually
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
@@ -34,7 +35,6 @@ REPOSITORY: Final = Path(__file__).parents[2]
 SITE: Final = Path(psycopg.__file__).parents[1]  # where the wheel is installed, too
 NOBODY: Final = 65534
 STRANGER: Final = 65533
-PROMISE_S: Final = 30.0  # usually 1; what ends by itself in these tests takes twice as long
 TEMPORARY: Final = ("/tmp", "/var/tmp", "/dev/shm")
 MEMORY: Final = Path("/dev/shm")
 
@@ -69,23 +69,8 @@ def processes(base: Path) -> dict[int, str]:
     return found
 
 
-def ended(pid: int) -> bool:
-    """Whether a process is gone, or waits for its parent to notice."""
-    try:
-        return (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]) == "Z"
-    except OSError:
-        return True
-
-
-def eventually(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PROMISE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PROMISE_S:.0f} s: {what}"
-        time.sleep(0.01)
-
-
 def assert_nothing_left(base: Path) -> None:
-    deadline = time.monotonic() + PROMISE_S
+    deadline = time.monotonic() + PATIENCE_S
     while (left := [*processes(base).values(), *base.glob("dbbench-*")]) and time.monotonic() < deadline:
         time.sleep(0.02)
 
@@ -216,14 +201,6 @@ def ask(address: Address, query: str) -> Any:
         row = connection.execute(query.encode()).fetchone()
     assert row is not None
     return row[0]
-
-
-def directory_of(child: subprocess.Popen[str]) -> Path:
-    """Read what RUNNING prints once its server runs."""
-    assert child.stdout is not None
-    line = child.stdout.readline().strip()
-    assert line, child.stderr and child.stderr.read()
-    return Path(line)
 
 
 # --- what is served ---------------------------------------------------------------------------------------------------
@@ -474,7 +451,7 @@ def test_nothing_is_left_when_a_run_ends_by(launch: Launch, base: Path, end: str
     if end in SIGNALS:
         assert len(processes(base)) > 2
         child.send_signal(signal.Signals[end])
-    child.wait(PROMISE_S)
+    child.wait(PATIENCE_S)
 
     assert_nothing_left(base)
 
@@ -499,7 +476,7 @@ def test_nothing_is_left_when_initdb_is_interrupted_by(launch: Launch, base: Pat
     find(base, "--boot", "--single")  # the servers that initdb runs, one after the other
     seen = set(processes(base))
     child.send_signal(signal.Signals[signum])
-    child.wait(PROMISE_S)
+    child.wait(PATIENCE_S)
 
     assert_nothing_left(base)
     assert child.stdout is not None

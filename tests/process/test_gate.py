@@ -1,69 +1,19 @@
-"""The gate as its users run it: real environments, real revisions, real verdicts."""
+"""The gate as its users run it: real environments, real revisions, real verdicts; tests/slow has a whole one."""
 
-import csv
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 from conftest import Cli
+from gates import LAYOUT, STEADY, interpreters, leftovers
+from repositories import git
 
-from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS
-
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
-CELL_KEYS = [
-    "scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict",
-]  # fmt: skip
-LAYOUT = ("--layer", "raw", "--sessions", "1", "--pool-size", "1", "--max-overflow", "0", "--seed", "11")
-# Slower in one environment alone, which it knows by a file that only that one has.
-SLOW_IN_HEAD = '''"""As long in both, but for a marker."""
-import importlib.util, time
-
-FACTOR = 2.0 if importlib.util.find_spec("only_in_head") else 1.0
-
-
-async def raw(db, params, rng):
-    end = time.perf_counter() + 0.001 * FACTOR
-    row = await db.fetch_one("SELECT 1")
-    while time.perf_counter() < end:
-        pass
-    return row[0]
-'''
-STEADY = SLOW_IN_HEAD.replace("only_in_head", "nowhere_at_all")
-
-
-@pytest.fixture(scope="module")
-def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two environments with the packages of this one; a module in the second one tells them apart."""
-    folder = tmp_path_factory.mktemp("environments")
-    found = []
-    for name in ("base", "head"):
-        made = folder / name
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
-        (packages,) = made.glob("lib/python*/site-packages")
-        (own,) = Path(sys.prefix).glob("lib/python*/site-packages")
-        (packages / "all.pth").write_text(f"{own}\n")
-        if name == "head":
-            (packages / "only_in_head.py").touch()
-        found.append(made / "bin" / "python")
-    return found[0], found[1]
-
-
-def interpreters(pythons: tuple[Path, Path]) -> list[str]:
-    return ["--base-python", str(pythons[0]), "--head-python", str(pythons[1])]
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.invalid"]
-    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout
-
+from dbbench.commands.gate.judging import MIN_LOSS
 
 MODELS = """
 from sqlalchemy import ForeignKey
@@ -149,78 +99,19 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def leftovers() -> set[str]:
-    return {path.name for path in Path("/tmp").glob("dbbench-gate-*")}
-
-
-def test_what_is_slower_in_head_fails_and_nothing_else(
-    dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path
-) -> None:
-    (tmp_path / "slowed.py").write_text(SLOW_IN_HEAD)
-    (tmp_path / "steady.py").write_text(STEADY)
-    before = leftovers()
-    done = dbbench(
-        "gate", "slowed.py", "steady.py", *interpreters(pythons), *LAYOUT, "-d", "psycopg2", "--budget", "100",
-        "--format", "json", "--report", "junit=gate.xml", "--report", "csv=out/gate.csv", "-o", "g.jsonl",
-        "--report", "bmf=/proc/nowhere/bmf.json",
-        GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
-    )  # fmt: skip
-    document = json.loads(done.stdout)
-    cells = {cell["scenario"]: cell for cell in document["cells"]}
-
-    assert done.returncode == 1, done.stderr
-    assert document["schema"] == 1
-    assert document["verdict"] == "fail"
-    # It ends at a look; on a machine that is several times slower than usual, with its time.
-    assert document["blocks"] in {look.blocks for look in LOOKS} or document["run"]["measured_s"] > 80
-    assert [list(cell) for cell in document["cells"]] == [CELL_KEYS] * 2
-    assert cells["slowed"]["verdict"] == "fail"
-    assert 0.3 < cells["slowed"]["loss_low"] <= cells["slowed"]["loss"] <= cells["slowed"]["loss_high"]
-    assert cells["slowed"]["p_adjusted"] <= FAIL_ERROR
-    assert cells["steady"]["verdict"] in {"pass", "inconclusive"}
-    assert "the installed packages are the same" in done.stderr
-    assert f"after {document['blocks']} blocks" in done.stderr
-
-    assert "/proc/nowhere/bmf.json cannot be written" in done.stderr
-
-    assert "::error" in done.stderr
-    summary = (tmp_path / "summary.md").read_text()
-    assert "FAIL" in summary
-    assert "slowed" in summary
-    tree = ET.parse(tmp_path / "gate.xml")  # noqa: S314 - our own file
-    assert [case.get("classname") for case in tree.iter("testcase") if case.find("failure") is not None] == [
-        "dbbench.slowed"
-    ]
-    written = list(csv.DictReader(io.StringIO((tmp_path / "out" / "gate.csv").read_text())))
-    assert [row["verdict"] for row in written] == [cell["verdict"] for cell in document["cells"]]
-
-    again = json.loads(dbbench("show", "g.jsonl", "--format", "json").stdout)
-    assert again["cells"] == document["cells"]
-    assert "dbbench gate: FAIL" in dbbench("show", "g.jsonl").stdout
-    exported = dbbench("export", "g.jsonl", "--format", "csv")
-    assert exported.stdout == (tmp_path / "out" / "gate.csv").read_text()
-    assert dbbench("export", "g.jsonl", "--format", "junit").stdout == (tmp_path / "gate.xml").read_text()
-    refused = dbbench("export", "g.jsonl", "--format", "pyperf")
-    assert refused.returncode == 2
-    assert "is the result of a gate" in refused.stderr
-    assert "gate, which has compared" in dbbench("compare", "g.jsonl", "g.jsonl").stderr
-    assert "gate" in dbbench("history", ".").stdout
-    assert leftovers() <= before
-
-
-def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(dbbench: Cli, project: Path, tmp_path: Path) -> None:
+def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(measure: Cli, project: Path, tmp_path: Path) -> None:
     before = leftovers()
     (project / "src" / "shop" / "queries.py").write_text("not committed, and not valid Python\n")
     status = git(project, "status", "--porcelain", "--ignored")
     worktrees = git(project, "worktree", "list")
-    done = dbbench(
+    done = measure(
         "gate", "bench", "--project", ".", "--base", "before", "-d", "asyncpg", "--budget", "80", "--seed", "3",
         "-o", str(tmp_path / "g.jsonl"), "--format", "markdown", cwd=project,
     )  # fmt: skip
 
     assert done.returncode == 1, done.stderr
     assert "FAIL" in done.stdout
-    document = json.loads(dbbench("show", str(tmp_path / "g.jsonl"), "--format", "json").stdout)
+    document = json.loads(measure("show", str(tmp_path / "g.jsonl"), "--format", "json").stdout)
     (cell,) = document["cells"]
     assert (cell["scenario"], cell["driver"], cell["verdict"]) == ("totals", "asyncpg", "fail")
     assert cell["loss_low"] > MIN_LOSS
@@ -233,9 +124,9 @@ def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(dbbench: Cli,
     assert leftovers() <= before
 
 
-def test_the_exact_gate_names_what_a_revision_adds(dbbench: Cli, project: Path, tmp_path: Path) -> None:
+def test_the_exact_gate_names_what_a_revision_adds(measure: Cli, project: Path, tmp_path: Path) -> None:
     arguments = ("gate", "bench/totals.py", "--project", ".", "--wire", "-d", "asyncpg,psycopg2")
-    grown = dbbench(
+    grown = measure(
         *arguments, "--base", "before", "--head", "HEAD", "--format", "json", "--report", "markdown=wire.md",
         cwd=project, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
     )  # fmt: skip
@@ -251,36 +142,36 @@ def test_the_exact_gate_names_what_a_revision_adds(dbbench: Cli, project: Path, 
     assert "FAIL" in (tmp_path / "summary.md").read_text()
     assert not (project / "results").exists(), "nothing is measured"
 
-    fewer = dbbench(*arguments, "--base", "HEAD", "--head", "before", cwd=project)
+    fewer = measure(*arguments, "--base", "HEAD", "--head", "before", cwd=project)
     assert fewer.returncode == 0, fewer.stderr
     assert "11 -> 4 round trips per operation" in fewer.stdout
 
-    same = dbbench(*arguments, "--base", "HEAD", "--head", "HEAD", "--format", "json", cwd=project)
+    same = measure(*arguments, "--base", "HEAD", "--head", "HEAD", "--format", "json", cwd=project)
     assert same.returncode == 0, same.stderr
     assert json.loads(same.stdout)["changes"] == []
 
 
-def test_the_exact_gate_takes_no_verdict_from_half_a_count(dbbench: Cli, project: Path) -> None:
+def test_the_exact_gate_takes_no_verdict_from_half_a_count(measure: Cli, project: Path) -> None:
     broken = "\n\nasync def orm(session, params, rng):\n    raise LookupError('broken')\n"
     (project / "bench" / "totals.py").write_text(TOTALS.partition("\nasync def")[0] + broken)
     git(project, "commit", "-qam", "three")
     arguments = ("gate", "bench/totals.py", "--project", ".", "--wire", "-d", "psycopg2", "--base", "before")
-    half = dbbench(*arguments, cwd=project)
+    half = measure(*arguments, cwd=project)
     assert half.returncode == 3
     assert "broken" in half.stderr
     assert "there is no verdict" in half.stderr
 
-    unknown = dbbench(*arguments, "--report", "junit=gate.xml", cwd=project)
+    unknown = measure(*arguments, "--report", "junit=gate.xml", cwd=project)
     assert unknown.returncode == 2
     assert "junit" in unknown.stderr
 
 
-def test_a_side_that_changes_the_tables_has_tables_of_its_own(dbbench: Cli, project: Path, tmp_path: Path) -> None:
+def test_a_side_that_changes_the_tables_has_tables_of_its_own(measure: Cli, project: Path, tmp_path: Path) -> None:
     models = (project / "src" / "shop" / "models.py").read_text()
     added = "total: Mapped[int]\n    note: Mapped[str | None]"
     (project / "src" / "shop" / "models.py").write_text(models.replace("total: Mapped[int]", added))
     git(project, "commit", "-qam", "a column")
-    done = dbbench(
+    done = measure(
         "gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", "-d", "psycopg2", "--budget", "3",
         "-o", str(tmp_path / "g.jsonl"), "--format", "json", cwd=project,
     )  # fmt: skip
@@ -291,12 +182,12 @@ def test_a_side_that_changes_the_tables_has_tables_of_its_own(dbbench: Cli, proj
 
 
 def test_a_revision_that_returns_something_else_is_compared_and_it_is_said(
-    dbbench: Cli, project: Path, tmp_path: Path
+    measure: Cli, project: Path, tmp_path: Path
 ) -> None:
     path = project / "bench" / "totals.py"
     path.write_text(path.read_text().replace("order.total", "2 * order.total"))
     git(project, "commit", "-qam", "twice")
-    done = dbbench(
+    done = measure(
         "gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", "-d", "psycopg2", "--budget", "3",
         "-o", str(tmp_path / "g.jsonl"), "--format", "json", cwd=project,
     )  # fmt: skip
@@ -308,13 +199,13 @@ def test_a_revision_that_returns_something_else_is_compared_and_it_is_said(
 
 
 def test_interpreters_that_return_something_else_are_not_compared(
-    dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path
+    measure: Cli, pythons: tuple[Path, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "other.py").write_text(
         "import importlib.util\n"
         "async def raw(db, params, rng): return importlib.util.find_spec('only_in_head') is None\n"
     )
-    done = dbbench(
+    done = measure(
         "gate", "other.py", *interpreters(pythons), *LAYOUT, "-d", "psycopg2", "--budget", "2", "--format", "json"
     )
     document = json.loads(done.stdout)
@@ -353,46 +244,46 @@ def test_what_cannot_be_gated_is_said_and_never_looks_like_a_regression(
     assert not (project / "results").exists() or not list((project / "results").iterdir())
 
 
-def test_a_head_that_cannot_import_the_scenario_is_no_regression(dbbench: Cli, project: Path) -> None:
+def test_a_head_that_cannot_import_the_scenario_is_no_regression(measure: Cli, project: Path) -> None:
     (project / "src" / "shop" / "queries.py").write_text("import nothing_of_that_name\n")
     git(project, "commit", "-qam", "broken")
-    done = dbbench("gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", cwd=project)
+    done = measure("gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", cwd=project)
 
     assert done.returncode == 2, done.stderr
     assert "head: " in done.stderr
     assert "nothing_of_that_name" in done.stderr
 
 
-def test_code_of_the_checkout_is_never_measured_as_a_revision(dbbench: Cli, project: Path) -> None:
+def test_code_of_the_checkout_is_never_measured_as_a_revision(measure: Cli, project: Path) -> None:
     path = project / "bench" / "totals.py"
     path.write_text(f"import sys; sys.path.insert(0, {str(project / 'src')!r})\n" + path.read_text())
     git(project, "commit", "-qam", "a path")
     git(project, "tag", "-f", "before")
-    done = dbbench("gate", "bench/totals.py", "--project", ".", "--base", "before", cwd=project)
+    done = measure("gate", "bench/totals.py", "--project", ".", "--base", "before", cwd=project)
 
     assert done.returncode == 2, done.stderr
     assert "not from the revision that is measured" in done.stderr
 
 
-def test_parameters_that_differ_are_no_comparison(dbbench: Cli, project: Path) -> None:
+def test_parameters_that_differ_are_no_comparison(measure: Cli, project: Path) -> None:
     path = project / "bench" / "totals.py"
     path.write_text(path.read_text().replace('"customers": 8', '"customers": 80'))
     git(project, "commit", "-qam", "more")
-    done = dbbench("gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", cwd=project)
+    done = measure("gate", "bench/totals.py", "--project", ".", "--base", "HEAD~1", cwd=project)
 
     assert done.returncode == 2, done.stderr
     assert "customers is 8 in base and 80 in head" in done.stderr
 
 
 def test_options_from_pyproject_and_an_inconclusive_gate_that_passes(
-    dbbench: Cli, pythons: tuple[Path, Path], tmp_path: Path
+    measure: Cli, pythons: tuple[Path, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "steady.py").write_text(STEADY)
     (tmp_path / "pyproject.toml").write_text(
         "[tool.dbbench]\nbudget = 90\n\n[tool.dbbench.gate]\nbudget = 3\ninconclusive = 'pass'\nlayer = 'raw'\n"
         "driver = ['psycopg2', 'asyncpg']\ntolerance = {time = '3%', cpu = '8%', 'steady.p99' = '20%'}\n"
     )
-    done = dbbench("gate", "steady.py", *interpreters(pythons), "--format", "json")
+    done = measure("gate", "steady.py", *interpreters(pythons), "--format", "json")
     document = json.loads(done.stdout)
     rows = list(zip(document["cells"], document["details"], strict=True))
 
@@ -404,10 +295,10 @@ def test_options_from_pyproject_and_an_inconclusive_gate_that_passes(
         for metric, tolerance in (("time", 0.03), ("cpu", 0.08), ("p99", 0.2))
     }
     assert {cell["verdict"] for cell, _ in rows if cell["metric"] == "p99"} == {"advisory"}
-    assert dbbench("gate", "steady.py", *interpreters(pythons), "--inconclusive", "fail").returncode == 1
+    assert measure("gate", "steady.py", *interpreters(pythons), "--inconclusive", "fail").returncode == 1
 
     (tmp_path / "pyproject.toml").write_text("[tool.dbbench.gate]\nbudgets = 3\n")
-    wrong = dbbench("gate", "steady.py", *interpreters(pythons))
+    wrong = measure("gate", "steady.py", *interpreters(pythons))
     assert wrong.returncode == 2
     assert "[tool.dbbench.gate] has no option 'budgets'" in wrong.stderr
 

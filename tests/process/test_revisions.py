@@ -2,25 +2,16 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 import pytest
+from repositories import git
 
 from dbbench.commands.gate.revisions import check_out, dirty, resolve
 from dbbench.errors import CannotStartError, UsageError
 
-AUTHOR: Final = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", *AUTHOR, "-C", folder, *arguments], capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def commit(folder: Path, files: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from repositories import git
 
 from dbbench.commands.gate import requirements, virtualenvs
 from dbbench.commands.gate import sides as module
@@ -26,7 +27,6 @@ from dbbench.commands.gate.inventory import Inventory, own
 from dbbench.commands.gate.sides import Environment, Wanted, environments
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
 
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 REPOSITORY: Final = Path(__file__).parents[2]
 PYTHON: Final = Path(sys.executable)
 NOTHING: Final = Wanted(base=(), head=(), base_python=None, head_python=None, project=None)
@@ -479,20 +479,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project in a folder of a repository, with two commits and a change that is in none."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     folder = tmp_path / "mono repo" / "api"
     folder.mkdir(parents=True)
 
-    def git(*arguments: str) -> None:
-        settings = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-        subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True)
-
-    git("init", "--initial-branch=main", "..")
+    git(folder, "init", "--initial-branch=main", "..")
     for text in ("one", "two"):
         (folder / "app.py").write_text(text)
-        git("add", "app.py")
-        git("commit", "-m", text)
-        git("tag", text)
+        git(folder, "add", "app.py")
+        git(folder, "commit", "-m", text)
+        git(folder, "tag", text)
     (folder / "app.py").write_text("three")
     return folder
 

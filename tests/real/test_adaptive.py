@@ -13,7 +13,6 @@ from dbbench.address import Address
 from dbbench.cli.app import app
 from dbbench.stats.paired import looks
 
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 ROUNDS = 3  # in a block: what these tests are about are blocks, and thirty rounds take most of the time of one
 
 QUICK = "async def raw(db, params, rng): return (await db.fetch_one('SELECT 1'))[0]\n"

@@ -101,8 +101,8 @@ def test_a_fine_machine_has_all_that_a_run_needs_and_nothing_is_left_behind(dbbe
     assert list(tmp_path.iterdir()) == []
 
 
-def test_people_get_a_list_of_80_columns_with_a_word_for_each_status(foreign: Address, dbbench: Cli) -> None:
-    done = dbbench("doctor", "--url", url_of(foreign), PYTHONIOENCODING="ascii", LC_ALL="C")
+def test_people_get_a_list_of_80_columns_with_a_word_for_each_status(foreign: Address, program: Cli) -> None:
+    done = program("doctor", "--url", url_of(foreign), PYTHONIOENCODING="ascii", LC_ALL="C")
     lines = done.stdout.splitlines()
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -19,7 +19,6 @@ from dbbench.address import Address
 from dbbench.child import WorkerProcess
 from dbbench.messages import Checked, Close, Closed, Done, Open, Prepare, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer, Load, Pool
-from dbbench.scenario import LAYERS
 
 PATIENCE_S = 60.0
 LIMIT_NS = 3 * 10**10
@@ -95,8 +94,11 @@ def written(tmp_path: Path) -> Any:
     return write
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("driver", THREE)
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("driver", "layer"),  # ORM and Core wait for the same pool
+    [*((driver, "raw") for driver in THREE), ("psycopg", "orm"), ("asyncpg", "core"), ("psycopg2", "orm")],
+)
 def test_waiting_for_a_connection_is_told_apart(
     start: Start, schema: str, written: Any, driver: str, layer: Layer
 ) -> None:
@@ -136,9 +138,14 @@ def test_overflow_connections_are_opened_again_and_again(
 
 
 @pytest.mark.parametrize(
-    ("layer", "checkout"), [*((layer, "request") for layer in LAYERS), ("core", "session"), ("raw", "session")]
-)
-@pytest.mark.parametrize("driver", THREE)
+    ("driver", "layer", "checkout"),  # every pair of two of them
+    [
+        *((driver, "orm", "request") for driver in THREE),
+        ("psycopg", "core", "session"), ("psycopg", "raw", "request"),
+        ("asyncpg", "core", "request"), ("asyncpg", "raw", "session"),
+        ("psycopg2", "core", "session"), ("psycopg2", "raw", "session"),
+    ],
+)  # fmt: skip
 def test_failures_are_counted_exactly_by_sqlstate(
     start: Start, schema: str, written: Any, driver: str, layer: Layer, checkout: str
 ) -> None:
@@ -171,6 +178,7 @@ def test_a_pool_that_gives_nothing_in_time_is_a_failure_without_sqlstate(
     assert ran.usage.errors + len(array("q", ran.latencies)) == 9
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("driver", THREE)
 def test_what_a_stopped_server_holds_up_shows_in_response_times_and_not_in_service_times(
     start: Start, server: Address, schema: str, written: Any, driver: str

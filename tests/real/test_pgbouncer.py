@@ -21,6 +21,7 @@ import psycopg2
 import pytest
 from conftest import PASSWORD
 from pgbouncers import bare, new_pgbouncer, pgbouncer
+from processes import PATIENCE_S, command_line, descendants, directory_of, ended, eventually
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
@@ -29,7 +30,6 @@ from dbbench.server.pgbouncer import Mode, PoolerSettings, RunningPooler, parse_
 from dbbench.server.supervisors import pgbouncer as supervisor
 
 REPOSITORY: Final = Path(__file__).parents[2]
-PATIENCE_S: Final = 30.0
 MODES: Final[Sequence[Mode]] = ("transaction", "session")
 NOBODY: Final = 65534
 
@@ -66,13 +66,6 @@ def processes_of(directory: Path) -> dict[int, int]:
             if (entry / "cwd").readlink() == directory:
                 found[int(entry.name)] = entry.stat().st_uid
     return found
-
-
-def eventually(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture(params=["unix socket", "tcp"])
@@ -263,21 +256,14 @@ def test_passwords_are_in_private_files_only(foreign: Address) -> None:
         address = running.address("one")
         assert stat.S_IMODE(running.directory.stat().st_mode) == 0o700
         assert {stat.S_IMODE(file.stat().st_mode) for file in running.directory.iterdir()} == {0o600}
-        commands = b"".join(command for command in map(_command, Path("/proc").glob("[0-9]*")))
+        commands = "".join(map(command_line, descendants(os.getpid())))
         assert address.password
         for secret in (PASSWORD, address.password):
-            assert secret.encode() not in commands
+            assert secret not in commands
             assert secret not in repr(running)
         for wrong in ("", "wrong"):
             with pytest.raises(psycopg.OperationalError, match=r"auth|password"):
                 connect(msgspec.structs.replace(address, password=wrong))
-
-
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
@@ -301,7 +287,7 @@ def test_root_runs_it_as_somebody_else(
 RUNNING: Final = """
 import sys
 from dbbench.address import Address
-from dbbench.server.pooler import PoolerSettings, pooler
+from dbbench.server.pgbouncer import PoolerSettings, pooler
 address = Address(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.stdin.readline().rstrip("\\n"))
 with pooler(address, PoolerSettings("transaction"), {"one": "public"}) as running:
     print(running.directory, flush=True)
@@ -324,13 +310,6 @@ def child(upstream: Address) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def directory_of(child: subprocess.Popen[str]) -> Path:
-    assert child.stdout is not None
-    line = child.stdout.readline().strip()
-    assert line
-    return Path(line)
-
-
 @pytest.mark.old_pgbouncer
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, None])
 def test_nothing_is_left_however_the_parent_ends(child: subprocess.Popen[str], signum: signal.Signals | None) -> None:
@@ -345,7 +324,7 @@ def test_nothing_is_left_however_the_parent_ends(child: subprocess.Popen[str], s
 
     eventually(lambda: not directory.exists(), "end of the directory")
     eventually(lambda: not processes_of(directory), "end of PgBouncer")
-    eventually(lambda: not _command(Path(f"/proc/{supervising}")), "end of the supervisor")
+    eventually(lambda: ended(supervising), "end of the supervisor")
 
 
 def _status(pid: int) -> list[str]:

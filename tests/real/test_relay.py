@@ -22,6 +22,7 @@ import psycopg
 import psycopg2
 import pytest
 from conftest import PASSWORD, connect
+from processes import PATIENCE_S, ended, eventually
 
 from dbbench.address import Address
 from dbbench.child import WorkerLostError
@@ -30,7 +31,6 @@ from dbbench.relay import process as relay_module
 from dbbench.relay.frame import Frame, Recorded
 from dbbench.relay.handle import RelayProcess
 
-PATIENCE_S = 30.0
 START_UP = struct.pack("!II", 39, 3 << 16) + b"user\0dbbench\0database\0dbbench\0\0"
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
 GSS_REQUEST = struct.pack("!II", 8, 80877104)
@@ -104,14 +104,6 @@ def relay(server: Address) -> Iterator[RelayProcess]:
         yield started
 
 
-def until(true: Callable[[], bool], what: str) -> None:
-    """Wait for an event."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def recorded_until(relay: RelayProcess, true: Callable[[Recorded], bool]) -> Recorded:
     """All that is recorded until something is."""
     recorded = Recorded([], [])
@@ -122,7 +114,7 @@ def recorded_until(relay: RelayProcess, true: Callable[[Recorded], bool]) -> Rec
         recorded.problems.extend(new.problems)
         return true(recorded)
 
-    until(more, repr(recorded))
+    eventually(more, repr(recorded))
     return recorded
 
 
@@ -174,14 +166,6 @@ def server_that(answers: Callable[[socket.socket], None]) -> Iterator[Address]:
         thread.start()
         yield Address(folder, 5432, "d", "u")
         thread.join()
-
-
-def gone(pid: int) -> bool:
-    """Whether the process has ended; nobody may have waited for it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 @pytest.mark.parametrize("listener", [{"record": True}, {"rtt_s": 0.0}, {"rtt_s": 0.004}], ids=str)
@@ -432,6 +416,7 @@ def fastest(address: Address) -> float:
     return min(times)
 
 
+@pytest.mark.alone
 def test_a_delayed_round_trip_takes_longer_by_the_delay(upstream: Address) -> None:
     with RelayProcess(upstream) as relay:
         prompt, delayed = fastest(relay.listen()), fastest(relay.listen(rtt_s=0.02))
@@ -511,7 +496,7 @@ def test_a_relay_ends_with_its_connections_and_leaves_nothing_behind(server: Add
         connection.execute("SELECT 1")
 
     connection.close()
-    assert gone(relay.pid)
+    assert ended(relay.pid)
     assert not directory.exists()
 
 
@@ -540,9 +525,9 @@ def test_a_relay_ends_when_its_parent_is_killed(server: Address) -> None:
         directory = directory_of(address)
         with connect(address) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
-            assert not gone(int(pid))
+            assert not ended(int(pid))
             parent.kill()
-            until(lambda: gone(int(pid)), "the relay lives on")
+            eventually(lambda: ended(int(pid)), "the relay lives on")
 
     assert not directory.exists()
 
@@ -595,5 +580,5 @@ def test_more_connections_than_select_can_watch_are_refused(relay: RelayProcess)
             client.close()
 
     assert problems[0] == f"connection {most + 1}: the relay takes {most} connections at a time, and all are in use"
-    until(lambda: relay.cut() == Recorded([], []), "problems go on")
+    eventually(lambda: relay.cut() == Recorded([], []), "problems go on")
     assert echo_psycopg_sync(address) == GREETING

@@ -26,7 +26,6 @@ from dbbench.plan import Effort, Pool
 from dbbench.records import Run
 from dbbench.stats.paired import block_log_ratio
 
-pytestmark = pytest.mark.timeout(600)  # a machine may be several times slower than usual for minutes
 FAST = {"rows": "50", "batch": "20"}
 
 
@@ -331,6 +330,7 @@ def test_a_worker_that_dies_costs_its_cell_only(server: Address, tmp_path: Path)
     }
 
 
+@pytest.mark.alone
 def test_the_budget_is_honoured_within_15_percent(server: Address, tmp_path: Path) -> None:
     # A precision out of reach: nothing is decided before the time is up.
     given = options(
@@ -474,6 +474,7 @@ def test_failed_operations_are_in_the_ledger_and_in_no_latency(
         assert {each.meaning for each in codes.values()} <= {"transaction rollback", "integrity constraint violation"}
 
 
+@pytest.mark.alone
 def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_path: Path) -> None:
     given = options(server, tmp_path, "point_reads", layers=["raw"], rate=100.0, blocks=None, budget_s=6.0)
     run, found, outcome, _ = measured(given)
@@ -492,6 +493,7 @@ def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_
         assert 40 < row.ops_per_second < 160
 
 
+@pytest.mark.alone
 def test_a_pause_makes_drivers_comparable_by_latency(
     server: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

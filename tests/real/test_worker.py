@@ -64,9 +64,14 @@ def patients(server: Address) -> Iterator[str]:
         yield "patients_of_tests"
 
 
-@pytest.mark.parametrize("checkout", ["request", "session"])
-@pytest.mark.parametrize("tx_end", ["rollback", "commit", "autocommit"])
-@pytest.mark.parametrize("driver", list(DRIVERS))
+@pytest.mark.parametrize(
+    ("driver", "tx_end", "checkout"),  # every pair of two of them
+    [
+        (driver, tx_end, ("request", "session")[(at + number) % 2])
+        for at, driver in enumerate(DRIVERS)
+        for number, tx_end in enumerate(("rollback", "commit", "autocommit"))
+    ],
+)
 def test_every_driver_reads_points_at_every_layer(
     start: Start, patients: str, driver: str, tx_end: str, checkout: str
 ) -> None:

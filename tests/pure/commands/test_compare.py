@@ -11,10 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 import builders
+import chance
 import msgspec
 import pytest
 from builders import cell, measurements, plan
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from scipy import stats
@@ -126,37 +127,39 @@ def test_too_few_values_have_no_interval() -> None:
     assert shift_interval([0.0] * 4, [1.0] * 4, 0.95) == (1, 1)  # 2 of 70
 
 
-def missed(rng: random.Random, sizes: tuple[int, int], spreads: tuple[float, float]) -> float:
-    """Give the share of 95% intervals that miss a shift of 0; the samples are skewed."""
-    times = 1500
+def missed(rng: random.Random, sizes: tuple[int, int], times: int) -> int:
+    """How many of so many 95% intervals miss a shift of 0; the samples are skewed."""
     misses = 0
     for _ in range(times):
-        base, head = (
-            [spread * (rng.expovariate(1) - math.log(2)) for _ in range(size)]
-            for size, spread in zip(sizes, spreads, strict=True)
-        )
+        base, head = ([rng.expovariate(1) - math.log(2) for _ in range(size)] for size in sizes)
         low, high = shift_interval(base, head, 0.95) or (-math.inf, math.inf)
         misses += not low <= 0 <= high
-    return misses / times
+    return misses
+
+
+def missed_where_the_small_sample_is_noisier(times: int) -> int:
+    """How many of so many 95% intervals miss a shift of 0; the noise is normal."""
+    rng = random.Random(3)
+    misses = 0
+    for _ in range(times):
+        base, head = ([rng.gauss(0, sd) for _ in range(size)] for sd, size in ((3, 8), (1, 24)))
+        low, high = shift_interval(base, head, 0.95) or (0, 0)
+        misses += not low <= 0 <= high
+    return misses
 
 
 def test_the_interval_of_samples_of_one_shape_misses_as_rarely_as_it_says() -> None:
-    assert missed(random.Random(1), (8, 12), (1, 1)) <= 0.06
-    assert missed(random.Random(2), (24, 24), (1, 1)) <= 0.06
+    assert chance.at_most(0.05, missed(random.Random(1), (8, 12), 375), 375)
+    assert chance.at_most(0.05, missed(random.Random(2), (24, 24), 375), 375)
 
 
 def test_the_interval_misses_more_where_a_small_sample_is_noisier() -> None:
     """What the docstring of shift_interval says of normal noise."""
-    rng = random.Random(3)
-    misses = 0
-    for _ in range(1500):
-        low, high = shift_interval([rng.gauss(0, 3) for _ in range(8)], [rng.gauss(0, 1) for _ in range(24)], 0.95) or (
-            0,
-            0,
-        )
-        misses += not low <= 0 <= high
+    misses = missed_where_the_small_sample_is_noisier(375)
 
-    assert 0.1 <= misses / 1500 <= 0.15
+    assert not chance.at_most(0.05, misses, 375)
+    assert chance.at_least(0.1, misses, 375)
+    assert chance.at_most(0.15, misses, 375)
 
 
 # --- two runs --------------------------------------------------------------------------------------------------------
@@ -181,6 +184,7 @@ def test_a_driver_that_takes_a_fifth_more_is_seen() -> None:
     assert one.head_ratio / one.base_ratio == pytest.approx(1.2, abs=0.01)
 
 
+@settings(max_examples=30)
 @given(st.floats(0.1, 10), st.floats(0.5, 2))
 def test_a_machine_that_is_slower_as_a_whole_changes_nothing(scale: float, change: float) -> None:
     head = {**MEANS, "asyncpg": change * MEANS["asyncpg"]}
@@ -212,12 +216,12 @@ def test_the_control_can_be_any_driver_of_both() -> None:
     assert only(found, "asyncpg").control_base_us == pytest.approx(362, rel=0.2)
 
 
-def test_two_runs_of_the_same_seldom_have_any_row_that_changed() -> None:
-    """Of tables with 4 rows, whose noise they share in part, 5% at most have a change; here of 300, seeded."""
+def alarms(tables: int) -> int:
+    """How many of so many pairs of equal runs, of four rows that share their noise in part, have a row that changed."""
     rng = random.Random(20261123)
     arms = ["base", "a", "b", "c", "d"]
-    alarms = 0
-    for _ in range(300):
+    hits = 0
+    for _ in range(tables):
         made = [
             builders.run(
                 plan(arms=arms),
@@ -232,9 +236,12 @@ def test_two_runs_of_the_same_seldom_have_any_row_that_changed() -> None:
             for day in (1, 1.3)
         ]
         found = changes(made[0], made[1], "base")
-        alarms += any(one.change_low is not None and not one.change_low <= 0 <= (one.change_high or 0) for one in found)
+        hits += any(one.change_low is not None and not one.change_low <= 0 <= (one.change_high or 0) for one in found)
+    return hits
 
-    assert alarms / 300 <= 0.07  # 0.05 and two standard errors
+
+def test_two_runs_of_the_same_seldom_have_any_row_that_changed() -> None:
+    assert chance.at_most(0.05, alarms(75), 75)
 
 
 def test_what_one_run_lacks_is_left_out_with_the_reason() -> None:

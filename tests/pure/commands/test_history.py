@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import builders
+import chance
 import msgspec
 import pytest
 from builders import cell, measurements, plan
@@ -95,10 +96,13 @@ def test_a_single_run_that_is_off_is_no_change_point() -> None:
 
 
 def test_steady_values_have_a_change_point_as_rarely_as_is_said() -> None:
-    rng = random.Random(20261123)
-    false = sum(bool(change_points(noise(rng, 20))) for _ in range(1000))
+    assert chance.at_most(0.01, false_change_points(250), 250)
 
-    assert false <= 17  # 10 and two standard errors
+
+def false_change_points(series: int) -> int:
+    """How many of so many series of steady values have a change point."""
+    rng = random.Random(20261123)
+    return sum(bool(change_points(noise(rng, 20))) for _ in range(series))
 
 
 @given(VALUES, st.integers(-8, 8))

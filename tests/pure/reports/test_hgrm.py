@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
-from builders import cell, changed, measurement, measurements, plan, run
+from builders import cell, changed, measurement, measurements, plan, run, store
 from conftest import Cli
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from dbbench.analysis.analysis import analyse
 from dbbench.errors import UsageError
 from dbbench.plan import Plan
-from dbbench.records import Measurement, Run
+from dbbench.records import Measurement
 from dbbench.reports.run.hgrm import Series, series, text
-from dbbench.result_file import Writer
 from dbbench.stats.histogram import Histogram
 
 # What HdrHistogram's JavaScript port is tested to write for 25, 50 and 75, but in nanoseconds instead of whole numbers
@@ -76,13 +75,6 @@ def facts(written: str) -> dict[str, float]:
 
 def paced(of: Plan) -> Plan:
     return changed(of, rate=100.0, slice_s=1.0)
-
-
-def store(stored: Run, path: Path) -> None:
-    with Writer.create(path) as writer:
-        for record in (stored.header, *stored.measurements, *stored.problems, stored.end):
-            assert record is not None
-            writer.write(record)
 
 
 # --- the text --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What reports show: golden outputs, hostile names, and pyperf itself reading what is exported.
+"""What reports show: golden outputs, hostile names, and what is exported.
 
 UPDATE_GOLDEN=1 pytest tests/pure/reports/test_run_reports.py writes tests/golden anew;
 look at the difference before committing it.
@@ -10,8 +10,6 @@ import io
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,7 +45,7 @@ from dbbench.reports.exported import exported
 from dbbench.reports.markdown_text import escaped
 from dbbench.reports.run import table
 from dbbench.reports.run.csv import TABLES
-from dbbench.reports.run.pyperf import suite, text
+from dbbench.reports.run.pyperf import suite
 from dbbench.reports.run.remarks import UNKNOWN
 from dbbench.reports.run.sentences import sentence
 
@@ -122,30 +120,6 @@ def test_no_control_character_reaches_people(format_: str) -> None:
 
     assert EVIL.partition("\x1b")[0] in html.unescape(shown).replace("\\", "")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", shown)
-
-
-def test_csv_loads_neither_rich_nor_pyperf() -> None:
-    code = (
-        "import sys, builders; from dbbench.analysis.analysis import analyse; from dbbench.reports import report\n"
-        "for format_ in ('csv', 'json'): report('run', format_)(analyse(builders.run()))\n"
-        "print([name for name in ('rich', 'pyperf', 'sqlalchemy', 'asyncpg', 'psycopg') if name in sys.modules])"
-    )
-    done = python("-c", code, cwd=Path(builders.__file__).parent)
-
-    assert done.stdout == "[]\n"
-
-
-def python(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    path = str(Path(__file__).parents[3])
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=True,
-    )
 
 
 # --- CSV and JSON ----------------------------------------------------------------------------------------------------
@@ -637,42 +611,6 @@ def test_different_results_are_said_before_any_number() -> None:
 
 
 # --- pyperf ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def suites(tmp_path: Path) -> dict[str, str]:
-    """Files of each arm's suite, and of all arms in one."""
-    made = many_sided_run()
-    paths = {}
-    for arm in (*builders.DRIVERS, None):
-        path = tmp_path / f"{arm or 'all'}.json"
-        path.write_text(text(suite(made, arm)), encoding="utf-8")
-        paths[arm or "all"] = str(path)
-    return paths
-
-
-def test_pyperf_reads_the_suites(suites: dict[str, str]) -> None:
-    stats = python("-m", "pyperf", "stats", suites["asyncpg"]).stdout
-
-    assert "point_reads[orm,sessions=8]" in stats
-    assert "bulk_inserts[core,sessions=1]" in stats
-    assert "/asyncpg" not in stats
-    assert "Number of run with values: 12" in stats
-
-
-def test_pyperf_compares_two_arms(suites: dict[str, str]) -> None:
-    done = python("-m", "pyperf", "compare_to", "-v", suites["psycopg"], suites["asyncpg"])
-
-    assert re.search(r"point_reads\[orm,sessions=8\].*1\.70x faster", done.stdout.replace("\n", " "))
-    assert "ERROR" not in done.stdout + done.stderr
-
-
-def test_pyperf_compares_all_arms_of_two_runs(suites: dict[str, str]) -> None:
-    done = python("-m", "pyperf", "compare_to", "--table", suites["all"], suites["all"])
-
-    assert "Benchmarks with tag 'asyncpg'" in done.stdout
-    assert "point_reads[orm,sessions=8]/asyncpg" in python("-m", "pyperf", "stats", suites["all"]).stdout
-    assert "ERROR" not in done.stdout + done.stderr
 
 
 def test_pyperf_runs_are_blocks_and_values_are_seconds_per_operation() -> None:

@@ -13,6 +13,7 @@ import math
 import random
 from pathlib import Path
 
+import chance
 import msgspec
 import pytest
 
@@ -62,44 +63,48 @@ def test_enough_was_recorded(recording: Recorded, rows: int) -> None:
     assert len({value for block in recording.blocks for value in block}) > 150
 
 
-def alarms(recording: Recorded) -> float:
-    """Share of 1,000 tables of identical arms in which one is called faster or slower."""
+def alarms(recording: Recorded, tables: int) -> int:
+    """How many of so many tables of identical arms call one faster or slower."""
     rng = random.Random(SEED)
-    tables = (judged(drawn(recording, rng)) for _ in range(1000))
-    return sum(any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in table) for table in tables) / 1000
+    made = (judged(drawn(recording, rng)) for _ in range(tables))
+    return sum(any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in table) for table in made)
 
 
-def found(recording: Recorded, effect: float) -> float:
-    """Share of 500 tables in which a row that takes so much longer is called slower."""
+def found(recording: Recorded, effect: float, tables: int) -> int:
+    """How many of so many tables call a row slower that takes so much longer."""
     rng = random.Random(SEED)
     hits = 0
-    for _ in range(500):
+    for _ in range(tables):
         table = drawn(recording, rng)
         slower = rng.randrange(len(table))
         table[slower] = [value + math.log(1 + effect) for value in table[slower]]
         hits += judged(table)[slower].verdict is Verdict.SLOWER
-    return hits / 500
+    return hits
+
+
+def dragged(tables: int) -> int:
+    """How many of so many tables with one slower row call another row faster or slower."""
+    rng = random.Random(SEED)
+    hits = 0
+    for _ in range(tables):
+        table = drawn(ONE, rng)
+        table[0] = [value + math.log(1.05) for value in table[0]]
+        hits += any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in judged(table)[1:])
+    return hits
 
 
 @pytest.mark.parametrize("recording", [MANY, ONE])
 def test_identical_arms_raise_an_alarm_in_one_table_of_a_hundred_at_most(recording: Recorded) -> None:
-    assert alarms(recording) <= 0.01
+    assert chance.at_most(0.01, alarms(recording, 250), 250)
 
 
 def test_five_per_cent_more_time_are_found_in_nineteen_tables_of_twenty() -> None:
-    assert found(ONE, 0.05) >= 0.95
+    assert chance.at_least(0.95, found(ONE, 0.05, 125), 125)
 
 
 def test_a_difference_that_is_not_there_is_not_found_where_another_is() -> None:
     """The row that is slower does not drag others along."""
-    rng = random.Random(SEED)
-    dragged = 0
-    for _ in range(500):
-        table = drawn(ONE, rng)
-        table[0] = [value + math.log(1.05) for value in table[0]]
-        dragged += any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in judged(table)[1:])
-
-    assert dragged <= 0.01 * 500
+    assert chance.at_most(0.01, dragged(125), 125)
 
 
 def half_widths(recording: Recorded, blocks: int) -> list[float]:
@@ -116,8 +121,10 @@ def half_widths(recording: Recorded, blocks: int) -> list[float]:
 def main() -> None:
     """Print the figures of docs/evidence.md."""
     for name, recording in (("nine rows, 4 rounds", MANY), ("one row, 30 rounds", ONE)):
-        powers = ", ".join(f"{effect:.1%} found in {found(recording, effect):.1%}" for effect in (0.05, 0.025))
-        print(f"{name}: alarms in {alarms(recording):.1%} of tables; {powers}")
+        powers = ", ".join(
+            f"{effect:.1%} found in {found(recording, effect, 500) / 500:.1%}" for effect in (0.05, 0.025)
+        )
+        print(f"{name}: alarms in {alarms(recording, 1000) / 1000:.1%} of tables; {powers}")
     widths = half_widths(ONE, blocks=21)
     print(f"one row, 21 blocks: interval of +-{widths[1000]:.2%}, below +-{widths[1800]:.2%} nine times in ten")
 

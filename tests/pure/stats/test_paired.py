@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import islice, pairwise
 from statistics import median
 
+import chance
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -379,46 +380,62 @@ def test_judgements_do_not_depend_on_the_order_of_blocks(table: list[list[float 
     assert judge([[row[block] for block in order] for row in table], 0.2, 2) == judge(table, 0.2, 2)
 
 
-def test_all_intervals_of_a_table_hold_at_once_as_often_as_they_say() -> None:
+def tables_whose_intervals_hold(tables: int) -> tuple[int, int]:
+    """In how many of so many tables all intervals hold 1, the truth: made for all rows at once, and one by one."""
     rng = random.Random(20261123)
-    trials, rows = 1000, 6  # the true ratio is 1
+    rows = 6
     at_once = one_by_one = 0
-    for _ in range(trials):
+    for _ in range(tables):
         table = noise(rng, rows, 12, common=0.5)
         at_once += all(holds_1(one.interval) for one in judge(table, ERROR, rows))
         one_by_one += all(holds_1(one.interval) for one in judge(table, ERROR, 1))
+    return at_once, one_by_one
 
-    assert at_once / trials >= 1 - ERROR
-    assert one_by_one / trials < 1 - ERROR  # so that this test can fail
+
+def test_all_intervals_of_a_table_hold_at_once_as_often_as_they_say() -> None:
+    at_once, one_by_one = tables_whose_intervals_hold(250)
+
+    assert chance.at_least(1 - ERROR, at_once, 250)
+    assert not chance.at_least(1 - ERROR, one_by_one, 250)  # so that this test can fail
 
 
 def holds_1(interval: tuple[float, float] | None) -> bool:
     return interval is not None and interval[0] <= 1 <= interval[1]
 
 
-@pytest.mark.parametrize("blocks", [7, 12])  # without and with intervals
-def test_tables_of_identical_arms_raise_few_alarms(blocks: int) -> None:
+def alarms(blocks: int, tables: int) -> int:
+    """How many of so many tables of identical arms call one faster or slower."""
     rng = random.Random(blocks)
-    trials, rows = 400, 8
-    alarms = sum(
-        any(one.verdict in DIFFERENT for one in judge(noise(rng, rows, blocks), ERROR, rows)) for _ in range(trials)
-    )
-
-    assert stats.binomtest(alarms, trials, ERROR, alternative="greater").pvalue > 0.001
+    rows = 8
+    made = (judge(noise(rng, rows, blocks), ERROR, rows) for _ in range(tables))
+    return sum(any(one.verdict in DIFFERENT for one in judged) for judged in made)
 
 
-@pytest.mark.parametrize(("cells", "arms", "blocks"), [(1, 2, 7), (1, 6, 8), (3, 3, 8)])
+def alarms_of_skewed_noise(cells: int, arms: int, blocks: int, tables: int) -> int:
+    """How many of so many tables raise an alarm whose arms share a baseline with skewed noise."""
+    rng = random.Random(cells + arms)
+    found = 0
+    for _ in range(tables):
+        baselines = [[rng.lognormvariate(0, 2) for _ in range(blocks)] for _ in range(cells)]
+        table = [[rng.lognormvariate(0, 2) - time for time in baseline] for baseline in baselines for _ in range(arms)]
+        found += min(adjusted_p_values(table)) <= ERROR
+    return found
+
+
+IDENTICAL = [7, 12]  # blocks of a table: without and with intervals
+SKEWED = [(1, 2, 7), (1, 6, 8), (3, 3, 8)]  # cells, arms of each, blocks
+
+
+@pytest.mark.parametrize("blocks", IDENTICAL)
+def test_tables_of_identical_arms_raise_few_alarms(blocks: int) -> None:
+    assert chance.at_most(ERROR, alarms(blocks, 100), 100)
+
+
+@pytest.mark.parametrize(("cells", "arms", "blocks"), SKEWED)
 def test_a_baseline_with_skewed_noise_that_many_arms_share_raises_few_alarms(
     cells: int, arms: int, blocks: int
 ) -> None:
-    rng = random.Random(cells + arms)
-    trials, alarms = 400, 0
-    for _ in range(trials):
-        baselines = [[rng.lognormvariate(0, 2) for _ in range(blocks)] for _ in range(cells)]
-        table = [[rng.lognormvariate(0, 2) - time for time in baseline] for baseline in baselines for _ in range(arms)]
-        alarms += min(adjusted_p_values(table)) <= ERROR
-
-    assert stats.binomtest(alarms, trials, ERROR, alternative="greater").pvalue > 0.001
+    assert chance.at_most(ERROR, alarms_of_skewed_noise(cells, arms, blocks, 100), 100)
 
 
 # --- looking early ---------------------------------------------------------------------------------------------------
