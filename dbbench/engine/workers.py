@@ -4,6 +4,7 @@ The set-up and the blocks are written in these terms.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ class Site:
     run_id: str
     embedded: bool  # then it may be told to checkpoint, and keeps nothing after the run
     homes: Homes = AT_HOME
+    clock_ns: Callable[[], int] = time.perf_counter_ns  # which all processes of the machine share
     start_worker: Callable[[str, Start, Mapping[str, str], Home], Worker] = WorkerProcess
 
 
