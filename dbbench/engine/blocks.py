@@ -129,6 +129,8 @@ class Blocks:
 
     def _visit(self, block: int, index: int) -> Iterator[Measurement | Problem]:
         """Measure all arms in one cell; what failed is said once, whatever the number of blocks."""
+        if index not in self.shapes:  # no arm could be measured there
+            return
         for record in _Visit(self.workers, self.shapes[index], block, index, self._began_ns).run():
             if isinstance(record, Problem) and record.kind == "errors":
                 # Behind a pooler every connection fails with names of its own: the first says it all.
