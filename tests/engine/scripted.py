@@ -1,23 +1,4 @@
-"""A machine without a server and without processes: its workers answer as the scenario's name says.
-
-As hyperfine's tests read "sleep 0.123" out of a command, a scenario is nothing but its name here:
-
-    psycopg 1000us, asyncpg 800us noise 2% fails 40001 10%, sessions 1 4
-
-A clause begins with the name of an arm (in a gate base or head), or of its driver, and says of it:
-
-    800us, 2ms         how long an operation takes on one connection; 1ms where nothing is said
-    noise 5%           by how much a slice may be off, at random
-    recorded           blocks, of two rounds each, are as noisy as the gates of tests/data/identical_sides.json
-    returns 7          what operations return: 1 where nothing is said; `returns nothing` for None
-    writes 7           what they leave in the tables
-    fails 40001 10%    the SQLSTATE of operations that fail, and how many do: all where nothing is said
-    differently        ... with another message in every slice
-    leaking            ... with the password in the message
-    lost in block 1    when its worker ends; likewise `interrupted in`, by a signal, and `deserted in`, by the server
-
-or is about the whole scenario: `sessions 1 4`, `layers raw orm`, `reset`, `broken`, `unprepared`, `rebuilt` (head makes
-other tables). Moments are: check, time, close, block 1, warm-up of block 1; of a search: warm-up, guess, trial 1.
+"""A machine without a server and without processes: its workers answer as the scenario's name says (see script.py).
 
 The machine has a clock of its own, which goes on while slices run, so that nothing depends on the real one.
 """
@@ -26,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import math
-import re
 import signal
 from array import array
 from collections.abc import Iterator, Mapping
@@ -37,7 +17,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-import msgspec
+from engine.script import Part, Script, moment
 
 from dbbench import messages
 from dbbench.address import Address
@@ -48,9 +28,8 @@ from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Homes, Site
 from dbbench.errors import Interrupted
 from dbbench.messages import Checked, Closed, Described, Done, Failed, Ran, Reply, Request, RunSlice, Start, Started
-from dbbench.plan import Cell, Layer, Placement
+from dbbench.plan import Cell, Placement
 from dbbench.records import Usage
-from dbbench.scenario import LAYERS, Description
 from dbbench.worker.load import schedule
 
 PASSWORD: Final = "s3cr3t c@nary/%?"
@@ -60,93 +39,6 @@ TABLES: Final = "the tables"
 _SPREAD: Final = (1.0, 0.8, 1.2, 0.9, 1.1)  # of an operation's time around its mean
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
 _REQUEST = TypeVar("_REQUEST", bound=messages.Message)
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a scenario's name says of one arm."""
-
-    operation_ns: float = 1e6
-    noise: float = 0.0
-    recorded: bool = False
-    returns: str = "1"
-    writes: str = "1"
-    fails: str = ""  # SQLSTATE
-    failing: float = 0.0  # share of the operations
-    differently: bool = False
-    leaking: bool = False
-    happens: Mapping[str, str] = field(default_factory=dict)  # moment -> lost, interrupted or deserted
-
-    @classmethod
-    def of(cls, words: str) -> Self:
-        """Read a clause."""
-        time = re.search(r"(\d+)(us|ms)\b", words)
-        noise = re.search(r"noise (\d+)%", words)
-        fails = re.search(r"fails (\w+)(?: (\d+)%)?", words)
-        returns, writes = (re.search(rf"{verb} (\w+)", words) for verb in ("returns", "writes"))
-        moments = "check|time|close|guess|trial \\d+|(?:warm-up of )?block \\d+|warm-up"
-        return cls(
-            operation_ns=int(time[1]) * {"us": 1e3, "ms": 1e6}[time[2]] if time else 1e6,
-            noise=int(noise[1]) / 100 if noise else 0.0,
-            recorded="recorded" in words,
-            returns=returns[1] if returns else "1",
-            writes=writes[1] if writes else "1",
-            fails=fails[1] if fails else "",
-            failing=int(fails[2] or 100) / 100 if fails else 0.0,
-            differently="differently" in words,
-            leaking="leaking" in words,
-            happens={when: what for what, when in re.findall(rf"(lost|interrupted|deserted) in ({moments})", words)},
-        )
-
-
-@dataclass(frozen=True)
-class Script:
-    """What a scenario's name says."""
-
-    name: str
-    parts: Mapping[str, Part]
-    words: Mapping[str, list[str]]  # of the whole scenario: word -> what follows it
-
-    @classmethod
-    def of(cls, path: str) -> Self:
-        """Read the name of a scenario's file."""
-        name = Path(path).stem
-        clauses = [clause.split() for clause in name.split(", ")]
-        whole = ("sessions", "layers", "reset", "broken", "unprepared", "rebuilt")
-        return cls(
-            name,
-            {first: Part.of(" ".join(words)) for first, *words in clauses if first not in whole},
-            {first: words for first, *words in clauses if first in whole},
-        )
-
-    def part(self, arm: str, driver: str) -> Part:
-        """What it says of the arm, or of its driver."""
-        return self.parts.get(arm) or self.parts.get(driver) or Part()
-
-    def description(self, overrides: Mapping[str, str]) -> Description:
-        """What the worker says of the scenario."""
-        layers: list[Layer] = [layer for layer in LAYERS if layer in self.words.get("layers", ["orm"])]
-        sessions = [int(word) for word in self.words.get("sessions", ["1"])]
-        params = {"rows": int(overrides.get("rows", 50))}
-        return Description(self.name, "Scripted.", params, layers, sessions, None, has_reset="reset" in self.words)
-
-
-def moment(seed: str) -> str:
-    """Which moment of a run it is, by the seed of what is done then; these texts decide what a seed draws."""
-    match seed.split("/")[1:]:
-        case ["check" | "time" as name, *_]:
-            return name
-        case ["capacity", "guess"]:
-            return "guess"
-        case ["capacity", "warm-up", *_]:
-            return "warm-up"
-        case ["capacity", number]:
-            return f"trial {int(number) + 1}"
-        case [block, _cell, "warm-up", *_]:
-            return f"warm-up of block {block}"
-        case [block, _cell, _round]:
-            return f"block {block}"
-    raise AssertionError(seed)
 
 
 @dataclass
@@ -182,11 +74,11 @@ class ScriptedMachine:
             clock_ns=lambda: self.now_ns,
         )
 
-    def _start(
-        self, name: str, start: Start, environment: Mapping[str, str], home: Home
-    ) -> "ScriptedWorker":
+    def _start(self, name: str, start: Start, environment: Mapping[str, str], home: Home) -> "ScriptedWorker":
         self.now_ns += START_NS
-        self.workers.append(ScriptedWorker(self, name, travelled(start, Start), environment, home, 4000 + len(self.workers)))
+        self.workers.append(
+            ScriptedWorker(self, name, travelled(start, Start), environment, home, 4000 + len(self.workers))
+        )
         return self.workers[-1]
 
     def slices(self, moment_: str = "block") -> list[tuple[str, RunSlice]]:
@@ -238,7 +130,7 @@ class ScriptedWorker:
         assert isinstance(reply, kind), reply
         return reply
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> Reply:  # noqa: PLR0911 - one case for each request
         match request:
             case messages.Describe(path, overrides):
                 script = Script.of(path)
@@ -307,7 +199,7 @@ class ScriptedWorker:
         assert cell is not None
         self._happen(moment(request.seed))
         connections = min(cell.sessions, self.start.connections.pool.capacity)
-        operation_ns = part.operation_ns * self._disturbance(request.seed)
+        operation_ns = part.at_layers.get(cell.layer, part.operation_ns) * self._disturbance(request.seed)
         failed = int(request.operations * part.failing + 1e-9)
         services = array("q", (round(operation_ns * _SPREAD[at % len(_SPREAD)]) for at in range(request.operations)))
         latencies, elapsed_ns = services, round(operation_ns * request.operations / connections)
@@ -350,9 +242,7 @@ class ScriptedWorker:
         return math.exp(part.noise * Random(f"{seed}/{self.name}").uniform(-1, 1))
 
 
-def queued(
-    request: RunSlice, services: "array[int]", connections: int
-) -> tuple["array[int]", "array[int]", int]:
+def queued(request: RunSlice, services: "array[int]", connections: int) -> tuple["array[int]", "array[int]", int]:
     """Service times and response times of what began before the limit, and how long it took: a queue as it is."""
     due = schedule(request.load, len(services), request.seed) or []
     free = [0] * connections  # when each connection is free again

@@ -55,9 +55,7 @@ def test_the_measured_time_begins_with_the_first_block(tmp_path: Path) -> None:
     worker_s, warm_up_s, slice_s, lead_in_s = START_NS / 1e9, 0.06, 0.025, 0.01
 
     assert found.run.end is not None
-    assert found.run.end.measured_s == pytest.approx(
-        2 * (worker_s + warm_up_s + 3 * (slice_s + lead_in_s)), rel=0.01
-    )
+    assert found.run.end.measured_s == pytest.approx(2 * (worker_s + warm_up_s + 3 * (slice_s + lead_in_s)), rel=0.01)
 
 
 @pytest.mark.parametrize("budget_s", [5.0, 7.3, 20.0])
@@ -154,7 +152,7 @@ def test_rounds_that_were_asked_for_are_kept(tmp_path: Path) -> None:
 
 
 def test_an_open_loop_has_response_times_and_service_times(tmp_path: Path) -> None:
-    """asyncpg keeps up with 300 operations a second on one connection; psycopg, which can do 250, does not."""
+    """On one connection asyncpg keeps up with 300 operations a second; psycopg, which can do 250, does not."""
     found = measured(options(tmp_path, "psycopg 4ms, asyncpg 1ms", rate=300.0, blocks=None, budget_s=40.0, rounds=None))
     slow, fast = breakdowns(found.run)
 

@@ -144,9 +144,7 @@ def test_a_signal_leaves_what_was_measured(tmp_path: Path) -> None:
     [("interrupted in check", Interrupted), ("interrupted in block 0", Interrupted), ("deserted in block 0",
      ServerLostError), ("deserted in check", ServerLostError)],
 )  # fmt: skip
-def test_before_anything_was_measured_no_file_is_left(
-    tmp_path: Path, event: str, raised: type[BaseException]
-) -> None:
+def test_before_anything_was_measured_no_file_is_left(tmp_path: Path, event: str, raised: type[BaseException]) -> None:
     machine = ScriptedMachine()
     with pytest.raises(raised):
         execute(options(tmp_path, f"psycopg 1ms {event}, asyncpg 1ms {event}"), Listener(), open_site=machine.site)
@@ -177,7 +175,11 @@ def pooled(tmp_path: Path, name: str) -> tuple[list[Measurement], list[Problem]]
     """Set-up and two blocks of a cell that has a pooler in front of the server, which the workers do not look at."""
     machine, given = ScriptedMachine(), options(tmp_path, name)
     (path,) = given.scenarios
-    with machine.site(given, "", AT_HOME, Listener()) as site, start_tables_worker(site, "") as tables, ExitStack() as stack:
+    with (
+        machine.site(given, "", AT_HOME, Listener()) as site,
+        start_tables_worker(site, "") as tables,
+        ExitStack() as stack,
+    ):
         described, _ = describe(tables, {path: str(path)}, {})
         cell = Cell(name, "orm", 1, {}, str(path), pooler=Pooler("transaction", 0))
         plan = msgspec.structs.replace(
@@ -218,9 +220,7 @@ def test_where_all_fail_behind_a_pooler_nothing_is_measured(tmp_path: Path) -> N
 
 
 def test_connections_travel_to_the_workers_of_their_arms(tmp_path: Path) -> None:
-    given = options(
-        tmp_path, FINE, tx_end="commit", pre_ping=True, settings={"asyncpg": {"statement_cache_size": 0}}
-    )
+    given = options(tmp_path, FINE, tx_end="commit", pre_ping=True, settings={"asyncpg": {"statement_cache_size": 0}})
     found = measured(given)
     by_arm = {each.name: each.start.connections for each in found.machine.workers}
 

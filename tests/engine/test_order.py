@@ -1,5 +1,6 @@
 """In which order a run measures, and with which random numbers: the seed decides, today as ever."""
 
+from array import array
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -13,7 +14,7 @@ from dbbench.messages import Check, Ran, RunSlice, Start
 from dbbench.plan import Connections, Load
 from dbbench.records import Usage
 from dbbench.worker.client import Client
-from dbbench.worker.load import Samples, Work, array, schedule
+from dbbench.worker.load import Samples, Work, schedule
 from dbbench.worker.worker import Worker
 
 TWO_CELLS = "psycopg 1ms, asyncpg 1ms, sessions 1 2"

@@ -67,6 +67,7 @@ def test_a_rate_is_doubled_until_it_fails_and_then_bisected(tmp_path: Path) -> N
     assert psycopg.failed_value_us is not None
     assert psycopg.value_us < 50_000 < psycopg.failed_value_us
     assert asyncpg.rate is not None
+    assert psycopg.rate is not None
     assert asyncpg.rate / psycopg.rate == pytest.approx(2.0, rel=0.1)
     assert sentences(found.answer)[0].startswith("asyncpg sustains ")
 
@@ -90,8 +91,8 @@ def test_what_is_done_is_said(tmp_path: Path) -> None:
     found = searched(tmp_path, "psycopg 4ms, asyncpg 2ms", sought(precision=0.5))
 
     assert found.listener.notes[0] == "2 drivers, about 6 trials of 1 s each: 1 min or more"
-    assert "trial 1, psycopg: 125/s held (p50 4 ms)" in found.listener.notes
-    assert any(re.fullmatch(r"trial 3, psycopg: 500/s failed \(p50 2\d\d ms.*\)", note) for note in found.listener.notes)
+    assert "trial 1, psycopg: 125/s held (p50 4.01 ms)" in found.listener.notes
+    assert any(re.fullmatch(r"trial 3, psycopg: 500/s failed \(p50 \d{3} ms\)", note) for note in found.listener.notes)
     assert found.listener.fractions == sorted(found.listener.fractions)
     assert found.listener.fractions[-1] == 1.0
 
@@ -192,9 +193,8 @@ def test_a_signal_ends_a_search_with_what_is_known(tmp_path: Path) -> None:
     assert {each.outcome for each in found.answer.drivers} == {"unfinished"}
     assert found["asyncpg"].rate == 250
     assert found["asyncpg"].failed_rate == pytest.approx(353.55, rel=0.001)
-    assert (
-        "asyncpg had held at 250/s and failed at 353.6/s when the search ended: there is more to find."
-        in sentences(found.answer)
+    assert "asyncpg had held at 250/s and failed at 353.6/s when the search ended: there is more to find." in sentences(
+        found.answer
     )
 
 
