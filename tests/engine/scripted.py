@@ -71,6 +71,7 @@ class ScriptedMachine:
             embedded=False,
             homes=homes,
             start_worker=self._start,
+            describe_machine=lambda names: {"machine": {"cpu_count": 2}, "packages": dict.fromkeys(names, "1.2")},
             clock_ns=lambda: self.now_ns,
         )
 

@@ -52,6 +52,7 @@ def test_the_table_says_what_is_known_and_what_is_not(one: Measured, capsys: pyt
     assert f"{NAME}.py:3: Error: told to" in text
     assert "seed 1, degraded" in text
     assert "PostgreSQL 18.4" in text
+    assert "psycopg 1.2, asyncpg 1.2, psycopg2 1.2" in text
 
 
 def test_details_say_where_the_time_goes(one: Measured, capsys: pytest.CaptureFixture[str]) -> None:
