@@ -206,6 +206,8 @@ class ScriptedWorker:
         latencies, elapsed_ns = services, round(operation_ns * request.operations / connections)
         if request.load.rate is not None:
             services, latencies, elapsed_ns = queued(request, services, connections)
+        if request.load.think_s:  # a session pauses after each of its operations
+            elapsed_ns = round((operation_ns + request.load.think_s * 1e9) * request.operations / cell.sessions)
         not_started = request.operations - len(services)
         services, latencies = services[failed:], latencies[failed:]
         self.machine.now_ns += round(request.lead_in * operation_ns)

@@ -179,6 +179,8 @@ def test_a_pause_makes_drivers_comparable_by_latency(tmp_path: Path) -> None:
 
     assert found.run.header.plan.paced
     assert all(request.load.think_s == 0.02 for _, request in found.machine.slices())
+    # By throughput they would be nearly alike: most of the time they pause.
+    assert [row.ops_per_second for row in found.rows] == pytest.approx([4 / 0.021, 4 / 0.022])
     assert found.rows[1].ratio == pytest.approx(2.0, rel=1e-6)
 
 

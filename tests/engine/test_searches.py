@@ -17,7 +17,7 @@ from dbbench.commands.capacity.slo import parse
 from dbbench.commands.capacity.steps import Wanted, execute, wanted
 from dbbench.errors import ExitCode, Interrupted, ServerLostError
 from dbbench.messages import Reset
-from dbbench.reports.capacity import csv_report, json_report, render, sentences
+from dbbench.reports.capacity import COLUMNS, csv_report, json_report, render, sentences
 
 
 @dataclass
@@ -104,6 +104,8 @@ def test_a_driver_that_holds_at_the_highest_rate_is_not_saturated(tmp_path: Path
     assert [each.rate for each in found.answer.drivers] == [200, 200]
     assert "psycopg held p50 < 50 ms even at 200/s: --max-rate allows more." in sentences(found.answer)
     (row, _) = csv.DictReader(io.StringIO(csv_report(found.answer)))
+    assert tuple(row) == COLUMNS
+    assert (row["sessions"], row["objective"]) == ("1", "p50 < 50 ms")
     assert (row["driver"], row["outcome"], row["rate"]) == ("psycopg", "not saturated", "200")
     assert (row["failed_rate"], row["failed_value_us"], row["trials"]) == ("", "", "3")
 
@@ -240,4 +242,9 @@ def test_the_reports_of_an_answer_agree(tmp_path: Path) -> None:
     assert document["drivers"][0]["trials"][0]["rate"] == 125
     assert re.search(r"^ +psycopg +272\.6 +[\d.]+ +284\.7 +[\d.]+ +9 +found *$", table, re.MULTILINE)
     assert "asyncpg gave operation 1: int 2" in " ".join(table.split())
+    for condition in (
+        "server PostgreSQL 18.4", "drivers psycopg 1.2, asyncpg 1.2", "pool 5+10, checkout per request"
+    ):  # fmt: skip
+        assert condition in " ".join(table.split())
+    assert max(map(len, table.splitlines())) <= 80
     assert document["problems"] == [found.answer.run.problems[0].message]
