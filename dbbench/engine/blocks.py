@@ -4,7 +4,6 @@ block       one fresh worker per arm; cells in random order
 cell        every arm opens its pool and warms up; rounds of one slice per arm in random order
 """
 
-import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -47,7 +46,7 @@ class Blocks:
     look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: which need no more
     measured_s: float = 0.0  # since the first block began
     closed: set[int] = field(default_factory=set)  # cells that need no more blocks
-    _began_ns: int = 0  # by the clock of the slices
+    _began_ns: int = 0  # the first block, by the clock of the slices
     _last_block_s: float = 0.0
     _visited: int = 0  # cells, over all blocks
     measured: list[Measurement] = field(default_factory=list)  # as much as is looked at: the parent stays small
@@ -55,15 +54,18 @@ class Blocks:
 
     def blocks(self) -> Iterator[Measurement | Problem]:
         """Measure block after block, until the budget or the blocks are used up, or nothing is left to decide."""
-        began, self._began_ns = time.monotonic(), time.perf_counter_ns()
+        self._began_ns = self.workers.site.clock_ns()
         block = 0
         while self._goes_on(block):
             before = self.measured_s
-            yield from self._block(block, began)
+            yield from self._block(block)
             block += 1
-            self.measured_s = time.monotonic() - began
+            self._note_time()
             self._last_block_s = self.measured_s - before
             self.closed = self.look(self.workers.plan, self.measured)
+
+    def _note_time(self) -> None:
+        self.measured_s = (self.workers.site.clock_ns() - self._began_ns) / 1e9
 
     @property
     def log_ratios(self) -> Table:
@@ -109,7 +111,7 @@ class Blocks:
         nearer = next_end - self.workers.plan.effort.budget_s < self.workers.plan.effort.budget_s - self.measured_s
         return nearer or next_end <= self.workers.plan.effort.budget_s * (1 + BUDGET_SLACK)
 
-    def _block(self, block: int, began: float) -> Iterator[Measurement | Problem]:
+    def _block(self, block: int) -> Iterator[Measurement | Problem]:
         self.say(f"block {block + 1}")
         self.workers.tidy()
         with self.workers.started(block):
@@ -120,7 +122,7 @@ class Blocks:
                 if index not in self.shapes:  # no arm could be measured there
                     continue
                 for record in self._visit(block, index):
-                    self.measured_s = time.monotonic() - began
+                    self._note_time()
                     if isinstance(record, Measurement):
                         self._keep(index, record)
                     yield record
@@ -129,6 +131,8 @@ class Blocks:
 
     def _visit(self, block: int, index: int) -> Iterator[Measurement | Problem]:
         """Measure all arms in one cell; what failed is said once, whatever the number of blocks."""
+        if index not in self.shapes:  # no arm could be measured there
+            return
         for record in _Visit(self.workers, self.shapes[index], block, index, self._began_ns).run():
             if isinstance(record, Problem) and record.kind == "errors":
                 # Behind a pooler every connection fails with names of its own: the first says it all.

@@ -13,7 +13,7 @@ import msgspec
 from dbbench import __version__, catalog, result_file
 from dbbench.address import Address
 from dbbench.drivers import DRIVERS
-from dbbench.engine import machine, placement, pooler_arms
+from dbbench.engine import placement, pooler_arms
 from dbbench.engine.options import Options
 from dbbench.engine.planning import (
     connections_needed,
@@ -149,7 +149,7 @@ def header(workers: Workers, run_id: str, started: datetime, *, other_runs: bool
         started=started.isoformat(timespec="seconds"),
         dbbench=__version__,
         plan=public(plan),
-        environment={**machine.describe(dict.fromkeys(distributions)), "other_runs": other_runs},
+        environment={**workers.site.describe_machine(dict.fromkeys(distributions)), "other_runs": other_runs},
         server=workers.site.describe(),
         drivers=workers.facts,
     )

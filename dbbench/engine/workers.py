@@ -4,7 +4,8 @@ The set-up and the blocks are written in these terms.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import msgspec
 
 from dbbench import messages
 from dbbench.child import Home, WorkerFailedError, WorkerLostError, WorkerProcess
+from dbbench.engine import machine
 from dbbench.errors import DbbenchError, ServerLostError, UsageError
 from dbbench.messages import Closed, Described, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Load, Placement, Plan
@@ -120,6 +122,8 @@ class Site:
     run_id: str
     embedded: bool  # then it may be told to checkpoint, and keeps nothing after the run
     homes: Homes = AT_HOME
+    describe_machine: Callable[[Iterable[str]], dict[str, Any]] = machine.describe  # and the packages of these names
+    clock_ns: Callable[[], int] = time.perf_counter_ns  # which all processes of the machine share
     start_worker: Callable[[str, Start, Mapping[str, str], Home], Worker] = WorkerProcess
 
 

@@ -1,7 +1,5 @@
 """Real searches of the `capacity` command, short ones."""
 
-import csv
-import io
 import json
 import os
 import re
@@ -15,8 +13,6 @@ from conftest import Cli, url_of
 
 from dbbench.address import Address
 from dbbench.commands.capacity.slo import parse
-from dbbench.reports.capacity import COLUMNS
-from dbbench.reports.columns import NOTHING
 
 SLOW = '''
 """Sleep for 10 ms on the server."""
@@ -65,70 +61,6 @@ def test_the_capacity_of_a_known_operation_is_found(measure: Cli, slow: Path) ->
     # The drivers took turns.
     said = re.findall(r"^trial (\d+), (\w+):", done.stderr, re.MULTILINE)
     assert sorted(said[:4]) == [(number, driver) for number in "12" for driver in ("asyncpg", "psycopg2")]
-
-
-@pytest.mark.alone
-def test_a_driver_that_holds_at_the_highest_rate_is_not_saturated(measure: Cli, slow: Path) -> None:
-    done = measure(
-        "capacity", str(slow), "--slo", "p50<50ms", "--driver", "psycopg2", "--max-rate", "20",
-        *TWO, *QUICK, "--format", "csv", "--quiet",
-    )  # fmt: skip
-    (row,) = csv.DictReader(io.StringIO(done.stdout))
-
-    assert done.returncode == 0, done.stderr
-    assert tuple(row) == COLUMNS
-    assert (row["scenario"], row["sessions"], row["objective"]) == ("slow", "2", "p50 < 50 ms")
-    assert (row["driver"], row["outcome"], row["rate"]) == ("psycopg2", "not saturated", "20")
-    assert (row["failed_rate"], row["failed_value_us"], row["trials"]) == ("", "", "2")
-    assert done.stderr == ""
-
-
-def test_an_impossible_objective_is_never_met(measure: Cli) -> None:
-    done = measure(
-        "capacity", "--slo", "p50<1us", "--driver", "psycopg2", "--set", "rows=50", "--min-rate", "100",
-        *QUICK, "--trial", "0.3s", NO_COLOR="1",
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    assert re.search(rf"psycopg2 +{NOTHING} +{NOTHING} +100 +[\d.,]+ +\d+ +never held", done.stdout)
-    assert "psycopg2 did not hold p50 < 1 µs even at 100/s, the lowest rate tried." in done.stdout
-    assert re.search(r"^server +PostgreSQL \d+", done.stdout, re.MULTILINE)
-    assert re.search(r"^drivers +psycopg2 \d", done.stdout, re.MULTILINE)
-    assert "settings   pool 5+10, checkout per request" in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert re.search(r"^trial 1, psycopg2: [\d.,]+/s failed \(p50 [\d.]+ (µs|ms)(; .*)?\)$", done.stderr, re.MULTILINE)
-
-
-def test_a_driver_that_is_different_is_left_out(measure: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "different.py"
-    path.write_text("async def raw(db, params, rng): return type(db).__module__\n")
-    done = measure(
-        "capacity", path.name, "--slo", "p50<50ms", "--driver", "psycopg2,asyncpg", "--layer", "raw",
-        "--max-rate", "20", *QUICK, "--format", "json",
-    )  # fmt: skip
-    outcomes = {each["driver"]: each["outcome"] for each in json.loads(done.stdout)["drivers"]}
-
-    assert done.returncode == 6
-    assert outcomes == {"psycopg2": "not saturated", "asyncpg": "not comparable"}
-    assert "different asyncpg: asyncpg gave" in done.stderr
-
-
-def test_a_driver_that_fails_is_left_out(measure: Cli, tmp_path: Path) -> None:
-    path = tmp_path / "broken.py"
-    path.write_text(
-        "async def raw(db, params, rng):\n"
-        "    if 'psycopg2' in type(db).__module__: raise ValueError('no')\n"
-        "    return 1\n"
-    )
-    done = measure(
-        "capacity", path.name, "--slo", "p50<50ms", "--driver", "psycopg2,asyncpg", "--layer", "raw",
-        "--max-rate", "20", *QUICK, "--format", "json",
-    )  # fmt: skip
-    outcomes = {each["driver"]: each["outcome"] for each in json.loads(done.stdout)["drivers"]}
-
-    assert done.returncode == 3
-    assert outcomes == {"psycopg2": "failed", "asyncpg": "not saturated"}
-    assert "broken.py:2: ValueError: no" in done.stderr
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

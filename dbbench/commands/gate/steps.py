@@ -85,22 +85,30 @@ def _sides(request: Request, watch: Watcher) -> Iterator[tuple[Options, Purpose]
     """The environments of both sides, and what a run is told to do with them."""
     project = request.wanted.project
     with environments(request.wanted, watch.say, watch.note) as (base, head), homes(base, head, project) as places:
-        _say_differences(differences(base.inventory.packages, head.inventory.packages), base, head, watch)
-        scenarios = _on_both_sides(request.options.scenarios, places, watch)
-        drivers = _drivers(request, base, head, watch)
-        options = replace(request.options, scenarios=scenarios, drivers=drivers, baseline=drivers[0])
-        gate = Gate(dict(request.tolerances), same_work=project is None)
-        purpose = Purpose(
-            arrange=partial(
-                _arranged, drivers, options.connections, gate, sessions_given=options.load.sessions is not None
-            ),
-            homes=places,
-            sides={arm: _side(environment) for arm, environment in places.environments.items()},
-            settle=_settled,
-            look=partial(_look, watch),
-            remark=lambda _blocks, _watch: None,  # the verdict says it all
-        )
-        yield options, purpose
+        yield between(request, places, watch)
+
+
+def between(request: Request, places: GateHomes, watch: Watcher) -> tuple[Options, Purpose]:
+    """The options and the purpose of a run that compares two environments; says how they differ.
+
+    Raises UsageError when no scenario is on both sides, CannotStartError when no driver is.
+    """
+    base, head = (places.environments[arm] for arm in ARMS)
+    _say_differences(differences(base.inventory.packages, head.inventory.packages), base, head, watch)
+    scenarios = _on_both_sides(request.options.scenarios, places, watch)
+    drivers = _drivers(request, base, head, watch)
+    options = replace(request.options, scenarios=scenarios, drivers=drivers, baseline=drivers[0])
+    gate = Gate(dict(request.tolerances), same_work=request.wanted.project is None)
+    sessions_given = options.load.sessions is not None
+    purpose = Purpose(
+        arrange=partial(_arranged, drivers, options.connections, gate, sessions_given=sessions_given),
+        homes=places,
+        sides={arm: _side(environment) for arm, environment in places.environments.items()},
+        settle=_settled,
+        look=partial(_look, watch),
+        remark=lambda _blocks, _watch: None,  # the verdict says it all
+    )
+    return options, purpose
 
 
 def _side(environment: Environment) -> Side:

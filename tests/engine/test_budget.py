@@ -1,0 +1,205 @@
+"""How long a run measures: a number of blocks, a budget, until every cell is decided, or until it is precise enough.
+
+Time is the scripted machine's own: it goes on while slices run and workers start.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from engine.runs import measured, options
+from engine.scripted import START_NS
+
+from dbbench.analysis.analysis import analyse
+from dbbench.commands.selfcheck import kept
+from dbbench.commands.selfcheck.result import NoiseFloor, SelfCheck
+from dbbench.engine.blocks import BUDGET_SLACK
+from dbbench.engine.planning import MAX_ROUNDS, MIN_SHORT_ROUNDS
+from dbbench.errors import ExitCode
+from dbbench.stats.paired import Verdict, half_width, looks
+
+CLEAR = "psycopg 1ms, asyncpg 2ms"
+NOISY = "psycopg 1ms noise 30%, asyncpg 1ms noise 30%"
+NEVER = 0.0001  # a precision that noise does not allow
+FIRST = next(iter(looks(1))).blocks
+
+
+def test_a_number_of_blocks_is_kept_however_clear_the_case_is(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, blocks=FIRST + 3))
+
+    assert found.blocks == [FIRST + 3]
+    assert found.rows[1].verdict is Verdict.SLOWER
+    assert found.listener.notes == []
+
+
+def test_progress_goes_from_nothing_to_all(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, NOISY, blocks=3))
+
+    assert found.listener.fractions[0] == 0.0
+    assert found.listener.fractions == sorted(found.listener.fractions)
+    assert found.listener.fractions[-1] == 1.0
+    assert found.listener.left_s[0] is None
+    assert found.listener.left_s[-1] == 0.0
+    assert all(left_s is not None and left_s >= 0 for left_s in found.listener.left_s[1:])
+    assert [stage for stage in found.listener.stages if stage.startswith("block ")] == ["block 1", "block 2", "block 3"]
+
+
+def test_what_cannot_be_measured_counts_as_done(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "all 1ms, unprepared", CLEAR, blocks=2))
+
+    assert found.listener.fractions[-1] == 1.0
+
+
+def test_the_measured_time_begins_with_the_first_block(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms", drivers=["psycopg"], blocks=2, rounds=3))
+    worker_s, warm_up_s, slice_s, lead_in_s = START_NS / 1e9, 0.06, 0.025, 0.01
+
+    assert found.run.end is not None
+    assert found.run.end.measured_s == pytest.approx(2 * (worker_s + warm_up_s + 3 * (slice_s + lead_in_s)), rel=0.01)
+
+
+@pytest.mark.parametrize("budget_s", [5.0, 7.3, 20.0])
+def test_a_budget_ends_with_the_block_that_ends_nearest_to_it(tmp_path: Path, budget_s: float) -> None:
+    found = measured(options(tmp_path, NOISY, blocks=None, budget_s=budget_s, precision=NEVER))
+    assert found.run.end is not None
+    block_s = found.run.end.measured_s / found.blocks[0]
+
+    assert found.run.status == "complete"
+    assert abs(found.run.end.measured_s - budget_s) <= max(block_s / 2 * 1.1, BUDGET_SLACK * budget_s)
+    assert f"not every ratio is known to 0.01% after {found.run.end.measured_s:.0f} s" in found.listener.notes[0]
+    assert "--budget gives more" in found.listener.notes[0]
+    assert set(found.listener.left_s) == {None}, "how long a precision takes is not known"
+
+
+def test_time_that_is_left_is_told_where_it_is_known(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, NOISY, blocks=None, budget_s=5.0))
+
+    assert found.listener.left_s[0] == 5.0
+    left = [left_s for left_s in found.listener.left_s if left_s is not None]
+    assert left == sorted(left, reverse=True)
+    assert len(left) == len(found.listener.left_s)
+
+
+def test_a_block_that_takes_longer_than_the_budget_is_finished_and_said(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1000ms, asyncpg 1000ms", blocks=None, budget_s=2.0))
+
+    assert found.blocks == [1]
+    assert found.run.end is not None
+    assert found.listener.notes == [
+        f"one block took longer than the budget of 2 s: measured for {found.run.end.measured_s:.0f} s"
+    ]
+
+
+def test_a_run_ends_at_the_look_at_which_every_cell_is_decided(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, blocks=None, budget_s=500.0))
+    row = found.rows[1]
+
+    assert found.ended.exit_code == ExitCode.OK
+    assert found.blocks == [FIRST]
+    assert row.verdict is Verdict.SLOWER
+    assert (row.ratio_low, row.ratio, row.ratio_high) == pytest.approx((2, 2, 2))
+    assert found.run.end is not None
+    assert found.run.end.measured_s < 100
+    assert found.listener.notes == [f"every cell is decided after {found.run.end.measured_s:.0f} s"]
+
+
+def test_a_cell_that_is_decided_gets_no_more_blocks(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, NOISY, blocks=None, budget_s=60.0, precision=0.05))
+    clear, noisy = found.blocks
+
+    assert clear in {look.blocks for look in looks(2)}
+    assert noisy > clear
+    assert {row.blocks for row in found.rows} == {clear, noisy}
+
+
+def test_a_precision_ends_the_run_when_it_is_reached(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, NOISY, blocks=None, budget_s=None, precision=0.5))
+    row = found.rows[1]
+
+    assert found.blocks[0] in {look.blocks for look in looks(1)}
+    assert row.ratio is not None
+    assert row.ratio_low is not None
+    assert row.ratio_high is not None
+    assert half_width(row.ratio, (row.ratio_low, row.ratio_high)) <= 0.5
+    assert any(note.startswith("precise enough after") for note in found.listener.notes)
+    assert found.run.header.plan.effort.budget_s == 900.0
+
+
+def test_one_arm_alone_uses_its_budget_up(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, drivers=["psycopg"], blocks=None, budget_s=10.0))
+
+    assert found.run.end is not None
+    assert 10.0 <= found.run.end.measured_s <= 10.0 * (1 + BUDGET_SLACK)
+
+
+def test_as_many_rounds_as_the_budget_has_time_for(tmp_path: Path) -> None:
+    found = [
+        measured(options(tmp_path, CLEAR, rounds=None, blocks=1, output=tmp_path / "blocks.jsonl")),
+        measured(options(tmp_path, CLEAR, rounds=None, blocks=None, budget_s=5.0, output=tmp_path / "short.jsonl")),
+    ]
+    rounds = [each.run.header.plan.rounds for each in found]
+
+    assert rounds == [[MAX_ROUNDS], [MIN_SHORT_ROUNDS]]
+    for each, (number,) in zip(found, rounds, strict=True):
+        assert {len(one.slices) for one in each.run.measurements} == {number}
+
+
+def test_rounds_that_were_asked_for_are_kept(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, "all 1ms, sessions 15", rounds=7))
+
+    assert found.run.header.plan.rounds == [7, 7]
+    assert {len(one.slices) for one in found.run.measurements} == {7}
+
+
+def test_an_open_loop_has_response_times_and_service_times(tmp_path: Path) -> None:
+    """On one connection asyncpg keeps up with 300 operations a second; psycopg, which can do 250, does not."""
+    found = measured(options(tmp_path, "psycopg 4ms, asyncpg 1ms", rate=300.0, blocks=None, budget_s=40.0, rounds=None))
+    slow, fast = analyse(found.run).breakdowns
+
+    assert found.run.header.plan.paced
+    assert found.run.header.plan.slice_s == pytest.approx(2.0)
+    assert found.run.header.plan.rounds == [1]
+    for row, explained in zip(found.rows, (slow, fast), strict=True):
+        assert row.operations + explained.not_started == 600 * row.blocks
+        assert row.cpu_us_per_op is None
+        assert explained.service_p50_us is not None
+        assert row.p50_us is not None
+        assert row.p50_us >= explained.service_p50_us, "response time is service time and lag"
+        assert explained.lag_p50_us is not None
+    assert fast.service_p50_us == pytest.approx(1_000, rel=0.01)
+    assert slow.service_p50_us == pytest.approx(4_000, rel=0.01)
+    assert slow.lag_p50_us is not None
+    assert fast.lag_p50_us is not None
+    assert slow.lag_p50_us > 50 * (fast.lag_p50_us + 100)
+    assert found.rows[1].verdict is Verdict.FASTER
+
+
+def test_a_pause_makes_drivers_comparable_by_latency(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, CLEAR, think_s=0.02, sessions=[4]))
+
+    assert found.run.header.plan.paced
+    assert all(request.load.think_s == 0.02 for _, request in found.machine.slices())
+    # By throughput they would be nearly alike: most of the time they pause.
+    assert [row.ops_per_second for row in found.rows] == pytest.approx([4 / 0.021, 4 / 0.022])
+    assert found.rows[1].ratio == pytest.approx(2.0, rel=1e-6)
+
+
+def kept_self_check(placement: str, block_sd: float) -> SelfCheck:
+    floor = NoiseFloor(placement, None, 0.0, 60.0, 12, block_sd, 0.1, 0.1, None, None)
+    return SelfCheck([], [floor], [], None, [])
+
+
+def test_a_run_that_is_noisier_than_its_machine_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept.path().parent.mkdir(parents=True)
+    kept.path().write_bytes(msgspec.json.encode(kept_self_check("split", 0.01)))
+    noisy = measured(options(tmp_path, NOISY, blocks=6, rounds=1))
+    quiet = measured(options(tmp_path, CLEAR, blocks=6, rounds=1, output=tmp_path / "quiet.jsonl"))
+    elsewhere = measured(
+        options(tmp_path, NOISY, blocks=6, rounds=1, placement="shared", output=tmp_path / "shared.jsonl")
+    )
+
+    assert [note.partition(": ")[0] for note in noisy.listener.notes] == [
+        "this run was noisier than this machine can be"
+    ]
+    assert quiet.listener.notes == elsewhere.listener.notes == []

@@ -1,0 +1,455 @@
+"""Whole gates on a scripted machine: from a request to verdict, exit code and every report.
+
+Two environments that exist on paper only; the noise is recorded from real gates of identical sides.
+"""
+
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from builders import options_with
+from engine.runs import Listener, options
+from engine.scripted import ScriptedMachine
+
+from dbbench import messages, result_file
+from dbbench.cli.formats import GateFormat
+from dbbench.cli.gate import Inconclusive, _end_gate
+from dbbench.cli.output import gate_result
+from dbbench.commands.gate.findings import exit_code
+from dbbench.commands.gate.homes import GateHomes
+from dbbench.commands.gate.inventory import Inventory
+from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS, SUSPECT
+from dbbench.commands.gate.result import ARMS, BASE, HEAD, GateResult, GateVerdict
+from dbbench.commands.gate.sides import Environment, Wanted
+from dbbench.commands.gate.steps import MIN_ROUNDS, Request, between
+from dbbench.commands.run import Ended, execute
+from dbbench.engine.planning import MAX_ROUNDS
+from dbbench.errors import CannotStartError, ExitCode, UsageError
+from dbbench.records import Run
+from dbbench.reports import report
+
+SAME = "base 1ms, head 1ms recorded"
+SLOWER = "base 1000us, head 1100us recorded"
+PACKAGES = {"psycopg": "3.2.9", "asyncpg": "0.30.0", "psycopg2-binary": "2.9.10", "sqlalchemy": "2.0.41"}
+LOOK_BLOCKS = [look.blocks for look in LOOKS]
+
+
+@dataclass
+class Gated:
+    """A gate that is over."""
+
+    run: Run
+    result: GateResult
+    ended: Ended
+    listener: Listener
+    machine: ScriptedMachine
+
+    @property
+    def verdicts(self) -> dict[tuple[str, str], GateVerdict]:
+        """(Scenario, driver) -> verdict."""
+        return {(one.row.scenario, one.row.driver): one.row.verdict for one in self.result.findings}
+
+    def exit_code(self, inconclusive: str | None = None) -> int:
+        """How the command ends."""
+        return exit_code(self.result, self.ended.exit_code, inconclusive)
+
+
+def environment(
+    arm: str, project: Path | None = None, checkout: Path | None = None, versions: Mapping[str, str] | None = None
+) -> Environment:
+    packages = {name: version for name, version in {**PACKAGES, **(versions or {})}.items() if version}
+    return Environment(f"the {arm}", Path(arm), project, checkout, Inventory("CPython", "3.11.7", packages, [], []))
+
+
+def places(folder: Path, *, project: bool = False, **head: str) -> GateHomes:
+    """Homes of two environments, or of two revisions; `head` has versions of packages that only head has."""
+    if not project:
+        return GateHomes({BASE: environment(BASE), HEAD: environment(HEAD, versions=head)}, folder)
+    sides = {arm: environment(arm, folder / "sides" / arm, folder) for arm in ARMS}
+    return GateHomes(sides, folder, folder)
+
+
+def request(folder: Path, *names: str, tolerances: dict[str, float] | None = None, **changes: Any) -> Request:
+    """A gate of all drivers with two rounds in a block, as recorded noise has them."""
+    project = changes.pop("project", None)
+    for name in names:
+        for place in (folder, *(folder / "sides" / arm for arm in ARMS)):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{name}.py").touch()
+    given = {"drivers": [], "blocks": None, "budget_s": 300.0, "rounds": 2, **changes}
+    return Request(Wanted([], [], None, None, project), options(folder, *names, **given), tolerances or {})
+
+
+def gated(asked: Request, homes: GateHomes, *, at_looks: bool = False) -> Gated:
+    """Measure and judge; `at_looks` leaves out what is said between two looks, which ends nothing and takes time."""
+    machine, listener = ScriptedMachine(), Listener()
+    given, purpose = between(asked, homes, listener)
+    look = purpose.look
+    if at_looks:
+        purpose = replace(
+            purpose,
+            look=lambda plan, measured: look(plan, measured) if measured[-1].block + 1 in LOOK_BLOCKS else set(),
+        )
+    ended = execute(given, listener, purpose, machine.site)
+    run = result_file.read(ended.path)
+    return Gated(run, gate_result(run), ended, listener, machine)
+
+
+@pytest.fixture(scope="module")
+def identical(tmp_path_factory: pytest.TempPathFactory) -> Gated:
+    """A gate of identical sides."""
+    folder = tmp_path_factory.mktemp("identical")
+    return gated(request(folder, SAME), places(folder))
+
+
+@pytest.fixture(scope="module")
+def slower(tmp_path_factory: pytest.TempPathFactory) -> Gated:
+    """A gate of two scenarios, of which head is slower by 10% in one."""
+    folder = tmp_path_factory.mktemp("slower")
+    return gated(request(folder, SAME, SLOWER), places(folder, asyncpg="0.31.0"))
+
+
+def ending(
+    of: Gated, capsys: pytest.CaptureFixture[str], format_: GateFormat, *reports: tuple[str, Path],
+    inconclusive: Inconclusive | None = None,
+) -> tuple[int, str, str]:  # fmt: skip
+    """Let the command end: exit code, stdout, stderr."""
+    with pytest.raises(typer.Exit) as caught:
+        _end_gate(of.ended, format_, reports, inconclusive)
+    printed = capsys.readouterr()
+    return caught.value.exit_code, printed.out, printed.err
+
+
+def test_identical_sides_pass_at_the_first_look(identical: Gated) -> None:
+    assert identical.result.verdict is GateVerdict.PASS
+    assert identical.result.blocks == LOOK_BLOCKS[0]
+    assert identical.verdicts == {(SAME, driver): GateVerdict.PASS for driver in ("psycopg", "asyncpg", "psycopg2")}
+    assert identical.exit_code() == ExitCode.OK
+    assert identical.run.status == "complete"
+
+
+def test_what_is_known_is_said_after_every_block(identical: Gated) -> None:
+    first, second, *standings = identical.listener.notes
+
+    assert (first, second) == ("base: the base; head: the head", "the installed packages are the same")
+    assert [standing.partition(" (")[0] for standing in standings] == [f"  after {at} blocks" for at in range(1, 13)]
+    assert standings[0].endswith("psycopg -0.9% ?, asyncpg -0.8% ?, psycopg2 +2.9% ?")
+    assert standings[-1].endswith("psycopg +0.9% ok, asyncpg +0.2% ok, psycopg2 +1.0% ok")
+
+
+def test_a_slower_head_fails_by_name_and_nothing_else_does(slower: Gated) -> None:
+    assert slower.result.verdict is GateVerdict.FAIL
+    assert slower.result.blocks in LOOK_BLOCKS
+    assert slower.exit_code() == slower.exit_code("pass") == ExitCode.REGRESSION
+    for one in slower.result.findings:
+        row = one.row
+        assert row.loss is not None
+        assert row.loss_low is not None
+        assert row.loss_high is not None
+        assert row.p_adjusted is not None
+        assert row.loss_low <= row.loss <= row.loss_high
+        if row.scenario == SLOWER:
+            assert row.verdict is GateVerdict.FAIL
+            assert row.loss == pytest.approx(0.1, abs=0.03)
+            assert row.loss_low > MIN_LOSS
+            assert row.p_adjusted <= FAIL_ERROR
+            assert one.head_us == pytest.approx(1.1 * (one.base_us or 0), rel=0.03)
+        else:
+            assert row.verdict is not GateVerdict.FAIL
+
+
+def test_a_faster_head_passes(tmp_path: Path) -> None:
+    assert gated(request(tmp_path, "base 1100us, head 1000us recorded"), places(tmp_path)).exit_code() == ExitCode.OK
+
+
+def test_a_tolerance_decides_what_is_fine(tmp_path: Path, slower: Gated) -> None:
+    cpu = gated(request(tmp_path, SLOWER, tolerances={"cpu": 0.2, f"{SLOWER}.time": 0.2}), places(tmp_path))
+
+    assert [(one.row.metric, one.tolerance) for one in cpu.result.findings[:2]] == [("time", 0.2), ("cpu", 0.2)]
+    assert {one.row.verdict for one in cpu.result.findings} == {GateVerdict.FAIL}, "beyond doubt is beyond doubt"
+    assert {one.tolerance for one in slower.result.findings} == {0.05}
+
+
+def test_a_percentile_counts_where_a_block_has_enough_operations(tmp_path: Path) -> None:
+    asked = request(
+        tmp_path,
+        "base 10us, head 10us recorded",
+        drivers=["asyncpg"],
+        tolerances={"p95": 0.1, "p99": 0.1},
+        budget_s=1.0,
+    )
+    found = gated(asked, places(tmp_path))
+    asked = request(
+        tmp_path,
+        "base 500us, head 500us recorded",
+        tolerances={"p95": 0.1},
+        budget_s=3.0,
+        output=tmp_path / "few.jsonl",
+    )
+    few = gated(asked, places(tmp_path))
+
+    assert {one.row.metric: one.row.verdict is GateVerdict.ADVISORY for one in found.result.findings} == {
+        "time": False,
+        "p95": False,
+        "p99": True,
+    }
+    assert {one.row.metric: one.row.verdict is GateVerdict.ADVISORY for one in few.result.findings} == {
+        "time": False,
+        "p95": True,
+    }
+    assert "too few operations in a block" in few.result.findings[1].reason
+
+
+def test_a_suspect_loss_is_looked_at_again_although_all_pass(tmp_path: Path) -> None:
+    found = gated(request(tmp_path, "base 1000us, head 1011us recorded", drivers=["asyncpg"]), places(tmp_path))
+    (one,) = found.result.findings
+    (at_first,) = [note for note in found.listener.notes if note.startswith(f"  after {LOOK_BLOCKS[0]} blocks")]
+    shown = re.search(r"asyncpg \+([\d.]+)% ok$", at_first)
+
+    assert shown is not None
+    assert 100 * SUSPECT < float(shown[1]) < 5
+    assert found.result.blocks == LOOK_BLOCKS[1]
+    assert one.row.verdict is GateVerdict.PASS
+    assert one.row.loss is not None
+    assert one.row.loss < SUSPECT
+
+
+def test_what_no_look_decides_is_inconclusive_after_the_last(tmp_path: Path) -> None:
+    asked = request(tmp_path, SAME, drivers=["asyncpg"], tolerances={"time": 0.01})
+    found = gated(asked, places(tmp_path), at_looks=True)
+
+    assert found.result.blocks == LOOK_BLOCKS[-1]
+    assert found.exit_code() == ExitCode.INCONCLUSIVE
+    assert f"a gate ends after {LOOK_BLOCKS[-1]}" in found.result.budget_hint
+
+
+@pytest.mark.parametrize(
+    ("inconclusive", "code"),
+    [(None, ExitCode.INCONCLUSIVE), ("pass", ExitCode.OK), ("fail", ExitCode.REGRESSION)],
+)
+def test_a_gate_whose_time_is_over_is_inconclusive(tmp_path: Path, inconclusive: str | None, code: ExitCode) -> None:
+    found = gated(request(tmp_path, SAME, budget_s=5.0), places(tmp_path))
+
+    assert found.result.verdict is GateVerdict.INCONCLUSIVE
+    assert 1 < found.result.blocks < LOOK_BLOCKS[0]
+    assert found.exit_code(inconclusive) == code
+    assert "blocks would decide it: --budget" in found.result.budget_hint
+
+
+def test_a_side_that_returns_something_else_is_not_compared(tmp_path: Path) -> None:
+    found = gated(request(tmp_path, "base 1ms, head 1ms recorded returns 2", budget_s=5.0), places(tmp_path))
+
+    assert found.exit_code() == ExitCode.INCONCLUSIVE
+    assert {(one.row.loss, one.row.verdict) for one in found.result.findings} == {(None, GateVerdict.INCONCLUSIVE)}
+    assert "head gave operation 1: int 2, base gave operation 1: int 1" in found.result.findings[0].reason
+
+
+def test_a_revision_that_returns_something_else_is_compared_and_it_is_said(tmp_path: Path) -> None:
+    asked = request(tmp_path, "base 1ms, head 1ms recorded returns 2", budget_s=5.0, project=tmp_path)
+    found = gated(asked, places(tmp_path, project=True))
+
+    assert found.exit_code() == ExitCode.INCONCLUSIVE
+    assert all(one.row.loss is not None for one in found.result.findings)
+    assert "returns something else" in found.result.problems[0]
+    assert found.run.status == "complete"
+
+
+def test_revisions_that_make_the_same_tables_share_them(tmp_path: Path) -> None:
+    found = gated(request(tmp_path, SAME, budget_s=5.0, project=tmp_path), places(tmp_path, project=True))
+
+    assert not any("tables of their own" in note for note in found.listener.notes)
+    assert {each.schema for each in found.machine.workers if each.name in ARMS} == {"schema_0"}
+
+
+def test_a_revision_that_changes_the_tables_has_tables_of_its_own(tmp_path: Path) -> None:
+    name = f"{SAME}, rebuilt"
+    found = gated(request(tmp_path, name, budget_s=5.0, project=tmp_path), places(tmp_path, project=True))
+
+    assert (
+        f"{name}: head and base have tables of their own (table t: as head makes it; table t: as base makes it)"
+        in found.listener.notes
+    )
+    assert {(each.name, each.schema) for each in found.machine.workers if each.name in ARMS} == {
+        ("base", "schema_0"),
+        ("head", "schema_1"),
+    }
+    assert all(one.row.loss is not None for one in found.result.findings)
+
+
+def test_each_side_works_with_its_own_files(tmp_path: Path) -> None:
+    found = gated(request(tmp_path, SAME, budget_s=5.0, project=tmp_path), places(tmp_path, project=True))
+
+    opened = {
+        (name, Path(asked.cell.path).parent) for name, asked in found.machine.asked if isinstance(asked, messages.Open)
+    }
+    assert opened == {(arm, tmp_path / "sides" / arm) for arm in ARMS}
+
+
+def test_a_side_that_cannot_prepare_is_blamed(tmp_path: Path) -> None:
+    found = gated(request(tmp_path, f"{SAME}, unprepared", budget_s=5.0), places(tmp_path))
+
+    assert found.exit_code() == ExitCode.DEGRADED
+    assert "prepare failed" in found.result.findings[0].reason
+
+
+def test_a_scenario_that_one_side_does_not_have_is_left_out(tmp_path: Path) -> None:
+    asked = request(tmp_path, SAME, SLOWER, budget_s=5.0, project=tmp_path)
+    (tmp_path / "sides" / BASE / f"{SLOWER}.py").unlink()
+    found = gated(asked, places(tmp_path, project=True))
+
+    assert f"{SLOWER}.py is not in base: nothing to compare it with, left out" in found.listener.notes
+    assert {scenario for scenario, _ in found.verdicts} == {SAME}
+
+    (tmp_path / "sides" / HEAD / f"{SAME}.py").unlink()
+    with pytest.raises(UsageError, match="no scenario is in both base and head"):
+        between(asked, places(tmp_path, project=True), Listener())
+
+
+def test_drivers_that_both_sides_have_are_measured(tmp_path: Path) -> None:
+    asked = request(tmp_path, SAME, budget_s=5.0)
+    found = gated(asked, places(tmp_path, asyncpg="", psycopg2=""))
+
+    assert {driver for _, driver in found.verdicts} == {"psycopg", "psycopg2"}
+    assert "measured with psycopg, psycopg2: the others are not installed on both sides" in found.listener.notes
+    assert "different packages: asyncpg 0.30.0 -> not there" in found.listener.notes
+
+
+def test_a_driver_that_was_asked_for_must_be_on_both_sides(tmp_path: Path) -> None:
+    asked = request(tmp_path, SAME, drivers=["asyncpg"])
+
+    with pytest.raises(CannotStartError, match="asyncpg is not installed in head; pip install asyncpg there"):
+        between(asked, places(tmp_path, asyncpg=""), Listener())
+
+
+def test_rounds_follow_from_what_the_cells_cost(tmp_path: Path) -> None:
+    """As many as make a block that fits 27 times in the budget, the same in all cells."""
+    rounds = []
+    for budget_s in (30.0, 400.0, 10_000.0):
+        machine, output = ScriptedMachine(), tmp_path / f"{budget_s}.jsonl"
+        asked = request(tmp_path, "base 1ms, head 1ms", "base 1ms, head 2ms", budget_s=budget_s, rounds=None)
+        given, purpose = between(asked, places(tmp_path), Listener())
+        given = options_with(given, output=output, budget_s=budget_s)
+        execute(given, Listener(), replace(purpose, look=lambda plan, _: set(range(len(plan.cells)))), machine.site)
+        rounds.append(set(result_file.read(output).header.plan.rounds))
+
+    low, middle, high = rounds
+    assert low == {MIN_ROUNDS}
+    assert high == {MAX_ROUNDS}
+    assert len(middle) == 1
+    assert MIN_ROUNDS < min(middle) < MAX_ROUNDS
+
+
+@pytest.mark.parametrize(("sessions", "measured"), [(None, {4}), ([2, 8], {2, 8})])
+def test_the_fewest_sessions_are_measured_unless_others_are_asked_for(
+    tmp_path: Path, sessions: list[int] | None, measured: set[int]
+) -> None:
+    asked = request(tmp_path, f"{SAME}, sessions 15 4", sessions=sessions, budget_s=3.0)
+
+    assert {cell.sessions for cell in gated(asked, places(tmp_path)).run.header.plan.cells} == measured
+
+
+def test_a_signal_ends_a_gate_whatever_it_has_found(tmp_path: Path) -> None:
+    found = gated(request(tmp_path, "base 1ms, head 2ms recorded interrupted in block 3"), places(tmp_path))
+
+    assert found.result.status == "interrupted"
+    assert found.exit_code() == found.exit_code("pass") == 130
+
+
+def test_a_lost_worker_leaves_no_pass(tmp_path: Path) -> None:
+    found = gated(
+        request(tmp_path, "base 1ms, head 1ms recorded lost in block 3", drivers=["asyncpg"], budget_s=5.0),
+        places(tmp_path),
+    )
+
+    assert found.exit_code() == found.exit_code("pass") == ExitCode.DEGRADED
+    assert "worker lost" in found.result.findings[0].reason
+
+
+# --- how it ends -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format_", list(GateFormat))
+def test_every_format_prints_what_the_report_is(
+    slower: Gated, capsys: pytest.CaptureFixture[str], format_: GateFormat
+) -> None:
+    code, printed, _ = ending(slower, capsys, format_)
+
+    assert code == ExitCode.REGRESSION
+    assert "slower" in printed or "1100us" in printed
+    if format_ is not GateFormat.TABLE:  # that knows the file, and colours
+        assert printed == report("gate", format_)(slower.result)
+
+
+def test_the_reports_agree_with_each_other(slower: Gated, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reports = [(name, tmp_path / "out" / f"gate.{name}") for name in ("junit", "csv", "markdown", "bmf")]
+    code, printed, _ = ending(slower, capsys, GateFormat.JSON, *reports)
+    document = json.loads(printed)
+    written = list(csv.DictReader(io.StringIO((tmp_path / "out" / "gate.csv").read_text())))
+    tree = ET.parse(tmp_path / "out" / "gate.junit")  # noqa: S314 - our own file
+
+    assert code == ExitCode.REGRESSION
+    assert (document["verdict"], document["blocks"]) == ("fail", slower.result.blocks)
+    assert [row["verdict"] for row in written] == [cell["verdict"] for cell in document["cells"]]
+    assert [(row["scenario"], row["driver"]) for row in written] == list(slower.verdicts)
+    failed = [case.get("classname") for case in tree.iter("testcase") if case.find("failure") is not None]
+    assert failed == [f"dbbench.{SLOWER}"] * 3
+    assert "FAIL" in (tmp_path / "out" / "gate.markdown").read_text()
+    assert json.loads((tmp_path / "out" / "gate.bmf").read_text())
+    assert {each["package"]: (each["base"], each["head"]) for each in document["differences"]} == {
+        "asyncpg": ("0.30.0", "0.31.0")
+    }
+
+
+def test_a_workflow_gets_its_summary_and_annotations(
+    slower: Gated, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "summary.md").write_text("before\n")
+    code, _, complained = ending(slower, capsys, GateFormat.TABLE)
+
+    assert code == ExitCode.REGRESSION
+    assert "::error" in complained
+    summary = (tmp_path / "summary.md").read_text()
+    assert summary.startswith("before\n")
+    assert "FAIL" in summary
+    assert SLOWER in summary
+
+
+def test_a_report_that_cannot_be_written_does_not_hide_the_verdict(
+    identical: Gated, slower: Gated, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    lost = ("bmf", tmp_path / "file" / "bmf.json")
+
+    failed, _, complained = ending(slower, capsys, GateFormat.TABLE, lost)
+    passed, printed, _ = ending(identical, capsys, GateFormat.TABLE, lost)
+    assert failed == ExitCode.REGRESSION
+    assert "bmf.json cannot be written" in complained
+    assert passed == ExitCode.DEGRADED
+    assert "PASS" in printed
+
+
+def test_an_inconclusive_gate_ends_as_it_was_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = gated(request(tmp_path, SAME, budget_s=5.0), places(tmp_path))
+
+    assert ending(found, capsys, GateFormat.TABLE)[0] == ExitCode.INCONCLUSIVE
+    assert ending(found, capsys, GateFormat.TABLE, inconclusive=Inconclusive.PASS)[0] == ExitCode.OK
+    code, printed, _ = ending(found, capsys, GateFormat.TABLE, inconclusive=Inconclusive.FAIL)
+    assert code == ExitCode.REGRESSION
+    assert "INCONCLUSIVE" in printed
+
+
+def test_what_is_shown_again_is_the_same(slower: Gated, capsys: pytest.CaptureFixture[str]) -> None:
+    _, first, _ = ending(slower, capsys, GateFormat.JSON)
+    _, again, _ = ending(slower, capsys, GateFormat.JSON)
+
+    assert first == again

@@ -1,0 +1,256 @@
+"""What comes before anything is measured: tables, equal results, and what is said of them."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from engine.runs import Listener, measured, operations, options
+from engine.scripted import PASSWORD, TABLES, ScriptedMachine
+
+from dbbench.commands.run import execute
+from dbbench.errors import DbbenchError, ExitCode, UsageError
+from dbbench.messages import Check, Fingerprint, Prepare, Reset, Tidy
+from dbbench.plan import Pool
+from dbbench.stats.paired import Verdict
+
+FINE = "psycopg 1ms, asyncpg 2ms"
+
+
+def test_every_cell_is_measured_without_errors(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, f"{FINE}, sessions 1 15 50, layers raw orm", layers=["raw", "orm"]))
+
+    assert found.ended.exit_code == ExitCode.OK
+    assert found.run.status == "complete"
+    assert found.run.problems == []
+    assert found.listener.notes == found.listener.problems == []
+    assert [(row.layer, row.sessions, row.driver) for row in found.rows] == [
+        (layer, sessions, driver)
+        for layer in ("raw", "orm")
+        for sessions in (1, 15, 50)
+        for driver in ("psycopg", "asyncpg")
+    ]
+    assert [row.ratio for row in found.rows] == pytest.approx([1, 2] * 6, rel=1e-6)
+    assert all(row.operations > 0 and row.errors == 0 for row in found.rows)
+    assert found.machine.connections == 2 * 15 + 1 + 1  # of the arms, the tables' worker and the run itself
+
+
+def test_different_results_are_not_comparable_and_said_to_be(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms returns 2"))
+
+    assert found.ended.exit_code == ExitCode.INCONCLUSIVE
+    assert [row.verdict for row in found.rows] == [Verdict.BASELINE, Verdict.NOT_COMPARABLE]
+    assert found.rows[1].ratio is None
+    assert found.rows[1].operations > 0
+    assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
+        ("not comparable", "asyncpg", "asyncpg gave operation 1: int 2, psycopg gave operation 1: int 1")
+    ]
+    assert found.run.status == "complete"
+
+
+def test_what_is_written_differently_is_not_comparable_either(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms writes 2, reset"))
+
+    assert found.ended.exit_code == ExitCode.INCONCLUSIVE
+    assert [each.message for each in found.run.problems] == ["asyncpg gave table t: 2, psycopg gave table t: 1"]
+
+
+def test_what_tables_hold_is_looked_at_only_where_reset_makes_them_equal_first(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms writes 2"))
+
+    assert found.run.problems == []
+    assert not any(isinstance(request, Fingerprint) for _, request in found.machine.asked)
+
+
+def test_where_the_baseline_fails_the_others_are_compared_with_the_next(tmp_path: Path) -> None:
+    name = "psycopg fails 42601, asyncpg 1ms, psycopg2 1ms returns 2"
+    found = measured(options(tmp_path, name, drivers=["psycopg", "asyncpg", "psycopg2"]))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert [(each.kind, each.arm) for each in found.run.problems] == [
+        ("operation", "psycopg"),
+        ("not comparable", "psycopg2"),
+    ]
+    assert "asyncpg gave operation 1: int 1" in found.run.problems[1].message
+
+
+def test_an_operation_that_returns_nothing_is_said_not_to_be_compared(tmp_path: Path) -> None:
+    name = "psycopg 1ms returns nothing, asyncpg 1ms returns nothing"
+    found = measured(options(tmp_path, name))
+
+    assert found.listener.notes == [f"{name}, orm: returns nothing, so there was nothing to compare"]
+    assert found.ended.exit_code == ExitCode.OK
+
+
+def test_with_a_reset_what_is_written_is_compared(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms returns nothing, asyncpg 1ms returns nothing, reset"))
+
+    assert found.listener.notes == []
+
+
+def test_tables_are_reset_before_every_slice_and_tidied_before_every_block(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, f"{FINE}, reset", blocks=2))
+    asked = [request for _, request in found.machine.asked]
+    before = [asked[at - 1] for at, request in enumerate(asked) if request in dict(found.machine.slices()).values()]
+
+    assert len(found.machine.slices()) == 2 * 2 * 3
+    assert {type(each) for each in before} == {Reset}
+    assert [type(each) for name, each in found.machine.asked if name == TABLES and not isinstance(each, Reset)][1:] == [
+        Prepare, Tidy, Fingerprint, Fingerprint, Tidy, Tidy,
+    ]  # fmt: skip
+
+
+def test_without_a_reset_the_first_arm_is_checked_twice(tmp_path: Path) -> None:
+    """What it finds is what prepare() left, and the next ones find what it left."""
+    found = measured(options(tmp_path, FINE))
+    checks = Counter(name for name, request in found.machine.asked if isinstance(request, Check))
+
+    assert sorted(checks.values()) == [1, 2]
+    assert not any(isinstance(request, Reset) for _, request in found.machine.asked)
+
+
+def test_warming_up_takes_operations_and_then_time(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, sessions 2", drivers=["psycopg"]))
+    first, second = [request for _, request in found.machine.slices("warm-up")]
+
+    assert (first.operations, first.freeze, first.heartbeat) == (7 * 2, False, False)
+    assert (second.freeze, second.heartbeat) == (True, True)
+    assert 100 <= second.operations <= 105  # 50 ms of them
+    assert found.run.measurements[0].loop_lag != {}
+
+
+def test_a_long_operation_warms_up_once_more_only(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 200ms", drivers=["psycopg"]))
+
+    assert [request.operations for _, request in found.machine.slices("warm-up")] == [7, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "message"),
+    [
+        ("all 1ms, broken", "scenario", "all 1ms, broken.py:1: invalid syntax"),
+        ("all 1ms, unprepared", "scenario", "prepare failed: all 1ms, unprepared.py:2: LookupError: no data"),
+    ],
+)
+def test_a_broken_scenario_is_named_and_the_others_go_on(tmp_path: Path, name: str, kind: str, message: str) -> None:
+    found = measured(options(tmp_path, name, FINE, blocks=2))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert found.run.status == "degraded"
+    assert [(each.kind, each.message) for each in found.run.problems] == [(kind, message)]
+    assert len(found.listener.problems) == 1
+    assert message in found.listener.problems[0]
+    assert all(row.operations > 0 for row in found.rows if row.scenario == FINE)
+    assert all((row.operations, row.verdict) == (0, Verdict.FAILED) for row in found.rows if row.scenario == name)
+
+
+def test_a_scenario_without_anything_to_measure_ends_the_run(tmp_path: Path) -> None:
+    machine, listener = ScriptedMachine(), Listener()
+    with pytest.raises(DbbenchError, match="no scenario left to measure") as caught:
+        execute(options(tmp_path, "all 1ms, broken"), listener, open_site=machine.site)
+
+    assert caught.value.exit_code == ExitCode.DEGRADED
+    assert listener.problems == ["all 1ms, broken.py:1: invalid syntax"]
+    assert not (tmp_path / "run.jsonl").exists()
+    assert all(each.ended for each in machine.workers)
+
+
+def test_an_operation_that_fails_for_one_driver_leaves_the_others(tmp_path: Path) -> None:
+    name = "psycopg 1ms, asyncpg fails 42601"
+    found = measured(options(tmp_path, name, FINE, blocks=2))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
+        ("operation", "asyncpg", f"{name}.py:3: Error: told to")
+    ]
+    assert operations(found.rows) == {
+        (name, "psycopg"): True,
+        (name, "asyncpg"): False,
+        (FINE, "psycopg"): True,
+        (FINE, "asyncpg"): True,
+    }
+
+
+def test_a_worker_that_is_lost_costs_its_cell_only(tmp_path: Path) -> None:
+    name = "psycopg 1ms, asyncpg 1ms lost in check"
+    found = measured(options(tmp_path, name, FINE))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
+        ("worker lost", "asyncpg", "the worker of asyncpg ended (exit status 9)")
+    ]
+    assert operations(found.rows) == {
+        (name, "psycopg"): True,
+        (name, "asyncpg"): False,
+        (FINE, "psycopg"): True,
+        (FINE, "asyncpg"): True,
+    }
+    started = Counter(each.name for each in found.machine.workers)
+    assert started == {TABLES: 1, "psycopg": 3, "asyncpg": 3}, "both are started again, and again for the block"
+
+
+def test_a_worker_that_is_lost_while_it_is_timed_is_left_out(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms lost in time"))
+
+    assert [(each.kind, each.arm) for each in found.run.problems] == [("worker lost", "asyncpg")]
+    assert found.ratios == {"psycopg": 1.0, "asyncpg": None}
+
+
+def test_where_nothing_can_be_measured_the_file_says_why(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg fails 42601, asyncpg fails 42601"))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert found.run.status == "degraded"
+    assert found.run.measurements == []
+    assert {row.verdict for row in found.rows} == {Verdict.FAILED}
+
+
+def test_a_password_that_a_scenario_says_is_redacted(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg fails 42601 leaking, asyncpg 1ms"))
+
+    assert found.run.problems[0].message.endswith("Error: ***")
+    assert PASSWORD not in found.ended.path.read_text()
+    assert not any(PASSWORD in text for text in found.listener.problems)
+
+
+def test_layers_that_a_scenario_does_not_have_are_said_to_be_left_out(tmp_path: Path) -> None:
+    raw = "all 1ms, layers raw"
+    assert [row.layer for row in measured(options(tmp_path, raw)).rows] == ["raw"] * 2, "nothing was asked for"
+
+    given = options(tmp_path, raw, FINE, layers=["orm"], output=tmp_path / "orm.jsonl")
+    found = measured(given)
+    assert {row.scenario for row in found.rows} == {FINE}
+    assert found.listener.notes == [f"{raw} has no orm: left out"]
+
+    with pytest.raises(UsageError, match="no scenario has the layer core"):
+        measured(options(tmp_path, raw, layers=["core"], output=tmp_path / "none.jsonl"))
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_sessions_that_cannot_hold_a_connection_each_are_left_out(tmp_path: Path) -> None:
+    name = "all 1ms, sessions 2 3"
+    found = measured(options(tmp_path, name, checkout="session", pool=Pool(1, 1)))
+
+    assert found.ended.exit_code == ExitCode.OK
+    assert {row.sessions for row in found.rows} == {2}
+    assert found.listener.notes == [f"{name}: 3 sessions cannot hold a connection each with a pool of 2: left out"]
+
+
+def test_a_parameter_that_no_scenario_has_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--set row: no parameter of these scenarios; did you mean rows\?"):
+        measured(options(tmp_path, FINE, params={"row": "1"}))
+
+    found = measured(options(tmp_path, FINE, params={"rows": "7"}))
+    assert {row.params for row in found.rows} == {"rows=7"}
+
+
+def test_the_result_file_names_no_folder_and_is_its_owners_alone(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, FINE))
+
+    assert str(tmp_path) not in found.ended.path.read_text()
+    assert found.ended.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_slices_that_count_are_not_disturbed(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, FINE))
+
+    assert not any(request.heartbeat or request.freeze for _, request in found.machine.slices())
