@@ -201,6 +201,13 @@ def foreign() -> Iterator[Address]:
             process.wait()
 
 
+@pytest.fixture(params=["server", "foreign"], ids=["unix socket", "tcp"])
+def upstream(request: pytest.FixtureRequest) -> Address:
+    """A server behind each kind of address; the second has a password full of odd characters."""
+    address: Address = request.getfixturevalue(request.param)
+    return address
+
+
 def _wait_for(address: Address) -> None:
     deadline = time.monotonic() + 120
     while True:

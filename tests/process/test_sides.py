@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,19 +55,15 @@ def attempt(wanted: Wanted) -> Made:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A user's cache for all tests of this file: what is made once is there for the next."""
-    folder = tmp_path_factory.mktemp("a cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
-        yield folder / "dbbench" / "environments"
-    shutil.rmtree(folder)
+def cache() -> Path:
+    """Where the environments of all tests are kept: what is made once is there for the next."""
+    return Path(os.environ["XDG_CACHE_HOME"]) / "dbbench" / "environments"
 
 
 @pytest.fixture(scope="module")
 def attempts(cache: Path) -> dict[str, Made]:
     """All that needs pip, at once."""
-    del cache  # wanted for its variables
+    del cache  # wanted for its group of tests
     wanted = {
         "releases": RELEASES,
         "no such release": replace(RELEASES, base=("asyncpg==0.0.1",)),
@@ -171,7 +167,10 @@ def test_pip_failing_is_told_with_side_requirement_and_way_out(attempts: dict[st
 
 
 def test_only_what_is_complete_is_left_in_the_cache(pair: tuple[Environment, Environment], cache: Path) -> None:
-    assert {each.python.parents[1] for each in pair} == set(cache.iterdir())
+    kept = set(cache.iterdir())
+
+    assert {each.python.parents[1] for each in pair} <= kept
+    assert all((folder / "used").is_file() and (folder / "bin" / "python").exists() for folder in kept)
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,6 @@ def processes_of(directory: Path) -> dict[int, int]:
     return found
 
 
-@pytest.fixture(params=["unix socket", "tcp"])
-def upstream(request: pytest.FixtureRequest) -> Address:
-    """Name a server behind each kind of address; the second has a password full of odd characters."""
-    address: Address = request.getfixturevalue("server" if request.param == "unix socket" else "foreign")
-    return address
-
-
 @pytest.fixture(autouse=True)
 def needed() -> Path:
     return pgbouncer()

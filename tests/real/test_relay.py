@@ -90,14 +90,6 @@ ECHOES: dict[str, Callable[[Address], Any]] = {
 }
 
 
-@pytest.fixture(params=["server", "foreign"])
-def upstream(request: pytest.FixtureRequest) -> Address:
-    """A server on a unix socket, and one on TCP with a password."""
-    address = request.getfixturevalue(request.param)
-    assert isinstance(address, Address)
-    return address
-
-
 @pytest.fixture
 def relay(server: Address) -> Iterator[RelayProcess]:
     with RelayProcess(server) as started:
