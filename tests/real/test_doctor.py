@@ -162,7 +162,7 @@ def test_help_has_examples(dbbench: Cli) -> None:
 
 ABSENT = (
     "import dataclasses\nfrom dbbench.drivers import DRIVERS as D\n"
-    "D['{0}'] = dataclasses.replace(D['{0}'], distributions=('absent-package',))"
+    "D['{0}'] = dataclasses.replace(D['{0}'], requirement='absent-package', distributions=('absent-package',))"
 )
 
 
