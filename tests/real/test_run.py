@@ -267,7 +267,7 @@ def test_failed_operations_are_in_the_ledger_and_in_no_latency(server: Address, 
 
 @pytest.mark.alone
 def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_path: Path) -> None:
-    given = options(server, tmp_path, "point_reads", layers=["raw"], rate=100.0, blocks=None, budget_s=6.0)
+    given = options(server, tmp_path, "point_reads", layers=["raw"], rate=100.0, blocks=None, budget_s=6.0, rounds=None)
     run, found, outcome, _ = measured(given)
 
     assert outcome.exit_code == ExitCode.OK
