@@ -1,1 +1,1 @@
-"""A process between drivers and a server, which records the protocol's messages that pass, or delays what passes."""
+"""A process between drivers and a server that records the protocol messages passing through it, or delays them."""

@@ -1,30 +1,28 @@
-"""One message of the PostgreSQL protocol as it passed the relay: what it was and how large, not what was in it."""
+"""One message of the PostgreSQL protocol that passed through the relay: its kind and size, not its contents."""
 
 import msgspec
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """One message. Frames are kept in the order in which they passed.
+    """One message. Frames are kept in the order in which the messages passed.
 
-    Of what users store nothing is kept: no parameter, no row, no password.
+    Nothing that users store is kept: no parameter, no row, no password.
     """
 
-    connection: int  # counts up, in the order in which clients connected
+    connection: int  # numbered in the order in which clients connected
     from_client: bool
-    kind: str  # the protocol's own name of the message: Query, Parse, ReadyForQuery, ...
-    size: int  # bytes on the wire, with type and length
-    name: str = ""  # Parse, Bind, Describe, Close: of the prepared statement, with S: or P: before it for the last two
-    text: str = (
-        ""  # Query, Parse: the SQL; CommandComplete: the tag; ErrorResponse: the SQLSTATE; cut at TEXT characters
-    )
+    kind: str  # the protocol's own name for the message: Query, Parse, ReadyForQuery, ...
+    size: int  # bytes on the wire, including type and length
+    name: str = ""  # Parse, Bind: the prepared statement; Describe, Close: the same after S:, or a portal after P:
+    text: str = ""  # Query, Parse: SQL; CommandComplete: tag; ErrorResponse: SQLSTATE; the first TEXT characters
 
 
 TEXT = 2_000
-"""Characters of a frame's text that are kept."""
+"""How many characters of a frame's text are kept."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """What passed the relay since it was last asked."""
+    """The messages that passed through the relay since the last Cut."""
 
     frames: list[Frame]
-    problems: list[str]  # connections that it ended because what they sent was no PostgreSQL protocol, a line each
+    problems: list[str]  # one line for each connection that it ended, because it did not speak PostgreSQL's protocol

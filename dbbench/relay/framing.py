@@ -1,7 +1,7 @@
-"""The two byte streams of one PostgreSQL connection, split into messages; no I/O, and of bodies only what is shown.
+"""The two byte streams of one PostgreSQL connection, split into messages. No I/O; bodies are kept only if shown.
 
-A message is a type byte, a length of four bytes (big-endian, counting itself) and a body. The client's first packet has
-no type byte: it opens the session, asks for encryption (then another first packet follows) or cancels a statement.
+A message is a type byte, a length of four bytes (big-endian, including itself) and a body. The client's first packet
+has no type byte: it opens the session, requests encryption (then another first packet follows) or cancels a statement.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ CANCEL: Final = "CancelRequest"
 TLS: Final = "SSLRequest"
 GSS: Final = "GSSENCRequest"
 
-_LENGTH: Final = 4  # bytes of the length
-_CAP: Final = 0x3FFFFFFF  # PostgreSQL's own
-_START_CAP: Final = 10_000  # PostgreSQL's own
-_KEPT: Final = 2 * (4 * TEXT + 1)  # bytes of a body: a name and a text, of characters of four bytes, with their ends
+_LENGTH_BYTES: Final = 4  # bytes that the length field takes
+_MAX_LENGTH: Final = 0x3FFFFFFF  # PostgreSQL's own limit on the length of a message
+_MAX_START_LENGTH: Final = 10_000  # PostgreSQL's own limit for the first packet
+_KEPT_BYTES: Final = 2 * (4 * TEXT + 1)  # of a body: a name and a text, each of up to 4 bytes a character and a NUL
 
 
 class FramingError(Exception):
-    """What came is not the PostgreSQL protocol; one line that says who sent what."""
+    """The bytes are not PostgreSQL's protocol; the message is one line that says who sent what."""
 
 
 def _cut(raw: bytes) -> str:
@@ -55,15 +55,15 @@ def _nothing(_body: bytes) -> tuple[str, str]:
 
 
 class _Shape(NamedTuple):
-    """What is known about messages of one type."""
+    """One type of message: its name, the limits of its length, and what a frame keeps of its body."""
 
     kind: str
-    least: int = _LENGTH  # of the length as the message states it
-    most: int = _CAP
-    detail: Callable[[bytes], tuple[str, str]] | None = None  # body -> Frame's name and text; None: no body is needed
+    least: int = _LENGTH_BYTES  # bytes, for the length as stated in the message
+    most: int = _MAX_LENGTH
+    detail: Callable[[bytes], tuple[str, str]] | None = None  # body -> the frame's name and text; None: neither
 
 
-_FIRST: Final = _Shape("start-up", 8, _START_CAP, _nothing)
+_FIRST: Final = _Shape("start-up", 8, _MAX_START_LENGTH, _nothing)
 
 _OF_CLIENT: Final = {
     ord("B"): _Shape("Bind", 12, detail=_second_name),
@@ -118,17 +118,17 @@ class _Framing:
 
     def __init__(self, connection: int) -> None:
         self._connection = connection
-        self._head = bytearray()  # type and length of the message under way
-        self._head_size = 1 + _LENGTH
+        self._head = bytearray()  # type and length of the current message
+        self._head_size = 1 + _LENGTH_BYTES
         self._shape: _Shape | None = None  # None: the head is not complete
         self._kept = bytearray()  # the beginning of its body
-        self._left = 0  # bytes of its body that are to come
-        self._size = 0  # on the wire
+        self._left = 0  # bytes of its body still to come
+        self._size = 0  # bytes on the wire
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take the next bytes, cut anywhere; give the messages that are complete by them.
+        """Take the next bytes, however they are cut, and return the messages that they complete.
 
-        Raises FramingError; nothing may be fed after that.
+        Raises FramingError; do not call it again after that.
         """
         frames = []
         at = 0
@@ -142,7 +142,7 @@ class _Framing:
                 self._shape = self._begin()
             taken = min(self._left, len(data) - at)
             if self._shape.detail is not None:
-                self._kept += data[at : at + min(taken, _KEPT - len(self._kept))]
+                self._kept += data[at : at + min(taken, _KEPT_BYTES - len(self._kept))]
             at += taken
             self._left -= taken
             if not self._left:
@@ -150,18 +150,18 @@ class _Framing:
         return frames
 
     def end(self) -> None:
-        """Take the end of the stream; raises FramingError when it comes within a message."""
+        """Note the end of the stream; raises FramingError when it comes in the middle of a message."""
         if self._head:
             what = f"a {self._shape.kind} message" if self._shape else "the first bytes of a message"
             raise FramingError(f"the {self._sender} ended the connection within {what}")
 
     def _begin(self) -> _Shape:
-        """Read the head."""
+        """The type of message that the complete head announces; raises FramingError for an impossible head."""
         shape = self._shape_of_head()
-        length = int.from_bytes(self._head[-_LENGTH:], "big")
+        length = int.from_bytes(self._head[-_LENGTH_BYTES:], "big")
         if not shape.least <= length <= shape.most:
             raise FramingError(f"the {self._sender} sent a {shape.kind} message of an impossible length, {length}")
-        self._left = length - _LENGTH
+        self._left = length - _LENGTH_BYTES
         self._size = self._head_size + self._left
         return shape
 
@@ -173,7 +173,7 @@ class _Framing:
         return shape
 
     def _complete(self, shape: _Shape) -> Frame:
-        """Make a frame of the message that is complete, and be ready for the next."""
+        """Make a frame of the complete message, and get ready for the next."""
         name, text = ("", "") if shape.detail is None else shape.detail(bytes(self._kept))
         self._shape = None
         self._head.clear()
@@ -182,15 +182,15 @@ class _Framing:
 
 
 class ClientFraming(_Framing):
-    """What a client sends."""
+    """The stream from a client."""
 
     _sender = "client"
     _shapes = _OF_CLIENT
 
     def __init__(self, connection: int) -> None:
         super().__init__(connection)
-        self._head_size = _LENGTH
-        self._first = ""  # kind of the last first packet
+        self._head_size = _LENGTH_BYTES
+        self._first = ""  # kind of the latest first packet
 
     def _shape_of_head(self) -> _Shape:
         if self._first == CANCEL:
@@ -201,28 +201,28 @@ class ClientFraming(_Framing):
         if shape is _FIRST:
             self._first = _kind_of_first(bytes(self._kept))
             if self._first == START:
-                self._head_size = 1 + _LENGTH
+                self._head_size = 1 + _LENGTH_BYTES
             shape = _Shape(self._first)
         return super()._complete(shape)
 
 
 class ServerFraming(_Framing):
-    """What a server sends, but for its single-byte answer to a request for encryption."""
+    """The stream from a server, without its single-byte answer to a request for encryption."""
 
     _sender = "server"
     _shapes = _OF_SERVER
 
 
 def _kind_of_first(body: bytes) -> str:
-    """What the first packet is; raises FramingError when it is nothing that PostgreSQL takes."""
+    """The kind of a first packet; raises FramingError when PostgreSQL would not accept it."""
     match int.from_bytes(body[:4], "big"), len(body):
         case 80877103, 4:
             return TLS
         case 80877104, 4:
             return GSS
-        case 80877102, size if 12 <= size <= 264:  # noqa: PLR2004 - with a key of 4 bytes, from protocol 3.2 on up to 256
+        case 80877102, size if 12 <= size <= 264:  # noqa: PLR2004 - a key of 4 bytes; since protocol 3.2 of up to 256
             return CANCEL
-    # Names and values by turns, each with a NUL at its end, and a NUL instead of another name.
+    # Names and values alternate, each ending with a NUL; a NUL in place of another name ends the list.
     *words, after = body[4:].split(b"\0")
     names = words[::2]
     if body[:2] == b"\0\3" and not after and len(words) % 2 and not names[-1] and all(names[:-1]):

@@ -1,4 +1,4 @@
-"""The parent's end of the relay: clients that connect to it instead of the server are counted, or delayed."""
+"""The parent's end of the relay. Clients connect to the relay instead of the server, to be recorded or delayed."""
 
 import shutil
 import subprocess
@@ -19,26 +19,26 @@ _TLS_MODES: Final = ("require", "verify-ca", "verify-full")
 
 
 def can_relay(upstream: Address) -> bool:
-    """Whether what passes can be understood: not when the server is to be talked to through TLS."""
+    """Whether the relay can read the messages: not when the URL requires TLS."""
     return upstream.sslmode not in _TLS_MODES
 
 
 def refuse_tls(upstream: Address) -> None:
-    """Raise UsageError when the server is to be talked to through TLS."""
+    """Raise UsageError when the URL requires TLS."""
     if not can_relay(upstream):
         raise UsageError(
-            "the messages cannot be counted, nor delayed, through TLS: use a URL with sslmode=disable or prefer, "
+            "the messages cannot be counted or delayed through TLS: use a URL with sslmode=disable or prefer, "
             "or measure on a server that takes unencrypted connections"
         )
 
 
 class RelayProcess(Child[orders.Order]):
-    """A process between drivers and one server. Use it as a context manager: it does not outlive the block."""
+    """A process between drivers and one server. Use it as a context manager, which ends it with the block."""
 
     def __init__(self, upstream: Address, cpus: list[int] | None = None) -> None:
         """Start it, on these CPUs.
 
-        Raises UsageError when the server is to be talked to through TLS, CannotStartError when it cannot begin.
+        Raises UsageError when the URL requires TLS, CannotStartError when the relay does not start.
         """
         refuse_tls(upstream)
         super().__init__("the relay", "dbbench.relay.process", orders.decode_reply)
@@ -55,16 +55,19 @@ class RelayProcess(Child[orders.Order]):
             raise
 
     def listen(self, *, rtt_s: float = 0.0, record: bool = False) -> Address:
-        """Where to connect instead: each round trip takes `rtt_s` seconds longer, messages are recorded if asked to."""
+        """Open another listener and return its address; clients connect there instead of to the server.
+
+        Each round trip takes `rtt_s` seconds longer through it. With `record`, the messages are recorded.
+        """
         listening = self.ask(orders.Listen(rtt_s, record), orders.Listening, _PATIENCE_S)
         return msgspec.structs.replace(self._upstream, host=listening.host, port=listening.port, sslmode="disable")
 
     def cut(self) -> Recorded:
-        """What has passed the recording listeners since the last cut."""
+        """The messages that passed through recording listeners since the last cut."""
         return self.ask(orders.Cut(), orders.Cutting, _PATIENCE_S).recorded
 
     def end(self) -> None:
-        """End it, with all connections."""
+        """End it and all its connections."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             self._process.stdin.close()

@@ -1,4 +1,4 @@
-"""What the parent and the relay say to each other; it travels as messages.py says."""
+"""The messages between the parent and the relay, encoded as messages.py describes."""
 
 from typing import Final
 
@@ -8,25 +8,25 @@ from dbbench.address import Address
 from dbbench.messages import Failed, Message
 from dbbench.relay.frame import Recorded
 
-# Orders: each gets one reply, which may be Failed instead.
+# Orders: each gets one reply, or Failed instead.
 
 
 class Begin(Message, frozen=True):
-    """The first: where the server is. Replied to by Begun."""
+    """The first order: where the server is. Replied to by Begun."""
 
-    upstream: Address  # without a password: clients log in by themselves
+    upstream: Address  # without a password: clients send their own
     cpus: list[int] | None
 
 
 class Listen(Message, frozen=True):
-    """Take clients at one more address. Replied to by Listening."""
+    """Accept clients at one more address. Replied to by Listening."""
 
-    rtt_s: float  # by how much a round trip takes longer, half of it in each direction
+    rtt_s: float  # delay of a round trip, half of it in each direction
     record: bool
 
 
 class Cut(Message, frozen=True):
-    """Say what has been recorded, and forget it. Replied to by Cutting."""
+    """Return what has been recorded since the last Cut, and forget it. Replied to by Cutting."""
 
 
 Order = Begin | Listen | Cut
@@ -36,13 +36,13 @@ Order = Begin | Listen | Cut
 
 
 class Begun(Message, frozen=True):
-    """Ready."""
+    """The relay is ready."""
 
     directory: str  # where its unix sockets will be; empty: it listens on TCP
 
 
 class Listening(Message, frozen=True):
-    """Clients may come."""
+    """The address at which clients may now connect."""
 
     host: str
     port: int

@@ -1,7 +1,7 @@
-"""The relay process: stands between drivers and a server, and records or delays what passes.
+"""The relay process: it stands between drivers and a server and records or delays the messages between them.
 
 `python -m dbbench.relay.process` reads orders from its stdin and writes replies to its stdout (orders.py). It ends when
-its stdin does, so with its parent, and leaves no socket behind.
+its stdin does, that is with its parent, and leaves no socket behind.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from dbbench.address import Address
 from dbbench.relay import framing, orders
 from dbbench.relay.frame import Frame, Recorded
 
-_PATH_BYTES: Final = 100  # of a unix socket; 103 is the limit on macOS
-_HELD_BYTES: Final = 4 * 2**20  # that a pipe holds back before it stops reading; about twice that is held at most
-_DESCRIPTORS: Final = 1024  # select() takes no more
-_CONNECTIONS: Final = 450  # at a time, with two sockets each
-_BACKLOG: Final = 512  # clients that come at once
-_LINGER_S: Final = 30.0  # how long one that is left may take to read the rest
-_AWAKE_S: Final = 0.0004  # before a chunk is due
-_TURNS: Final = 10  # of the loop, in which it takes a client in, connects it and reads what it sent
+_MAX_PATH_BYTES: Final = 100  # longest path of a unix socket; 103 is the limit on macOS
+_QUEUE_LIMIT_BYTES: Final = 4 * 2**20  # at which a pipe stops reading; it never queues more than about twice that
+_MAX_DESCRIPTORS: Final = 1024  # the most that select() can watch
+_MAX_CONNECTIONS: Final = 450  # the most at a time, with two sockets each
+_BACKLOG: Final = 512  # clients that may connect at once
+_LINGER_S: Final = 30.0  # how long a client may take to read the rest after the other side has closed
+_POLLED_S: Final = 0.0004  # how long before a chunk is due the process stops sleeping and polls
+_ACCEPTING_TURNS: Final = 10  # turns of the loop that it takes to accept a client, connect it and read what it sent
 _ENCRYPTION: Final = {
     framing.TLS: "TLS, which cannot go through the relay: use sslmode=disable (or prefer)",
     framing.GSS: "GSSAPI encryption, which cannot go through the relay: use gssencmode=disable (or prefer)",
@@ -40,7 +40,7 @@ _ENCRYPTION: Final = {
 
 def main() -> None:
     """Serve the parent until it closes the pipe."""
-    # The parent decides when to stop; a Ctrl-C at the terminal is its business.
+    # The parent decides when to stop, so it handles Ctrl-C.
     for signum in (signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     _limit_descriptors()
@@ -55,23 +55,24 @@ def main() -> None:
 
 
 def _limit_descriptors() -> None:
-    """Have the kernel refuse the descriptor that would make select() fail."""
+    """Have the kernel refuse descriptors too large for select()."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = most != resource.RLIM_INFINITY and most < _DESCRIPTORS
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most if few else _DESCRIPTORS, most))
+    few = most != resource.RLIM_INFINITY and most < _MAX_DESCRIPTORS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most if few else _MAX_DESCRIPTORS, most))
 
 
 def _sharpen_timers() -> None:
-    """Have the kernel wake this process when it asked to be woken: by default Linux adds 50 us."""
+    """Have the kernel wake this process at the requested time: by default Linux adds up to 50 us."""
     with contextlib.suppress(OSError), Path("/proc/self/timerslack_ns").open("w") as slack:
         slack.write("1")
 
 
 class _Punctual(selectors.SelectSelector):
-    """select(), which takes microseconds where epoll rounds timeouts up to milliseconds; and awake when it is time.
+    """A selector whose timeouts end on time.
 
-    A process that sleeps is woken up a quarter of a millisecond late here and there, on virtual machines above all,
-    and twice per round trip. So it sleeps a little less, and looks for the rest of the time.
+    select() takes its timeout in microseconds, while epoll rounds it up to milliseconds. Even so, a sleeping process is
+    often woken up a quarter of a millisecond late, above all on virtual machines, and twice per round trip. So it
+    sleeps a little less and polls for the rest of the time.
     """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -79,7 +80,7 @@ class _Punctual(selectors.SelectSelector):
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         until = time.monotonic() + timeout
-        ready = super().select(max(0.0, timeout - _AWAKE_S))
+        ready = super().select(max(0.0, timeout - _POLLED_S))
         while not ready and time.monotonic() < until:
             ready = super().select(0)
         return ready
@@ -98,11 +99,11 @@ async def _serve(relay: "Relay") -> None:
 
 
 class Relay:
-    """All listeners and what was recorded."""
+    """All listeners, and the messages recorded so far."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.links: set[Link] = set()  # with a socket that is open
+        self.links: set[Link] = set()  # those with an open socket
         self._upstream = Address("", 0, "", "")
         self._directory = ""
         self._listeners = itertools.count(1)
@@ -111,7 +112,7 @@ class Relay:
         self._problems: list[str] = []
 
     async def attempt(self, order: orders.Order) -> orders.Reply:
-        """Do what an order says, and make a reply of an error."""
+        """Carry out an order and return its reply, which for an OSError is Failed."""
         try:
             match order:
                 case orders.Begin():
@@ -132,7 +133,7 @@ class Relay:
         self._problems.append(f"connection {connection}: {problem}")
 
     async def connect(self, side: "Side") -> None:
-        """Make it the other side of a connection to the server; raises OSError or UnicodeError."""
+        """Connect this side to the server; raises OSError or UnicodeError."""
         where = self._upstream
         if where.is_socket:
             await self.loop.create_unix_connection(lambda: side, f"{where.host}/{_socket_name(where)}")
@@ -140,7 +141,7 @@ class Relay:
             await self.loop.create_connection(lambda: side, where.host, where.port)
 
     def remove_directory(self) -> None:
-        """Leave nothing behind."""
+        """Remove the directory of the sockets."""
         if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -160,14 +161,14 @@ class Relay:
             # asyncio sets TCP_NODELAY on both sides.
             server = await self.loop.create_server(accept, "127.0.0.1", 0, backlog=_BACKLOG)
             return orders.Listening("127.0.0.1", server.sockets[0].getsockname()[1])
-        # The same port: drivers take the name of the file from it.
+        # The same port, since drivers derive the name of the socket file from it.
         directory = f"{self._directory}/{next(self._listeners)}"
         os.mkdir(directory)  # noqa: PTH102 - pathlib is told from blocking code in asyncio, this is the same
         await self.loop.create_unix_server(accept, f"{directory}/{_socket_name(self._upstream)}", backlog=_BACKLOG)
         return orders.Listening(directory, self._upstream.port)
 
     async def _cut(self) -> orders.Cutting:
-        for _ in range(_TURNS):
+        for _ in range(_ACCEPTING_TURNS):
             await asyncio.sleep(0)
         recorded = Recorded(self._frames, self._problems)
         self._frames, self._problems = [], []
@@ -179,10 +180,10 @@ def _socket_name(address: Address) -> str:
 
 
 def _private_directory(socket_name: str) -> str:
-    """Make a directory of which clients can use the sockets; raises OSError."""
+    """Make a directory for sockets that clients can use; raises OSError."""
     for base in (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp"):  # noqa: S108 - mkdtemp makes a private one there
         longest = os.fsencode(f"{base}/dbbench-12345678/12345/{socket_name}")
-        if not base.startswith("/") or "," in base or len(longest) >= _PATH_BYTES:  # drivers split hosts at commas
+        if not base.startswith("/") or "," in base or len(longest) >= _MAX_PATH_BYTES:  # drivers split hosts at commas
             continue
         try:
             return tempfile.mkdtemp(prefix="dbbench-", dir=base)
@@ -192,19 +193,19 @@ def _private_directory(socket_name: str) -> str:
 
 
 class Pipe:
-    """One direction of a link: what comes from one socket goes to the other `delay_s` later, in order, its end too."""
+    """One direction of a link: what one socket receives goes to the other `delay_s` later, in order, like its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, source: "Side", target: "Side", delay_s: float) -> None:
         self.delay_s = delay_s
         self._loop = loop
         self._source = source
         self._target = target
-        self._queue: deque[tuple[float, bytes]] = deque()  # when it is due, by the loop's clock
-        self._queued = 0  # bytes
-        self._full = False  # the target takes no more for now
+        self._queue: deque[tuple[float, bytes]] = deque()  # (when it is due by the loop's clock, chunk)
+        self._queued = 0  # bytes in the queue
+        self._full = False  # the target's buffer is full
 
     def put(self, chunk: bytes, came: float) -> None:
-        """Pass a chunk on; `came`: when it came, by the loop's clock. An empty one is the end."""
+        """Pass a chunk on; `came`: when it arrived, by the loop's clock. An empty chunk is the end of the stream."""
         if not self.delay_s:
             self._pass_on(chunk)
             return
@@ -215,7 +216,7 @@ class Pipe:
         self._balance()
 
     def hold(self, *, full: bool) -> None:
-        """Heed that the target takes no more for now, or again."""
+        """The target's buffer is full, or has room again."""
         self._full = full
         self._balance()
 
@@ -241,18 +242,18 @@ class Pipe:
             self._loop.call_later(_LINGER_S, target.abort)
 
     def _balance(self) -> None:
-        """Read no more from the source than can be passed on."""
+        """Pause reading from the source while too much is queued, or the target's buffer is full."""
         source = self._source.transport
         if source is None:
             return
-        if self._full or self._queued > _HELD_BYTES:
+        if self._full or self._queued > _QUEUE_LIMIT_BYTES:
             source.pause_reading()
         else:
             source.resume_reading()
 
 
 class Side(asyncio.Protocol):
-    """One of the two sockets of a link."""
+    """One of a link's two sockets."""
 
     def __init__(self, link: "Link", splitter: framing.ClientFraming | framing.ServerFraming) -> None:
         self.framing = splitter
@@ -260,32 +261,32 @@ class Side(asyncio.Protocol):
         self._link = link
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """The socket is connected."""
         assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(_HELD_BYTES)
+        transport.set_write_buffer_limits(_QUEUE_LIMIT_BYTES)
         self.transport = transport
         self._link.made(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take a chunk."""
+        """A chunk has arrived."""
         self._link.received(self, data)
 
     def pause_writing(self) -> None:
-        """Heed that the socket takes no more for now."""
+        """The socket's buffer is full."""
         self._link.pipe_to(self).hold(full=True)
 
     def resume_writing(self) -> None:
-        """Heed that it takes more again."""
+        """The socket's buffer has room again."""
         self._link.pipe_to(self).hold(full=False)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the end is the end
-        """Heed the end."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason makes no difference
+        """The connection ended."""
         self.transport = None
         self._link.lost(self)
 
 
 class Link:
-    """One client, its connection to the server, and what passes between them."""
+    """One client, its connection to the server, and the pipes between them."""
 
     def __init__(self, relay: Relay, number: int, order: orders.Listen) -> None:
         self.client = Side(self, framing.ClientFraming(number))
@@ -295,8 +296,8 @@ class Link:
         self._relay = relay
         self._number = number
         self._record = order.record
-        self._opening = bytearray()  # what the client sent before there was a connection to the server
-        self._refused = ""  # the encryption that it asked for last
+        self._opening = bytearray()  # what the client sent before the server was connected
+        self._refused = ""  # the encryption that the client asked for last
         self._connecting: asyncio.Task[None] | None = None
         self._ended = False
 
@@ -305,11 +306,11 @@ class Link:
         return self._down if side is self.client else self._up
 
     def made(self, side: Side) -> None:
-        """Take in a socket that is open."""
+        """One of the sockets is connected; a client too many is refused."""
         if side is not self.client:
             return
-        if len(self._relay.links) >= _CONNECTIONS:
-            self._fail(f"the relay takes {_CONNECTIONS} connections at a time, and all are in use")
+        if len(self._relay.links) >= _MAX_CONNECTIONS:
+            self._fail(f"the relay takes {_MAX_CONNECTIONS} connections at a time, and all are in use")
         self._relay.links.add(self)
 
     def received(self, side: Side, data: bytes) -> None:
@@ -329,7 +330,7 @@ class Link:
             self.pipe_to(self._server if side is self.client else self.client).put(data, came)
 
     def lost(self, side: Side) -> None:
-        """Heed the end of a socket: the other one follows."""
+        """One socket ended: end the other one too."""
         if not self._ended:
             self._ended = True
             self._explain(side)
@@ -340,14 +341,14 @@ class Link:
             self.pipe_to(other).put(b"", self._relay.loop.time())
 
     def _open(self, data: bytes, frames: list[Frame], came: float) -> None:
-        """Refuse encryption, and connect to the server once the client has said what it wants there."""
+        """Refuse encryption, and connect to the server once the client has sent its start-up packet."""
         assert self.client.transport is not None
         self._opening += data
         for frame in frames:
             if frame.kind in _ENCRYPTION:
                 del self._opening[: frame.size]
                 self._refused = frame.kind
-                self._down.put(b"N", came + self._up.delay_s)  # as if the server had said so
+                self._down.put(b"N", came + self._up.delay_s)  # as late as if the server had answered
             elif self._connecting is None:
                 self.client.transport.pause_reading()
                 self._connecting = self._relay.loop.create_task(self._connect(came))
@@ -358,7 +359,7 @@ class Link:
         except (OSError, UnicodeError) as error:
             self._fail(f"the server cannot be reached: {error}")
             return
-        if self.client.transport is None:  # it has not waited
+        if self.client.transport is None:  # it has left in the meantime
             self._abort()
             return
         self._up.put(bytes(self._opening), came)
@@ -366,7 +367,7 @@ class Link:
         self.client.transport.resume_reading()
 
     def _explain(self, side: Side) -> None:
-        """Say what is wrong with a connection that ends just now, if anything is."""
+        """Record what was wrong with a connection that just ended, if anything."""
         opening = self._connecting is None
         if opening and self._refused and not self._opening:
             self._relay.blame(self._number, f"the client insists on {_ENCRYPTION[self._refused]}")

@@ -1,1 +1,1 @@
-"""The PostgreSQL server that is measured against: the embedded one, or the user's own."""
+"""The PostgreSQL server that drivers are measured against: the embedded one, or the user's own."""

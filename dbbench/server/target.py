@@ -1,4 +1,4 @@
-"""The user's own server: its URL, what is checked before anything is loaded, and the schemas that a run works in."""
+"""The user's own server: its URL, the checks before any load, and the schemas that a run works in."""
 
 import contextlib
 import re
@@ -18,15 +18,15 @@ SETTINGS: Final = (
 _PREFIX: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
 _SSLMODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _PRODUCTION: Final = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)", re.IGNORECASE)
-_MAX_OTHERS: Final = 5  # client connections to the database that are not ours
-_SHORT: Final = 4  # characters of a password
-_OLDEST: Final = 120000  # server_version_num
+_MAX_OTHERS: Final = 5  # client connections to the database that are not dbbench's
+_SHORTEST_SECRET: Final = 4  # characters of a password
+_OLDEST_VERSION: Final = 120000  # server_version_num
 
 
 def parse_url(url: str, name: str) -> Address:
-    """The address that a URL means; any driver prefix (postgresql+asyncpg://) is accepted.
+    """The address in a URL; any driver prefix (postgresql+asyncpg://) is accepted.
 
-    Raises UsageError, which names the option or variable and never repeats the URL: it may hold a password.
+    Raises UsageError, which names the option or variable and never repeats the URL: it may contain a password.
     """
     from sqlalchemy.engine import make_url
 
@@ -47,7 +47,7 @@ def parse_url(url: str, name: str) -> Address:
     except Exception:
         raise UsageError(f"{name} is not a valid URL", f"it looks like {example}") from None
     if "@" in address.host:
-        raise UsageError(f"{name}: an @ in a password is written %40")
+        raise UsageError(f"{name}: write an @ in a password as %40")
     if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
         raise UsageError(f"{name} is not a valid URL", f"it looks like {example}")
     if address.sslmode and address.sslmode not in _SSLMODES:
@@ -61,10 +61,10 @@ def parse_url(url: str, name: str) -> Address:
 
 
 def redacted(text: str, secret: str) -> str:
-    """`text` without the secret, as it stands or as it is written in a URL."""
+    """`text` with every occurrence of the secret, plain or quoted for a URL, replaced by ***."""
     from urllib.parse import quote, quote_plus
 
-    if len(secret) < _SHORT:  # every third word would be redacted, which gives the secret away
+    if len(secret) < _SHORTEST_SECRET:  # redacting every occurrence would show which letters it has
         return text
     for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)} - {""}:
         text = text.replace(form, "***")
@@ -72,9 +72,9 @@ def redacted(text: str, secret: str) -> str:
 
 
 class Target:
-    """A server that can be measured: preflight, schemas of the run's own, and what it says of itself.
+    """A server that can be measured: preflight checks, schemas for the run, and the server's description of itself.
 
-    Use it as a context manager; at the end its schemas are dropped and nothing else is touched.
+    close() drops these schemas and touches nothing else.
     """
 
     def __init__(self, address: Address, run_id: str) -> None:
@@ -84,9 +84,9 @@ class Target:
         self._connection = _connect(address, application(run_id))
 
     def preflight(self, connections: int, *, allow_production: bool) -> None:
-        """Check version, rights, limits and that this is no server to put load on.
+        """Check version, rights and limits, and that this does not look like a server in production use.
 
-        `connections` is how many the run will open. Raises CannotStartError or RefusedError.
+        `connections`: the number that the run will open. Raises CannotStartError or RefusedError.
         """
         if behind_pooler(self._connection):
             raise CannotStartError(
@@ -97,7 +97,7 @@ class Target:
             "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"
             " has_database_privilege(current_database(), 'CREATE'), current_database()"
         )
-        if version < _OLDEST:
+        if version < _OLDEST_VERSION:
             raise CannotStartError(f"{self.address}: PostgreSQL {version // 10000} is older than 12")
         if recovery:
             raise CannotStartError(
@@ -140,7 +140,7 @@ class Target:
             )
 
     def create_schema(self, number: int) -> str:
-        """Make a schema, tagged as ours, and give its name."""
+        """Make a schema, tagged as dbbench's, and return its name."""
         from psycopg import sql
 
         name = f"{application(self._run_id)}_{number}"
@@ -153,7 +153,7 @@ class Target:
         return name
 
     def describe(self) -> dict[str, Any]:
-        """What the server says of itself: version and the settings that matter."""
+        """The server's version, transport and the settings that matter."""
         rows = self._rows("SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s)", SETTINGS)
         settings = dict(rows)
         (version,) = self._row("SELECT version()")
@@ -192,7 +192,7 @@ class Target:
 
 @contextlib.contextmanager
 def connected(address: Address, run_id: str) -> Iterator[Target]:
-    """A target, closed at the end however that comes."""
+    """A target for the length of a `with` block."""
     target = Target(address, run_id)
     try:
         yield target
@@ -201,7 +201,7 @@ def connected(address: Address, run_id: str) -> Iterator[Target]:
 
 
 def application(run_id: str) -> str:
-    """The application_name of all sessions of a run, and the beginning of the names of its schemas."""
+    """The application_name of all sessions of a run, which is also the prefix of its schemas' names."""
     return f"dbbench_{run_id}"
 
 
@@ -210,9 +210,9 @@ def _tag(run_id: str) -> str:
 
 
 def drop_schemas(address: Address, run_id: str) -> None:
-    """Drop the schemas of a run, having ended its sessions, which may hold locks; nothing without the run's tag.
+    """Drop the schemas of a run, and only those with its tag, after ending its sessions, which may have locks.
 
-    A server that is gone has nothing to drop: errors are passed over.
+    A server that is gone has nothing to drop: errors are ignored.
     """
     import psycopg
     from psycopg import sql
@@ -233,7 +233,7 @@ def drop_schemas(address: Address, run_id: str) -> None:
 
 
 def _connect(address: Address, application: str) -> Any:
-    """Connect the parent's own connection; CannotStartError saying who could not connect to what, and why."""
+    """The parent's own connection; raises CannotStartError, which names user, server and reason."""
     import psycopg
 
     from dbbench.drivers.libpq import connect_arguments

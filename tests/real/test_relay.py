@@ -278,7 +278,7 @@ def test_both_kinds_of_encryption_are_refused_byte_by_byte(relay: RelayProcess) 
 
 @pytest.mark.parametrize("sslmode", ["require", "verify-ca", "verify-full"])
 def test_a_server_that_is_wanted_with_tls_is_refused(sslmode: str) -> None:
-    with pytest.raises(UsageError, match="cannot be counted, nor delayed, through TLS: use a URL with sslmode=disable"):
+    with pytest.raises(UsageError, match="cannot be counted or delayed through TLS: use a URL with sslmode=disable"):
         RelayProcess(Address("h", 1, "d", "u", "p", sslmode))
 
 
@@ -555,7 +555,7 @@ def test_a_directory_with_a_long_path_is_not_taken(
 
 
 def test_more_connections_than_select_can_watch_are_refused(relay: RelayProcess) -> None:
-    most = relay_module._CONNECTIONS
+    most = relay_module._MAX_CONNECTIONS
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1024:
         pytest.skip("too few descriptors")
     address = relay.listen(record=True)

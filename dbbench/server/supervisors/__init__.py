@@ -1,4 +1,4 @@
-"""Processes between dbbench and a server: each starts it, and ends it however dbbench ends.
+"""Processes between dbbench and a server. Each starts its server and ends it, however dbbench itself ends.
 
-Started by path, with the standard library alone, and without site-packages.
+They are started by path and use the standard library alone, without site-packages.
 """

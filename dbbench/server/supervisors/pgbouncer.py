@@ -1,7 +1,7 @@
-"""The small process that owns a PgBouncer and ends it, whichever way dbbench ends: supervisor.py's ways, another child.
+"""The small process that owns a PgBouncer and ends it, whichever way dbbench ends; it works as postgres.py does.
 
-pooler.py starts it by path with `python -I -S`. Its order, one line of JSON, comes through standard input, because it
-holds passwords; after that line the end of the input means the end. `ready` tells the port.
+server/pgbouncer.py starts it by path with `python -I -S`. Its order, one line of JSON, comes through standard input,
+because it contains passwords; after that line the process runs until the input ends. `ready` carries the port.
 """
 
 import contextlib
@@ -22,32 +22,32 @@ from dbbench.server.supervisors.service import READY_CHECK_S, START_LIMIT_S, Ser
 from dbbench.server.supervisors.system import StartError, account_for_root, pin, tried_as
 
 SOCKET_PORT: Final = 6432
-"""Part of the name of the socket in the private directory, no more than that."""
+"""Only part of the name of the socket in the private directory."""
 PORT_ATTEMPTS: Final = 5
 UP: Final = b"process up: PgBouncer"
-"""What PgBouncer logs when it listens."""
+"""What PgBouncer logs once it listens."""
 PORT_TAKEN: Final = b"Address already in use"
 
 
 class Order(NamedTuple):
-    """What the parent wants."""
+    """The parent's order."""
 
     program: str
     bases: list[str]
-    """Directories that may hold the private directory, best first."""
+    """Where the private directory may be made, best first."""
     cpus: list[int] | None
     """The CPUs that PgBouncer may use; None leaves it where the parent runs."""
     databases: list[str]
     """Lines of the section [databases]."""
     settings: dict[str, str]
-    """Of the section [pgbouncer], on top of where it listens."""
+    """Settings of the section [pgbouncer], besides where it listens."""
     users: str
-    """The file of users and passwords; empty: it listens on a socket in the private directory, and lets everybody in
-    who gets there, else on a loopback port."""
+    """The file of users and passwords. Empty: PgBouncer listens on a socket in the private directory, and everyone who
+    can reach that may log in. Otherwise it listens on a loopback port."""
 
 
 class Pooler(Service):
-    """The private directory, and PgBouncer."""
+    """PgBouncer and its private directory."""
 
     name = "PgBouncer"
 
@@ -70,7 +70,7 @@ class Pooler(Service):
         self._write(users, order.users)
         ports = [free_port() for _ in range(PORT_ATTEMPTS)] if order.users else [SOCKET_PORT]
         for port in ports:
-            # While the directory is still ours alone: nobody else can put a link in the way.
+            # Before the account gets the directory, so that no other process can put a link in the way.
             self._write(directory / f"{port}.ini", _configuration(order, directory, port))
         self._hand_over(directory)
         for port in ports:
@@ -84,8 +84,8 @@ class Pooler(Service):
         self._hand_over(path)
 
     def _listens(self, program: str, configuration: Path, deadline: float) -> bool:
-        """Start the program; false when somebody else has taken its port meanwhile."""
-        # SIGKILL: nothing is to be saved, and what the gentler signals mean has changed between versions.
+        """Start the program; whether it listens: not when another process has taken its port meanwhile."""
+        # SIGKILL: there is nothing to save, and the meaning of gentler signals has changed between versions.
         child = self._spawn(signal.SIGKILL, (program, str(configuration)))
         assert self._directory is not None
         log = self._directory / "log"
@@ -102,7 +102,7 @@ class Pooler(Service):
 
 
 def free_port() -> int:
-    """Return a loopback port that is free now; it may be taken before it is used."""
+    """A loopback port that is free now; it may be taken before it is used."""
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -120,7 +120,7 @@ def _configuration(order: Order, directory: Path, port: int) -> str:
 
 
 def order_of_parent(_watch: Watch) -> dict[str, Any]:
-    """Read the order; nothing comes behind it but the end."""
+    """Read the order; nothing follows it but the end of the input."""
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         raise Stop

