@@ -11,47 +11,48 @@ from dbbench.stats.signflip import EXACT_BLOCKS
 
 _RANDOM_SUBSETS: Final = 20_000
 _SUBSET_SEED: Final = 20261123  # fixed: the same records give the same verdicts, whenever they are read
-BETWEEN_PROCESSES: Final = 0.02  # least error of a block, as processes differ (benchmarks/block_weights.py)
+BETWEEN_PROCESSES: Final = 0.02  # smallest error of a block, since processes differ (benchmarks/block_weights.py)
 
 
 class Block(NamedTuple):
-    """What a block says about a row."""
+    """The measurement of a row in one block."""
 
     log_ratio: float  # ln of head / base
     error: float = 0.0  # its standard error, as far as the slices of the block show it
 
     @property
     def weight(self) -> float:
-        """How much it counts: the inverse of its standard deviation.
+        """The weight of the block: the inverse of its standard deviation.
 
-        The inverse of its variance would estimate a little better, and test much worse: of twelve blocks, the two or
-        three quietest would decide alone, and so few cannot be significant (docs/ci.md).
+        The inverse of its variance would estimate a little better and test much worse: of twelve blocks, the two or
+        three quietest would decide alone, which are too few to be significant (docs/ci.md).
         """
         return 1 / math.hypot(BETWEEN_PROCESSES, self.error)
 
 
 @dataclass(frozen=True)
 class Centre:
-    """Where the centre of a row's log ratios lies."""
+    """The estimated centre of a row's log ratios, with bounds."""
 
     estimate: float
-    low: float | None  # bounds; None where there are too few blocks for one that is as sure as it should be
-    high: float | None
+    low: float | None  # None where there are too few blocks for a bound with this error
+    high: float | None  # likewise
 
 
 def centre(blocks: Sequence[Block], error: float) -> Centre:
     """Estimate the centre of a row, with a lower and an upper bound, each wrong with probability `error` at most.
 
-    The means of all 2^n - 1 non-empty subsets of n symmetric values cut the line in 2^n stretches, each of which holds
-    the centre with the same probability (typical values: Hartigan, JASA 1969): the bound is the k-th mean from the end
-    with k = error * 2^n, the estimate is the middle one. It is the sign-flip test turned round, so that bound and test
-    agree. The log ratio of a block is symmetric because sides take turns at random; its weight does not change when the
-    sides are swapped, so weighted means serve as well. Beyond EXACT_BLOCKS, random subsets. At least one block.
+    The means of all 2^n - 1 non-empty subsets of n symmetric values cut the line into 2^n intervals, each of which
+    contains the centre with the same probability (typical values: Hartigan, JASA 1969). The bound is the k-th mean from
+    the end, with k = error * 2^n; the estimate is the middle one. This is the inversion of the sign-flip test, so bound
+    and test agree. The log ratio of a block is symmetric because the sides' order is random; its weight does not change
+    when the sides are swapped, so weighted means work as well. Beyond EXACT_BLOCKS, subsets are drawn at random. There
+    must be at least one block.
     """
     return _centre(tuple(blocks), error)
 
 
-@lru_cache(maxsize=256)  # while a gate is on, its table is judged again after every block
+@lru_cache(maxsize=256)  # a gate judges its table again after every block
 def _centre(blocks: tuple[Block, ...], error: float) -> Centre:
     parts = [(block.weight * block.log_ratio, block.weight) for block in blocks]
     if len(blocks) <= EXACT_BLOCKS:

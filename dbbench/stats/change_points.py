@@ -1,4 +1,4 @@
-"""Where a series changes its level: CUSUM with a permutation test."""
+"""The points at which the level of a series changes: CUSUM with a permutation test."""
 
 import random
 from collections.abc import Sequence
@@ -7,18 +7,18 @@ from statistics import mean
 from typing import Final
 
 FEWEST: Final = 3  # runs on each side of a change point
-MAX_P: Final = 0.01  # of a change point
+MAX_P: Final = 0.01  # the largest p-value of a change point
 _SHUFFLES: Final = 999  # a p-value of 0.01 then has a standard error of 0.003
 _SEED: Final = 20261123  # fixed: the same runs give the same change points, whenever they are read
-_ROUNDING: Final = 1e-9  # statistics that differ by a smaller share are equal
+_ROUNDING: Final = 1e-9  # statistics with a smaller relative difference count as equal
 
 
 def change_points(values: Sequence[float]) -> list[tuple[int, float]]:
-    """Find where the level of the values changes: the index of the first value after it, and its p-value.
+    """The change points, in order: the index of the first value after each change, and its p-value.
 
-    Binary segmentation (Vostrikova, Soviet Mathematics Doklady 24, 1981): where a stretch changes, both of its sides
-    are looked at in turn. So steady values have a change point with probability MAX_P at most, if they come in no
-    order; values that drift have more. Ten are the fewest in which there is one: fewer have too few orders.
+    Binary segmentation (Vostrikova, Soviet Mathematics Doklady 24, 1981): where a segment has a change, both of its
+    sides are searched in turn. So steady values have any change point with probability MAX_P at most, if they are
+    exchangeable; values that drift have more. It takes ten values to find one: fewer have too few permutations.
     """
     found: list[tuple[int, float]] = []
     stretches = [(0, len(values))]
@@ -32,11 +32,11 @@ def change_points(values: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def _split(values: Sequence[float]) -> tuple[int, float] | None:
-    """Find the most likely change of the stretch; None where other orders of the values look like that as well.
+    """The most likely change point of a segment and its p-value; None where permutations often look like a change too.
 
     The largest weighted CUSUM against its distribution over permutations (Antoch and Huskova, Statistics & Probability
-    Letters 53, 2001), the observed order counted among them. It gives up when the p-value cannot be small any more
-    (Besag and Clifford, Biometrika 78, 1991), so that steady values, nearly all of them, cost little.
+    Letters 53, 2001), the observed order counted among them. It stops as soon as the p-value can no longer be small
+    (Besag and Clifford, Biometrika 78, 1991), so steady segments, which nearly all are, cost little.
     """
     if len(values) < 2 * FEWEST:
         return None
@@ -53,7 +53,7 @@ def _split(values: Sequence[float]) -> tuple[int, float] | None:
 
 
 def _cusum(centred: Sequence[float]) -> tuple[float, int]:
-    """Give the largest between-sides sum of squares (up to a factor) and how many values are before that split."""
+    """The largest between-sides sum of squares (up to a factor), and the number of values before that split."""
     total = len(centred)
     sums = enumerate(accumulate(centred), 1)
     return max((value * value / (k * (total - k)), k) for k, value in sums if FEWEST <= k <= total - FEWEST)

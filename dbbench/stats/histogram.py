@@ -1,7 +1,7 @@
-"""How latencies are distributed: counts in buckets of nanoseconds that merge exactly.
+"""The distribution of latencies: counts in buckets of nanoseconds, which merge exactly.
 
-The layout is HdrHistogram's (Gil Tene, https://hdrhistogram.org): buckets as wide as one nanosecond first, then the
-same number of them for every doubling. Here 128 an octave, so a bucket is at most 1/128 as wide as its values are large
+The layout is HdrHistogram's (Gil Tene, https://hdrhistogram.org): buckets one nanosecond wide first, then the same
+number of buckets for every doubling. Here there are 128 an octave, so a bucket's width is at most 1/128 of its values,
 and its midpoint at most 1/256 (0.4%) off any of them; percentiles are promised to 1%. Integers only, no rounding.
 """
 
@@ -15,13 +15,13 @@ NEEDED_BEYOND: Final = 3  # expected samples beyond a percentile, see Histogram.
 
 
 def bucket_of(value: int) -> int:
-    """Tell the bucket of a value, 0 or more nanoseconds: an exponent, then the 8 leading bits of the value."""
+    """The bucket of a value, 0 or more nanoseconds: an exponent, then the 8 leading bits of the value."""
     shift = value.bit_length() - OCTAVE_BITS - 1
     return (shift << OCTAVE_BITS) + (value >> shift) if shift > 0 else value
 
 
 def value_of(bucket: int) -> int:
-    """Tell the midpoint of a bucket, in nanoseconds."""
+    """The midpoint of a bucket, in nanoseconds."""
     shift = (bucket >> OCTAVE_BITS) - 1
     if shift <= 0:
         return bucket
@@ -35,33 +35,33 @@ class Histogram:
     """The distribution of some operations' latencies, in nanoseconds."""
 
     def __init__(self, counts: dict[int, int] | None = None) -> None:
-        self.counts: dict[int, int] = dict(counts or {})  # bucket -> how many samples
+        self.counts: dict[int, int] = dict(counts or {})  # bucket -> number of samples
 
     def record_all(self, values: Iterable[int]) -> None:
-        """Add samples, 0 or more nanoseconds each; 0.2 us a sample, between slices, never inside one."""
+        """Add samples, 0 or more nanoseconds each. This takes 0.2 us a sample; call it between slices, not in them."""
         counts = self.counts
         get = counts.get
         for value in values:
-            shift = value.bit_length() - 8  # bucket_of, without the call
+            shift = value.bit_length() - 8  # bucket_of() inlined
             bucket = (shift << 7) + (value >> shift) if shift > 0 else value
             counts[bucket] = get(bucket, 0) + 1
 
     def merge(self, other: Self) -> None:
-        """Add the samples of another histogram: the same result as if all had been recorded here."""
+        """Add the samples of another histogram; the result is the same as if all had been recorded here."""
         for bucket, count in other.counts.items():
             self.counts[bucket] = self.counts.get(bucket, 0) + count
 
     @property
     def total(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return sum(self.counts.values())
 
     def percentile(self, q: float) -> int | None:
-        """Give the smallest value, in nanoseconds, that a share q of the samples does not exceed (nearest rank).
+        """The smallest value, in nanoseconds, that a share q of the samples does not exceed (nearest rank).
 
         None where fewer than three samples are expected beyond it, n * (1 - q) < 3: the chance that all n samples lie
         below the true percentile is q**n, about e**-3 or 5% at that limit (the rule of three), so with fewer the
-        answer would too often be just the maximum. p50 takes 6 samples, p90 30, p95 60, p99 300, p99.9 3000.
+        answer would too often be just the maximum. p50 needs 6 samples, p90 30, p95 60, p99 300, p99.9 3000.
         """
         share = Fraction(q).limit_denominator(1_000_000)  # 0.999 means 999/1000, not the nearest float
         total = self.total

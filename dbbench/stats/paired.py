@@ -1,7 +1,7 @@
 """Paired comparison of arms: the ratio of a block, intervals over blocks, verdicts on a whole table.
 
-Pure: numbers in, numbers out. Times are nanoseconds per operation, ratios are arm / baseline, so below 1 is faster.
-The block is the unit of evidence: slices of one block share their processes and are summed up to one number.
+Pure: numbers in, numbers out. Times are nanoseconds per operation; ratios are arm / baseline, so below 1 is faster.
+The block is the unit of evidence: the slices of one block share their processes and are reduced to one number.
 """
 
 import math
@@ -13,14 +13,14 @@ from typing import Final
 
 from dbbench.stats.signflip import adjusted_p_values
 
-ERROR: Final = 0.05  # probability of at least one false statement in all that a run says
+ERROR: Final = 0.05  # probability that at least one of a run's statements is false
 CONFIDENCE: Final = 1 - ERROR
 TIE_BAND: Final = 0.03
-_EARLY_LOOKS: Final = 64  # the last is at more than 10**11 blocks
+_EARLY_LOOKS: Final = 64  # enough: the last one is at more than 10**11 blocks
 
 
 class Verdict(StrEnum):
-    """What the run says about an arm in a cell."""
+    """The run's verdict on an arm in a cell."""
 
     BASELINE = "baseline"
     FASTER = "faster"
@@ -29,26 +29,26 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
     NOT_COMPARABLE = "not comparable"
     FAILED = "failed"
-    NOT_MEASURED = "not measured"  # the run ended before
+    NOT_MEASURED = "not measured"  # the run ended too early
 
 
 def block_log_ratio(arm: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
-    """Give the ln of how many times the baseline's time per operation the arm took in one block; None without a pair.
+    """The ln of the ratio arm / baseline of the times per operation in one block; None without a pair of slices.
 
-    Both map a round to nanoseconds per operation. Slices of one round ran side by side, so their ratio is free of the
-    machine's slow drift; the median over rounds is free of what struck a single slice (RMIT: Abedi and Brecht,
-    ICPE 2017). Logarithms, so that swapping the arms only turns the sign.
+    Both map a round to nanoseconds per operation. Slices of one round ran close together in time, so their ratio is
+    free of the machine's slow drift; the median over rounds is robust against disturbances of a single slice (RMIT:
+    Abedi and Brecht, ICPE 2017). Logarithms, so that swapping the arms only flips the sign.
     """
     pairs = _pairs(arm, baseline)
     return median(pairs) if pairs else None
 
 
 def block_error(arm: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:
-    """Give how far off `block_log_ratio` may be because of what struck single slices: its standard error.
+    """The standard error of `block_log_ratio`, from disturbances of single slices; None with fewer than two pairs.
 
     sqrt(pi / 2) times the mean absolute deviation estimates the standard deviation of normal pairs, and sqrt(pi / 2)
-    sd / sqrt(n) is the standard error of a median. The mean, not the median of the deviations: of few pairs, one that
-    was struck should show. Swapping the arms changes nothing. None with fewer than two pairs.
+    sd / sqrt(n) is the standard error of a median. It uses the mean of the deviations, not their median: among few
+    pairs, a disturbed one should show. Swapping the arms changes nothing.
     """
     pairs = _pairs(arm, baseline)
     if len(pairs) < 2:  # noqa: PLR2004
@@ -59,17 +59,17 @@ def block_error(arm: Mapping[int, float], baseline: Mapping[int, float]) -> floa
 
 
 def _pairs(arm: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
-    """The ln ratio of every round that both have."""
+    """The ln ratio of every round that both arms have."""
     rounds = arm.keys() & baseline.keys()
     return [math.log(arm[at] / baseline[at]) for at in rounds if arm[at] > 0 and baseline[at] > 0]
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
-    """Give the interval between two of the values that holds the true median with at least this confidence.
+    """The interval between two of the values that contains the true median with at least this confidence, or None.
 
-    The sign test turned round (Conover, Practical Nonparametric Statistics, 3.2): the k-th smallest and the k-th
-    largest of n values miss the median with probability 2 P(Binomial(n, 1/2) < k), whatever the distribution. The
-    largest k that keeps the confidence is taken; None where not even k = 1 does.
+    The inversion of the sign test (Conover, Practical Nonparametric Statistics, 3.2): the interval from the k-th
+    smallest to the k-th largest of n values misses the median with probability 2 P(Binomial(n, 1/2) < k), whatever the
+    distribution. It uses the largest k that keeps the confidence; None where not even k = 1 does.
     """
     n = len(values)
     allowed = (1 - confidence) / 2 * 2**n  # of the 2**n equally likely patterns of above and below, on each side
@@ -84,7 +84,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def blocks_for_interval(error: float = ERROR, family: int = 1) -> int:
-    """Tell how many blocks `median_interval` needs at least at confidence 1 - error / family: 6 for one row at 5%.
+    """The fewest blocks with which `median_interval` exists at confidence 1 - error / family: 6 for one row at 5%.
 
     With n blocks, the widest interval, from the smallest value to the largest, misses with probability 2 / 2**n.
     """
@@ -92,16 +92,16 @@ def blocks_for_interval(error: float = ERROR, family: int = 1) -> int:
 
 
 def half_width(ratio: float, interval: tuple[float, float]) -> float:
-    """Give how far the farther end of the interval is from the ratio, as a share of the ratio."""
+    """The distance from the ratio to the farther end of its interval, as a share of the ratio."""
     low, high = interval
     return max(high / ratio - 1, 1 - low / ratio)
 
 
 def verdict(interval: tuple[float, float] | None, tie_band: float = TIE_BAND) -> Verdict:
-    """Say what the interval of a ratio alone allows to say.
+    """The verdict that the interval of a ratio supports by itself.
 
-    A tie lies wholly within [1 / (1 + band), 1 + band], which swapping the arms maps on itself. It goes first: an
-    interval of 1.01 to 1.02 may exclude 1 and still says that the choice does not matter.
+    A tie lies wholly within [1 / (1 + band), 1 + band], which swapping the arms maps onto itself. It is checked first:
+    an interval of 1.01 to 1.02 excludes 1, and yet means that the choice does not matter.
     """
     if interval is None:
         return Verdict.UNDECIDED
@@ -116,11 +116,11 @@ def verdict(interval: tuple[float, float] | None, tie_band: float = TIE_BAND) ->
 
 
 def blocks_for_verdict(blocks: int, ratio: float, interval: tuple[float, float], tie_band: float = TIE_BAND) -> int:
-    """Estimate how many blocks would decide what so many have not.
+    """Estimate how many blocks are needed to decide a row that `blocks` have left undecided.
 
     The half-width of an interval shrinks with the square root of the number of blocks. It has to shrink to the
-    distance, in logs, from the ratio to 1, where a difference shows, or to the near edge of the tie band, where a tie
-    does; whichever is farther off is reached first.
+    distance, in logs, from the ratio to 1, which shows a difference, or from the ratio to the near edge of the tie
+    band, which shows a tie; the larger distance is reached first.
     """
     low, high = (abs(math.log(end / ratio)) for end in interval)
     distance = abs(math.log(ratio))
@@ -133,7 +133,7 @@ def blocks_for_verdict(blocks: int, ratio: float, interval: tuple[float, float],
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a table says about one of its rows."""
+    """The judgement on one row of a table."""
 
     ratio: float  # the median over blocks
     interval: tuple[float, float] | None  # of the ratio; None: too few blocks
@@ -143,30 +143,31 @@ class Judgement:
 def judge(
     table: Sequence[Sequence[float | None]], error: float, family: int, tie_band: float = TIE_BAND
 ) -> list[Judgement]:
-    """Judge rows of one table so that the probability of any false statement about it is at most `error`.
+    """Judge the rows of one table so that the probability of any false statement about it is at most `error`.
 
-    `table`: rows x blocks of ln ratios, None where a row has no value; each row has at least one. `family`: how many
-    rows are judged at this `error` in the whole run, of which these may be a part.
+    `table`: rows x blocks of ln ratios, None where a row has no value; each row has at least one. `family`: the number
+    of rows judged at this `error` in the whole run, of which these may be a part.
 
     Intervals are those of `median_interval` at confidence 1 - error / family: by Bonferroni's inequality all of them
-    hold at once with probability 1 - error. That is exact for each row and assumes nothing about how rows that share a
-    machine, a server and a baseline go up and down together.
+    are right at once with probability 1 - error. That is exact for each row and assumes nothing about how rows that
+    share a machine, a server and a baseline are correlated.
 
     A row is a tie when its interval says so (see `verdict`). It is faster or slower when its interval excludes 1 and
-    the joint sign-flip test of all rows (`adjusted_p_values`), which sees how large the differences are and not only
-    their signs, agrees. A table with too few blocks for any interval is left to that test alone: it needs fewer.
+    the joint sign-flip test of all rows agrees (`adjusted_p_values`, which uses the size of the differences and not
+    only their signs). A table with too few blocks for any interval is judged by that test alone, which needs fewer.
     """
     values = [[value for value in row if value is not None] for row in table]
     ratios = [math.exp(median(row)) for row in values]
     intervals = [_of_ratios(median_interval(row, 1 - error / family)) for row in values]
-    # Not the blocks of a row: one that lost its arm would escape from the interval, which alone holds at every look.
+    # The blocks of the table, not those of the row: a row that lost its arm must not escape from the intervals, which
+    # alone keep the error at every look.
     by_test_alone = max(map(len, table), default=0) < blocks_for_interval(error, family)
     claims = [
         _direction(ratio) if by_test_alone else verdict(interval, tie_band)
         for ratio, interval in zip(ratios, intervals, strict=True)
     ]
     different = (Verdict.FASTER, Verdict.SLOWER)
-    # The test is what takes long: it is left out where nothing depends on it.
+    # The test is the slow part, so it is skipped where nothing depends on it.
     p_values = adjusted_p_values(table) if any(claim in different for claim in claims) else [1.0] * len(table)
     return [
         Judgement(ratio, interval, Verdict.UNDECIDED if claim in different and p_value > error else claim)
@@ -189,22 +190,23 @@ def _direction(ratio: float) -> Verdict:
 
 @dataclass(frozen=True)
 class Look:
-    """A point at which a run that is still going on may be judged."""
+    """An interim analysis: a number of blocks after which a run that goes on is judged."""
 
     blocks: int
-    error: float  # what judging here may add to the probability of a false statement
+    error: float  # how much judging here may add to the probability of a false statement
 
 
 def looks(family: int) -> Iterator[Look]:
-    """Give the early looks of a run that may stop early, for a table of so many rows.
+    """The looks of a run that may stop early, without its end, for a table of `family` rows.
 
-    Judging after every block until something shows finds differences between identical arms sooner or later: each
-    time is another chance to be wrong. So what may go wrong is shared out beforehand (alpha spending: Lan and DeMets,
-    Biometrika 1983; here by the union bound, which needs nothing about how the looks depend on each other). Half of
-    ERROR is kept for the end, however many blocks the run then has; look k of the others gets ERROR / 2 * 2**-k.
+    Judging after every block until something shows would sooner or later find differences between identical arms: each
+    look is another chance to be wrong. So the error is divided among the looks beforehand (alpha spending: Lan and
+    DeMets, Biometrika 1983; here by the union bound, which needs no assumption on how the looks depend on each other).
+    Half of ERROR is kept for the end, however many blocks the run then has; look k of the others gets
+    ERROR / 2 * 2**-k.
 
-    The first look is where intervals begin at its own level, each later one at half as many blocks again: looking
-    more often would find little in between.
+    The first look comes with the fewest blocks that give intervals at its own level, each later one after half as many
+    blocks again: more frequent looks would find little in between.
     """
     blocks = 0
     for number in range(1, _EARLY_LOOKS + 1):

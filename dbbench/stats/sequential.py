@@ -1,17 +1,17 @@
-"""Judging a run that may stop early: which cells are closed at which look, and what the run says in the end.
+"""Judging a run that may stop early: which cells are closed at which look, and the verdicts at the end.
 
-Pure. The run that is going on asks `closed` after every block and stops measuring those cells; whoever reads its file
-asks `judgements`. Both replay the looks from the same table, so that they come to the same.
+Pure. A run in progress calls `closed` after every block and stops measuring those cells; readers of its file call
+`judgements`. Both replay the looks from the same table, so they agree.
 
-Why any false statement about a run has a probability of ERROR at most, although cells are dropped on the way: the
+Why the probability of any false statement about a run is at most ERROR, although cells are dropped on the way: the
 interval of a row at look k misses with probability error_k / family at most, whatever happened to the other rows; the
-sum over rows and looks, the end included, is ERROR (the union bound), and a statement is only false if one of these
-intervals misses. The sign-flip test is another hurdle, which can but lower that; it is the only one where the table
+sum over rows and looks, including the end, is ERROR (the union bound), and a statement is only false if one of these
+intervals misses. The sign-flip test is a further hurdle, which can only lower that; it is the only one where the table
 has too few blocks for intervals. That is before the first look, so it is a single judgement, of a table from which
-nothing has been dropped, which is what the test needs.
+nothing has been dropped, as the test requires.
 
-One thing is taken for granted: that the end comes with time and not with what the open rows show. A run that is
-interrupted because its numbers please has another probability of error.
+One assumption remains: that the run ends because of time and not because of what the open rows show. A run that is
+interrupted when its numbers look good has another probability of error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,23 +24,23 @@ Values = Sequence[float | None]  # ln of the ratio to the baseline, by block
 # All rows of a cell have the same length: the blocks up to the last in which the cell was measured. None: no value.
 Table = Mapping[Key, Values]
 
-_LOST_BLOCKS = 2  # without a value: a worker that ended leaves a hole of one, an arm that cannot be measured stays away
+_LOST_BLOCKS = 2  # blocks without a value after which a row counts as lost: a worker that ended leaves a gap of one
 
 
 @dataclass
 class _Progress:
-    """What the looks so far have settled."""
+    """The outcome of the looks so far."""
 
     final: dict[Key, Judgement] = field(default_factory=dict)
     closed: set[int] = field(default_factory=set)
-    spent: float = 0.0  # of ERROR
+    spent: float = 0.0  # the part of ERROR that the looks have used
 
 
 def judgements(table: Table, family: int, *, adaptive: bool, precision: float | None) -> dict[Key, Judgement]:
-    """Judge every row that has a value; `family` is how many rows the plan has.
+    """Judge every row that has a value; `family` is the number of rows in the plan.
 
-    An adaptive run is judged at its looks first (see `closed`); the rest, with all its blocks and at what is left of
-    ERROR, now. Any other run is judged once.
+    An adaptive run is judged at its looks first (see `closed`), then the remaining rows with all their blocks, at the
+    part of ERROR that is left. Any other run is judged once.
     """
     progress = _replayed(table, family, precision) if adaptive else _Progress()
     rest = {key: values for key, values in table.items() if key not in progress.final}
@@ -48,16 +48,16 @@ def judgements(table: Table, family: int, *, adaptive: bool, precision: float | 
 
 
 def closed(table: Table, family: int, *, precision: float | None) -> set[int]:
-    """Give the cells that need no more blocks.
+    """The cells that need no more blocks.
 
-    A cell is closed at the first look at which all its rows are decided; with a `precision`, at which the half-widths
-    of their intervals are at most that. Rows that have lost their arm are not waited for.
+    A cell is closed at the first look at which all its rows are decided; with a `precision`, at the first look at which
+    the half-widths of their intervals are at most that. Rows that have lost their arm do not keep a cell open.
     """
     return _replayed(table, family, precision).closed
 
 
 def _replayed(table: Table, family: int, precision: float | None) -> _Progress:
-    """Make the looks in order, each at the open cells with the blocks that they had then."""
+    """The progress after all looks in order, each at the open cells with the blocks that they had then."""
     progress = _Progress()
     for look in looks(family) if table else ():
         open_ = {key: values for key, values in table.items() if key[0] not in progress.closed}
@@ -70,13 +70,13 @@ def _replayed(table: Table, family: int, precision: float | None) -> _Progress:
         waiting = {key[0] for key, values in then.items() if key not in settled and not _is_lost(values, look)}
         closing = {cell for cell, _ in open_} - waiting
         progress.closed |= closing
-        # A lost row that is not settled stays: the end, at a larger error, may still decide it.
+        # A lost row that is not settled stays open: the end, with a larger error, may still decide it.
         progress.final |= {key: judgement for key, judgement in settled.items() if key[0] in closing}
     return progress
 
 
 def _reached(open_: Table, look: Look) -> bool:
-    """Tell whether the block of the look is over: all open cells have it, or a later one has begun without some."""
+    """Whether the block of the look is over: all open cells have it, or a later one has begun."""
     lengths = [len(values) for values in open_.values()]
     return min(lengths) >= look.blocks or max(lengths) > look.blocks
 
@@ -88,12 +88,12 @@ def _is_settled(judgement: Judgement, precision: float | None) -> bool:
 
 
 def _is_lost(values: Values, look: Look) -> bool:
-    """Tell whether the row had no value in the last blocks before the look."""
+    """Whether the row had no value in the last blocks before the look."""
     return all(value is None for value in values[look.blocks - _LOST_BLOCKS : look.blocks])
 
 
 def _judged(table: Table, blocks: int, error: float, family: int) -> dict[Key, Judgement]:
-    """Judge the rows that have any value, as rows of a table with so many blocks."""
+    """Judge the rows that have any value, as rows of a table with this number of blocks."""
     rows = {
         key: [*values, *[None] * (blocks - len(values))]
         for key, values in table.items()
