@@ -1,7 +1,7 @@
 """The drivers that can be measured. A new one is one row here and one file beside this one.
 
-Help texts are made from this table, and --help must be quick: at run time neither this file nor settings.py imports
-msgspec, SQLAlchemy or a driver.
+Help texts are made from this table, and --help must be fast, so neither this file nor settings.py imports msgspec,
+SQLAlchemy or a driver at run time.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Driver:
-    """One row of the table."""
+    """A driver that can be measured: one row of the table below."""
 
     name: str
     is_async: bool
     requirement: str  # what pip installs for it, with its extras
-    distributions: tuple[str, ...]  # packages whose versions decide how fast it is
+    distributions: tuple[str, ...]  # packages whose versions affect its speed
     module: str
     summary: str
-    dialect: str = ""  # SQLAlchemy's name; empty: there is none, and then raw is the only layer
+    dialect: str = ""  # SQLAlchemy's name for it; empty: there is none, so raw is the only layer
     layers: "tuple[Layer, ...]" = ("orm", "core", "raw")
-    sqlstate: str = "sqlstate"  # where its exceptions have the server's error code
-    settings: Mapping[str, Setting] = field(default_factory=dict)  # that --driver-set takes
+    sqlstate: str = "sqlstate"  # the attribute of its exceptions with the server's error code
+    settings: Mapping[str, Setting] = field(default_factory=dict)  # those that --driver-set accepts
     safe: "Mapping[str, Value]" = field(default_factory=dict)  # what its documentation says for a transaction pooler
 
     def arguments(self, settings: "Mapping[str, Value]", *, raw: bool) -> dict[str, Any]:
-        """Arguments of connect() that make the settings so; without those of SQLAlchemy's for the `raw` driver."""
+        """Arguments of connect() for these settings; for the `raw` driver, without those that only SQLAlchemy knows."""
         kinds = {name: self.settings[name] for name in settings}
         return {name: kind.argument(settings[name]) for name, kind in kinds.items() if not (raw and kind.of_sqlalchemy)}
 
@@ -45,14 +45,14 @@ class Driver:
 
 
 class Adapter(Protocol):
-    """What a driver's file defines."""
+    """What a driver's module must define."""
 
     def connect_arguments(self, address: "Address", settings: Mapping[str, str]) -> dict[str, Any]:
-        """Arguments of the driver's connect(), the same for SQLAlchemy and raw; `settings` are the server's."""
+        """Arguments of the driver's connect(), the same for SQLAlchemy and raw; `settings` apply to each session."""
         ...
 
     def facts(self) -> dict[str, str]:
-        """What decides its behaviour besides the settings: libraries, and what its pool does on release."""
+        """What affects its behaviour besides the settings: libraries, and what its pool does on release."""
         ...
 
     def open_pool(
@@ -63,18 +63,18 @@ class Adapter(Protocol):
         tx_end: "TxEnd",
         opened: Callable[[], None],
     ) -> Any:
-        """Open the driver's own pool, with up to `pool.capacity` connections of which `keep` are opened at once.
+        """Open the driver's own pool, with up to `pool.capacity` connections, of which `keep` are opened at once.
 
-        `arguments` are those of connect(). `opened` is called for every connection that the pool opens. A coroutine
-        function for async drivers. The pool has acquire() -> Db, release(db) and close(); the Db of the pool has
-        end(), which ends the transaction as `tx_end` says, and rollback(), for after an error.
+        `arguments` are those of connect(). `opened` is called for every connection that the pool opens. Async drivers
+        define it as a coroutine function. The pool has acquire() -> Db, release(db) and close(); its Db has end(),
+        which ends the transaction as `tx_end` says, and rollback(), to be called after an error.
         """
         ...
 
     def bare(self, connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> Any:
-        """What a person writes by hand to time the driver: point reads (point_read.py) in a for loop, unchecked.
+        """Time the driver as a person would by hand: point reads (point_read.py) in a for loop, unchecked.
 
-        `dbbench selfcheck` compares dbbench's own loop with it. A coroutine function for async drivers.
+        `dbbench selfcheck` compares dbbench's own loop with it. Async drivers define it as a coroutine function.
         """
         ...
 
@@ -129,7 +129,7 @@ DEFAULT: Final = ("psycopg", "asyncpg", "psycopg2")
 
 
 def check_layers(names: Iterable[str], layers: "Iterable[Layer]") -> None:
-    """Refuse to measure a driver at a layer that it does not have: UsageError."""
+    """Raise UsageError for a driver that does not have all of these layers."""
     for driver in map(DRIVERS.__getitem__, names):
         missing = sorted(set(layers) - set(driver.layers))
         if missing:

@@ -31,7 +31,7 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
 
 
 def facts() -> dict[str, str]:
-    """Libraries, and how it behaves by default."""
+    """The driver's default behaviour."""
     return {
         "prepared statements": "from the 1st execution, kept",
         "results": "binary",
@@ -58,12 +58,12 @@ async def open_pool(
 
 
 async def _configure(connection: Any) -> None:
-    """JSON values as Python objects, as the other drivers give them; in binary format, which COPY needs, too."""
+    """Have JSON values returned as Python objects, as other drivers do; in binary format, which COPY needs too."""
     await connection.set_type_codec(
         "json", schema="pg_catalog", format="binary",
         encoder=lambda value: json.dumps(value).encode(), decoder=json.loads,
     )  # fmt: skip
-    await connection.set_type_codec(  # jsonb: the same behind a byte that says its version
+    await connection.set_type_codec(  # jsonb: the same after a byte with its version
         "jsonb", schema="pg_catalog", format="binary",
         encoder=lambda value: b"\1" + json.dumps(value).encode(), decoder=lambda data: json.loads(data[1:]),
     )  # fmt: skip
@@ -85,14 +85,14 @@ class Pool:
         self._tx_end = tx_end
 
     async def acquire(self) -> "Db":
-        """Check a connection out; TimeoutError when none comes back in time."""
+        """Check a connection out; raises TimeoutError when none comes free in time."""
         try:
             return Db(await self._connections.acquire(timeout=self._timeout), self._tx_end)
         except TimeoutError:
-            raise TimeoutError(f"no connection within {self._timeout:g} s") from None  # asyncpg's own says nothing
+            raise TimeoutError(f"no connection within {self._timeout:g} s") from None  # asyncpg's own has no message
 
     async def release(self, db: "Db") -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
         await self._connections.release(db.connection)
 
     async def close(self) -> None:
@@ -101,7 +101,7 @@ class Pool:
 
 
 class Db:
-    """One connection. It begins a transaction before the first statement, as the DB-API drivers do by themselves."""
+    """One connection. It begins a transaction before the first statement, as DB-API drivers do on their own."""
 
     __slots__ = ("_begins", "_transaction", "_tx_end", "connection")
 
@@ -135,13 +135,13 @@ class Db:
         await self.connection.execute(sql, *args)
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """executemany(), which asyncpg sends in batches."""
+        """Use executemany(), which asyncpg sends in batches."""
         if self._begins:
             await self._begin()
         await self.connection.executemany(sql, rows)
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """COPY in binary format."""
+        """Use COPY in binary format."""
         if self._begins:
             await self._begin()
         await self.connection.copy_records_to_table(table, columns=columns, records=rows)

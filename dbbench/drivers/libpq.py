@@ -15,7 +15,7 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
         "user": address.user,
         "application_name": settings["application_name"],
         "connect_timeout": 10,
-        # As asyncpg always has it; without it a database in SQL_ASCII gives psycopg bytes for text.
+        # asyncpg always uses UTF8. Without this, psycopg returns bytes for text from a database in SQL_ASCII.
         "client_encoding": "UTF8",
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items() if name != "application_name"),
     }

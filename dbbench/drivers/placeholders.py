@@ -1,10 +1,10 @@
-"""PostgreSQL's own placeholders ($1, $2, ...) as the drivers of the DB-API family want them (%s)."""
+"""Translation of PostgreSQL's own placeholders ($1, $2, ...) into those of DB-API drivers (%s)."""
 
 import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-# What can hold a `$1` or a `%` that is text: 'strings', "names", $tag$ bodies $tag$, -- comments and /* comments */.
+# Where a `$1` or a `%` is mere text: 'strings', "names", $tag$ bodies $tag$, -- comments and /* comments */.
 _TOKEN: Final = re.compile(
     r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag)|--[^\n]*|/\*.*?\*/)"""
     r"""|\$(?P<number>\d+)|(?P<percent>%)""",
@@ -13,9 +13,9 @@ _TOKEN: Final = re.compile(
 
 
 class Statement:
-    """A statement with %s placeholders and, where the numbers do not simply count up, the order of its arguments.
+    """A statement with %s placeholders and, unless these are simply $1, $2, ... in order, the order of its arguments.
 
-    `plain`: they do, and there are some, so that arguments can be passed as they are.
+    `plain`: there are placeholders and they are in order, so arguments can be passed as they are.
     """
 
     __slots__ = ("order", "plain", "sql")
@@ -30,13 +30,13 @@ class Statement:
             return match[0].replace("%", "%%")
 
         text = _TOKEN.sub(replaced, sql)
-        # Without arguments the drivers do not look for placeholders, so a % stays as it was written.
+        # Without arguments the drivers do not look for placeholders, so a % must not be doubled.
         self.sql = text if order else sql
         self.order = None if order == list(range(len(order))) else order
         self.plain = bool(order) and self.order is None
 
     def arguments(self, args: Sequence[Any]) -> Sequence[Any] | None:
-        """The arguments as the driver takes them: in the order of the placeholders, None if there are none."""
+        """The arguments as the driver expects them: in the order of the placeholders; None if there are none."""
         if not args:
             return None
         return args if self.order is None else [args[number] for number in self.order]

@@ -1,4 +1,4 @@
-"""The query of the bare loops: that of scenarios/point_reads.py, repeated here on purpose."""
+"""The query of the bare loops; it repeats that of scenarios/point_reads.py on purpose."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""psycopg 3, async. The source of psycopg_sync.py as well: keep to what has a sync counterpart."""
+"""psycopg 3, async. psycopg_sync.py is derived from this file: use only what has a sync counterpart."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
@@ -18,7 +18,7 @@ _STATEMENTS: Final = Statements()
 
 
 def facts() -> dict[str, str]:
-    """Libraries, and how it behaves by default."""
+    """Libraries, and the driver's default behaviour."""
     return {
         "implementation": psycopg.pq.__impl__,
         "libpq": _dotted(psycopg.pq.version()),
@@ -43,7 +43,7 @@ async def open_pool(
     """Open a psycopg_pool."""
 
     async def configure(connection: Any) -> None:
-        connection.adapters.register_dumper(dict, JsonbDumper)  # a dict goes to a jsonb column, as with the others
+        connection.adapters.register_dumper(dict, JsonbDumper)  # jsonb columns accept a dict, as with other drivers
         opened()
 
     connections = AsyncConnectionPool(
@@ -73,11 +73,11 @@ class Pool:
         self._tx_end = tx_end
 
     async def acquire(self) -> "Db":
-        """Check a connection out; PoolTimeout when none comes back in time."""
+        """Check a connection out; raises PoolTimeout when none comes free in time."""
         return Db(await self._connections.getconn(), self._tx_end)
 
     async def release(self, db: "Db") -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
         await self._connections.putconn(db.connection)
 
     async def close(self) -> None:
@@ -114,13 +114,13 @@ class Db:
         await self.connection.execute(statement.sql, args if statement.plain else statement.arguments(args))
 
     async def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """executemany(), which psycopg sends in pipeline mode."""
+        """Use executemany(), which psycopg sends in pipeline mode."""
         statement = _STATEMENTS[sql]
         async with self.connection.cursor() as cursor:
             await cursor.executemany(statement.sql, [statement.arguments(row) for row in rows])
 
     async def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """COPY FROM STDIN with write_row()."""
+        """Use COPY FROM STDIN with write_row()."""
         async with (
             self.connection.cursor() as cursor,
             cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,

@@ -24,7 +24,7 @@ _STATEMENTS: Final = Statements()
 
 
 def facts() -> dict[str, str]:
-    """Libraries, and how it behaves by default."""
+    """Libraries, and the driver's default behaviour."""
     libpq = psycopg2.__libpq_version__
     return {
         "libpq": f"{libpq // 10000}.{libpq % 10000}",
@@ -72,7 +72,7 @@ def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: in
 
 
 class Pool:
-    """ThreadedConnectionPool, which by itself raises when it is exhausted: a semaphore makes it wait."""
+    """ThreadedConnectionPool behind a semaphore that makes it wait: by itself it raises when it is exhausted."""
 
     def __init__(self, connections: psycopg2.pool.ThreadedConnectionPool, pool: PoolSettings, tx_end: TxEnd) -> None:
         self._connections = connections
@@ -81,7 +81,7 @@ class Pool:
         self._tx_end = tx_end
 
     def acquire(self) -> "Db":
-        """Check a connection out; PoolError when none comes back in time."""
+        """Check a connection out; raises PoolError when none comes free in time."""
         if not self._free.acquire(timeout=self._timeout):
             raise psycopg2.pool.PoolError(f"no connection within {self._timeout:g} s")
         try:
@@ -91,7 +91,7 @@ class Pool:
             raise
 
     def release(self, db: "Db") -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
         try:
             self._connections.putconn(db.connection)
         finally:
@@ -132,13 +132,13 @@ class Db:
             cursor.execute(statement.sql, args if statement.plain else statement.arguments(args))
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
-        """execute_batch(), since executemany() of psycopg2 waits for the server after every row."""
+        """Use execute_batch(), since executemany() of psycopg2 waits for the server after every row."""
         statement = _STATEMENTS[sql]
         with self.connection.cursor() as cursor:
             psycopg2.extras.execute_batch(cursor, statement.sql, [statement.arguments(row) for row in rows])
 
     def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """COPY FROM STDIN; psycopg2 leaves the formatting to its user, so it is part of the operation."""
+        """Use COPY FROM STDIN; psycopg2 leaves the formatting to its user, so it is part of the operation."""
         buffer = io.StringIO()
         csv.writer(buffer).writerows(
             [json.dumps(value) if isinstance(value, dict) else value for value in row] for row in rows
@@ -166,7 +166,7 @@ class Db:
 class _Transaction:
     """COMMIT at the end of the block, ROLLBACK when it raises; psycopg2 sends BEGIN with the first statement.
 
-    In autocommit mode it sends none, so the mode is left for the block.
+    In autocommit mode it sends none, so autocommit is off during the block.
     """
 
     __slots__ = ("_autocommit", "_connection")

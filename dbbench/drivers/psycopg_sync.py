@@ -1,4 +1,4 @@
-"""psycopg 3, sync: the sync twin of psycopg.py, so that nothing but `async` tells the two apart."""
+"""psycopg 3, sync: the sync twin of psycopg.py (see twin.py), so that the two differ in `async` alone."""
 
 from pathlib import Path
 from typing import Any, Final

@@ -1,6 +1,6 @@
-"""The settings of drivers that --driver-set takes: arguments of connect() that decide how statements are prepared.
+"""The driver settings that --driver-set accepts: arguments of connect() that decide how statements are prepared.
 
-Which they are and what they do: asyncpg's connect(), SQLAlchemy's asyncpg dialect, psycopg's Connection.connect().
+They are documented at asyncpg's connect(), SQLAlchemy's asyncpg dialect and psycopg's Connection.connect().
 """
 
 import uuid
@@ -16,15 +16,15 @@ UNIQUE: Final = "uuid"
 
 @dataclass(frozen=True)
 class Setting:
-    """What a setting may be."""
+    """A setting and its possible values."""
 
-    values: str = "a number"  # as messages say it
+    values: str = "a number"  # the possible values, as messages describe them
     none: bool = False  # whether it can be switched off
-    names: bool = False  # whether it makes names, and then the only value is UNIQUE
-    of_sqlalchemy: bool = False  # an argument of SQLAlchemy's dialect, which the raw driver does not have
+    names: bool = False  # whether it makes names for statements; its only value is then UNIQUE
+    of_sqlalchemy: bool = False  # an argument of SQLAlchemy's dialect, unknown to the raw driver
 
     def parse(self, text: str) -> "Value":
-        """The value that was written; ValueError where it is none."""
+        """The value in a text; raises ValueError where it is not a possible one."""
         if self.names:
             if text != UNIQUE:
                 raise ValueError(text)
@@ -36,7 +36,7 @@ class Setting:
         return int(text)
 
     def argument(self, value: "Value") -> Any:
-        """The value as connect() takes it."""
+        """The value as connect() expects it."""
         return (lambda: f"__asyncpg_{uuid.uuid4()}__") if self.names else value
 
 
@@ -49,7 +49,7 @@ ASYNCPG: Final[Mapping[str, Setting]] = {
     "prepared_statement_name_func": Setting(UNIQUE, names=True, of_sqlalchemy=True),
 }
 
-# What the drivers' and SQLAlchemy's documentation say for a pooler in transaction mode.
+# What the drivers' and SQLAlchemy's documentation recommends for a pooler in transaction mode.
 PSYCOPG_SAFE: Final["Mapping[str, Value]"] = {"prepare_threshold": None}
 ASYNCPG_SAFE: Final["Mapping[str, Value]"] = {
     "statement_cache_size": 0,
