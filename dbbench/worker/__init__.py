@@ -1,1 +1,1 @@
-"""The child process that runs operations. It lives in foreign environments, with few packages."""
+"""The child process that runs operations. It may run in other virtual environments, which have few packages."""

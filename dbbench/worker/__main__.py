@@ -1,8 +1,8 @@
-"""The child process: does what the parent tells it over a pipe, and nothing in between.
+"""The child process: carries out the parent's requests and does nothing in between.
 
 `python -m dbbench.worker` reads requests from its stdin and writes replies to its stdout (messages.py). While it waits
 for the next request its event loop does not run and its threads wait at a barrier. It ends when the parent does: a
-thread that reads the pipe sees its end, even while an operation runs.
+thread that reads the pipe sees the end of it, even while an operation runs.
 """
 
 import os
@@ -19,12 +19,12 @@ from dbbench.worker.worker import Worker
 
 def main() -> None:
     """Serve the parent until it closes the pipe."""
-    # The parent decides when to stop; a Ctrl-C at the terminal is its business.
+    # The parent decides when to stop, so it handles Ctrl-C.
     for signum in (signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     requests: queue.SimpleQueue[messages.Request] = queue.SimpleQueue()
     with os.fdopen(os.dup(0), "rb") as incoming, os.fdopen(os.dup(1), "wb") as outgoing:
-        # What a scenario prints must not get between the messages.
+        # What a scenario prints must not mix with the messages.
         os.dup2(2, 1)
         with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
@@ -41,7 +41,7 @@ def main() -> None:
 def _read(incoming: BinaryIO, put: Callable[[messages.Request], None], start: messages.Start) -> None:
     while (request := messages.receive_request(incoming)) is not None:
         put(request)
-    # The parent is gone (one that lives kills its workers). A user's server must not keep what it made there.
+    # The parent died; otherwise it would have killed this worker. Its schemas must not stay on a user's server.
     if start.run_id:
         from dbbench.server.target import drop_schemas
 

@@ -1,4 +1,4 @@
-"""What an operation returned, as lines that are equal if and only if two drivers gave the same values and types."""
+"""The result of an operation as lines, which are equal if and only if two drivers returned equal values and types."""
 
 import dataclasses
 import datetime
@@ -7,13 +7,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-# A driver may give a subclass (asyncpg has its own UUID): what counts is what a caller can rely on.
+# A driver may return a subclass (asyncpg has its own UUID): what counts is the type that a caller can rely on.
 _SCALARS: Final[tuple[type, ...]] = (bool, int, float, str, bytes, decimal.Decimal, uuid.UUID)
 _OF_A_ROW: Final = ("__len__", "__iter__", "__getitem__")
 
 
 def lines(value: Any, path: str = "result") -> Iterator[str]:
-    """`path: type value` for everything in a value: rows, mapped objects, dataclasses, collections and scalars."""
+    """A line `path: type value` for each part of a value: rows, mapped objects, dataclasses, collections, scalars."""
     if (mapper := getattr(type(value), "__mapper__", None)) is not None:
         for attribute in mapper.column_attrs:
             yield from lines(getattr(value, attribute.key), f"{path}.{attribute.key}")
@@ -34,9 +34,9 @@ def lines(value: Any, path: str = "result") -> Iterator[str]:
 
 
 def _is_sequence(value: Any) -> bool:
-    """Rows of every driver count as sequences of their values, text does not.
+    """Whether a value is compared item by item: any driver's row is, text is not.
 
-    A driver's own type of row need not be a Sequence (asyncpg's is none): what it can do is what counts.
+    A driver's own row type need not be a Sequence (asyncpg's is not), so its methods decide.
     """
     if isinstance(value, str | bytes | bytearray | memoryview):
         return False
@@ -48,7 +48,7 @@ def _scalar(value: Any) -> str:
         case datetime.datetime(tzinfo=None):
             return f"datetime {value.isoformat()}"
         case datetime.datetime():
-            # Drivers give the same instant in UTC or in the session's time zone.
+            # Some drivers return an instant in UTC, others in the session's time zone.
             return f"datetime {value.astimezone(datetime.UTC).isoformat()}"
         case memoryview() | bytearray():
             return f"bytes {bytes(value)!r}"

@@ -1,6 +1,6 @@
-"""What a worker opens for one cell: engine or pool, sessions, and the load that drives them.
+"""What a worker opens for one cell: engine or pool, sessions, and the generator that drives them.
 
-SQLAlchemy's engines are made as its users make them, with the same settings for every driver.
+Engines are made as users of SQLAlchemy make them, with the same settings for every driver.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from dbbench.worker.pool_wait import timed
 
 
 def server_settings(application: str, schema: str) -> dict[str, str]:
-    """Settings of every session, sent when it connects, so that they cost no round trip.
+    """Settings of every session, sent when it connects, so they cost no extra round trip.
 
-    The search path holds nothing but the run's own schema: an unqualified name cannot reach anything else.
+    The search path contains only the run's own schema, so an unqualified name cannot reach anything else.
     """
     return {"application_name": application, "search_path": schema}
 
 
 class Client:
-    """One arm's side of one cell, opened. `run_one` runs a single request outside the load."""
+    """One cell, opened for one arm."""
 
     def __init__(
         self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner, route: Route
@@ -48,9 +48,9 @@ class Client:
         }
         self._cell = cell
         self._operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
-        self.connects = 0  # connections that were opened so far
-        self._bare: Callable[..., Any] | None = None  # a loop of its own instead of dbbench's
-        self.connect: Callable[[], Any] = lambda: None  # make the pool's first connection; raw pools have made theirs
+        self.connects = 0  # connections opened so far
+        self._bare: Callable[..., Any] | None = None  # a bare loop to run instead of dbbench's
+        self.connect: Callable[[], Any] = lambda: None  # opens the pool's first connection; raw pools have theirs
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
             self._sessions = list(open_layer())
@@ -60,7 +60,7 @@ class Client:
             raise
 
     def _generator(self) -> LoadGenerator:
-        """What drives the sessions."""
+        """The generator that drives the sessions."""
         connections = min(self._cell.sessions, self._connections.pool.capacity)
         if self._bare is not None:
             return Bare(self._wait, self._bare)
@@ -70,11 +70,11 @@ class Client:
 
     @property
     def sessions(self) -> int:
-        """How many sessions there are."""
+        """The number of sessions."""
         return len(self._sessions)
 
     def run_one(self, rng: Any) -> Any:
-        """Run one request and give what the operation returned."""
+        """Run one request, outside the load, and return what the operation returned."""
         request = self._sessions[0]
         return self._wait(lambda: request(rng))
 
@@ -88,7 +88,7 @@ class Client:
             self._wait(self._closers.pop())
 
     def _wait(self, call: Callable[[], Any]) -> Any:
-        """Call a function of the driver, or of SQLAlchemy, and wait for what it gives if that is needed."""
+        """Call a function of the driver or of SQLAlchemy, and await its result for async drivers."""
         if not self._driver.is_async:
             return call()
 
@@ -98,11 +98,11 @@ class Client:
         return self._runner.run(awaited())
 
     def _opened(self, *_: object) -> None:
-        """Count a connection that a pool has opened."""
+        """Count a connection that the pool has opened."""
         self.connects += 1
 
     def _set_bare(self, loop: Callable[..., Any], *arguments: Any) -> None:
-        """Make the bare loop of what the cell works with, if this arm is one."""
+        """Make the bare loop for what the layer works with, if this arm runs one."""
         if self._start.bare:
             self._bare = partial(loop, *arguments, self._cell.params)
 
@@ -127,7 +127,7 @@ class Client:
             pool_class, arguments = NullPool, {}
         arguments |= {
             "poolclass": pool_class if self._start.bare else timed(pool_class),
-            "hide_parameters": True,  # parameters of a failed statement are the user's data
+            "hide_parameters": True,  # an error must not show a statement's parameters, which are the user's data
             "connect_args": self._arguments,
         }
         if self._connections.tx_end == "autocommit":
@@ -140,14 +140,14 @@ class Client:
         return engine
 
     def _connect(self, engine: Any) -> None:
-        """Check a connection out, which makes the first one, and give it back."""
+        """Check a connection out, which opens the first one, and return it."""
         connection = engine.connect()
         if self._driver.is_async:
             self._wait(connection.start)
         self._wait(connection.close)
 
     def _held_connections(self) -> Iterator[Any]:
-        """One connection of the engine for every session, checked out for as long as the cell is open."""
+        """A connection of the engine for every session, checked out for as long as the cell is open."""
         engine = self._engine()
         for _ in range(self._cell.sessions):
             connection = engine.connect()
@@ -179,8 +179,8 @@ class Client:
 
     def _open_raw(self) -> Iterator[Any]:
         pool_settings, tx_end = self._connections.pool, self._connections.tx_end
-        # SQLAlchemy opens a connection when it first needs it. The drivers' pools open some at once: as many as
-        # the sessions will use, so that all layers work with the same number of connections.
+        # SQLAlchemy opens a connection when it first needs it. The drivers' pools open some at once: the number that
+        # the sessions will use, so that all layers work with equally many connections.
         keep = min(pool_settings.size, self._cell.sessions)
         adapter = self._driver.adapter()
         pool = self._wait(lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._opened))

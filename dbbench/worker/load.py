@@ -1,12 +1,12 @@
 """Load: sessions that run operations, as tasks or as threads -> samples.
 
-A slice has a fixed number of operations, the same for all arms, which its sessions take from one heap as they come: in
-a closed loop as soon as they are free (after a pause, if there is one), in an open loop when the operation is due.
+A slice has a fixed number of operations, the same for all arms, which its sessions take from one shared supply: in a
+closed loop as soon as they are free (after a pause, if there is one), in an open loop when the operation is due.
 
 All sessions are released together and the slice ends when the last operation is done. At its edges fewer sessions are
-busy than in its middle, so where several connections share a closed loop, the time per operation is taken in a window
-without the edges: from the completion of as many operations as there are connections to that of all but so many. The
-rule is the same for tasks and threads.
+busy than in its middle. So where several connections, c, share a closed loop, the time per operation is taken in a
+window without the edges: from the completion of operation c to that of the last operation but c. The rule is the same
+for tasks and threads.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from dbbench.twin import load_module
 from dbbench.worker import bare, request
 from dbbench.worker.request import Request, Tally, session
 
-HEARTBEAT_NS: Final = 1_000_000  # asyncio's timers, rounded up by epoll, know no less
-_TASK_SPIN_NS: Final = 1_000_000  # before an operation is due: an event loop wakes up to 1 ms late
-_THREAD_SPIN_NS: Final = 100_000  # a thread up to 0.1 ms
+HEARTBEAT_NS: Final = 1_000_000  # asyncio's timers, rounded up by epoll, are no finer
+_TASK_SPIN_NS: Final = 1_000_000  # time to poll before an operation is due: an event loop wakes up to 1 ms late
+_THREAD_SPIN_NS: Final = 100_000  # likewise: a thread wakes up to 0.1 ms late
 
 
 def schedule(load: Load, operations: int, seed: str) -> list[int] | None:
@@ -53,23 +53,23 @@ def schedule(load: Load, operations: int, seed: str) -> list[int] | None:
 
 @dataclass(frozen=True)
 class Work:
-    """What a slice is to do."""
+    """The work of one slice."""
 
     operations: int
     rngs: Sequence[Random]  # one for each session
-    limit_ns: int  # no operation is begun later after the start
-    pause_s: float = 0.0
-    due: Sequence[int] | None = None  # nanoseconds from the start, ascending
-    heartbeat: bool = False  # tasks: see how late the event loop runs timers; not for slices that count
+    limit_ns: int  # time from the start after which no operation begins
+    pause_s: float = 0.0  # of a session, after each of its operations
+    due: Sequence[int] | None = None  # when each operation is due, nanoseconds from the start, ascending
+    heartbeat: bool = False  # tasks: measure how late the event loop runs timers; not for slices that count
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What one slice did. Arrays have int64 nanoseconds for each operation that succeeded, in the order of work."""
+    """The results of one slice. Arrays have int64 nanoseconds for each operation that succeeded, in order of issue."""
 
-    latencies: "array[int]"  # open loop: from when it was due
-    waits: "array[int]"  # for a connection; empty where nothing is known of it
-    services: "array[int] | None"  # open loop: from when it began
+    latencies: "array[int]"  # open loop: measured from when the operation was due
+    waits: "array[int]"  # for a connection; empty where this is not known
+    services: "array[int] | None"  # open loop: measured from when the operation began
     began_ns: int  # by the monotonic clock that all processes of the machine share
     usage: Usage
     errors: list[Exception] = field(default_factory=list)
@@ -77,7 +77,7 @@ class Samples:
 
 
 class LoadGenerator(Protocol):
-    """Runs slices with the sessions it was made with."""
+    """Runs slices with a fixed set of sessions."""
 
     def run(self, work: Work) -> Samples:
         """Run one slice."""
@@ -118,13 +118,13 @@ class Tasks:
         return samples
 
     def close(self) -> None:
-        """Nothing to end: tasks live as long as a slice."""
+        """Do nothing: tasks end with their slice."""
 
 
 async def _heartbeat(lags: "array[int]") -> None:
-    """Note how late the loop runs a timer that is due every millisecond, also those that were due while it was busy.
+    """Record how late the loop runs a timer that is due every millisecond, including those due while it was busy.
 
-    So a loop that is busy for 20 ms gives twenty samples, not one: how late a timer due at any moment would have been.
+    So a loop that is busy for 20 ms yields twenty samples, not one: how late a timer due at any moment would have been.
     """
     due = perf_counter_ns()
     while True:
@@ -138,7 +138,7 @@ async def _heartbeat(lags: "array[int]") -> None:
 
 
 async def _task_until(when_ns: int) -> None:
-    """Wait for a time: by a timer until shortly before it, then turn by turn of the loop."""
+    """Wait until a time: with a timer until shortly before it, then by polling once per turn of the loop."""
     left_ns = when_ns - perf_counter_ns() - _TASK_SPIN_NS
     if left_ns > 0:
         await asyncio.sleep(left_ns / 1e9)
@@ -147,7 +147,7 @@ async def _task_until(when_ns: int) -> None:
 
 
 def _thread_until(when_ns: int) -> None:
-    """Wait for a time: asleep until shortly before it, then without holding up other threads."""
+    """Wait until a time: asleep until shortly before it, then by polling, which lets other threads run."""
     left_ns = when_ns - perf_counter_ns() - _THREAD_SPIN_NS
     if left_ns > 0:
         time.sleep(left_ns / 1e9)
@@ -160,7 +160,7 @@ BARE_TWIN: Final[ModuleType] = load_module(Path(bare.__file__), f"{__name__}_bar
 
 
 class Threads:
-    """Sessions as threads, which wait at a barrier between slices."""
+    """Sessions as threads, which wait at a barrier between slices. They run the sync twin of request.py."""
 
     def __init__(self, sessions: Sequence[Callable[[Random], Any]], connections: int) -> None:
         self._connections = connections
@@ -197,7 +197,7 @@ class Threads:
                 return
             try:
                 self._times[number] = session(request, self._rngs[number], self._tally)
-            except BaseException as failure:  # SystemExit, say: the others must not wait for this thread for ever
+            except BaseException as failure:  # SystemExit, say: the others must not wait for this thread forever
                 self._failure = failure
             self._done.wait()
 
@@ -210,14 +210,14 @@ class Threads:
 
 
 class Bare:
-    """One session that runs a hand-written loop: every operation is given the mean of the loop as its latency."""
+    """One session that runs a hand-written loop; every operation counts with the mean latency of the loop."""
 
     def __init__(self, wait: Callable[[Callable[[], Any]], Any], loop: Callable[..., Any]) -> None:
         self._wait = wait
         self._loop = loop
 
     def run(self, work: Work) -> Samples:
-        """See LoadGenerator. Limit and pace do not apply; the first error ends it."""
+        """See LoadGenerator. Limit and pace do not apply; the first error is raised."""
         watch = _Watch()
         (rng,) = work.rngs
         begin = perf_counter_ns()
@@ -225,15 +225,15 @@ class Bare:
         return watch.bare(begin, perf_counter_ns(), work.operations)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing: there is nothing to end."""
 
 
 def _tally(work: Work, connections: int, until: Callable[[int], Any]) -> Tally:
-    """What the sessions need to know, but for when the slice begins.
+    """The shared state of the sessions, except for the start of the slice, which _release() sets.
 
-    Where sessions outnumber connections, each gives way after an operation. Otherwise a thread that gives a connection
-    back takes it again before the one that waits for it has woken up, and a few threads do all the work while the
-    others starve: real requests of one session do not follow each other without a breath.
+    Where sessions outnumber connections, each yields after an operation. Otherwise a thread that returns a connection
+    would take it again before the thread waiting for it has woken up, and a few threads would do all the work while the
+    others starve. In real use, a client does not send its next request in the same instant.
     """
     tally = Tally(work.operations)
     tally.pause_s = work.pause_s or (0.0 if len(work.rngs) > connections else None)
@@ -244,7 +244,7 @@ def _tally(work: Work, connections: int, until: Callable[[int], Any]) -> Tally:
 
 
 def _release(tally: Tally, work: Work) -> None:
-    """Say when the slice begins: now."""
+    """Set the start of the slice to now."""
     begin = perf_counter_ns()
     tally.limit_ns = begin + work.limit_ns
     if tally.due is not None:
@@ -252,7 +252,7 @@ def _release(tally: Tally, work: Work) -> None:
 
 
 class _Watch:
-    """What a slice costs the process, from when this is made."""
+    """Measures what a slice costs the process, from when the object is made."""
 
     def __init__(self) -> None:
         self._cpu_ns = time.process_time_ns()
@@ -265,9 +265,9 @@ class _Watch:
         connections: int,
         loop_lags: "array[int] | None" = None,
     ) -> Samples:
-        """Make samples of what the sessions have noted; everything costly here comes after the clocks are read.
+        """Make samples from what the sessions recorded; everything costly here comes after the clocks are read.
 
-        The slice lasts from when its first session began: how long it took to wake it up is nobody's time.
+        The slice lasts from when its first session began: the time that it takes to wake up counts for no arm.
         """
         cpu_ns, system_ns = self._spent()
         begin, end = min(began for began, _ in times), max(ended for _, ended in times)
@@ -299,20 +299,20 @@ class _Watch:
         )
 
     def bare(self, begin: int, end: int, operations: int) -> Samples:
-        """Make samples of a loop that notes nothing itself: every operation took the mean of all."""
+        """Make samples for a loop that records nothing itself: every operation took the mean of all."""
         cpu_ns, system_ns = self._spent()
         latencies = array("q", [(end - begin) // operations]) * operations
         usage = Usage(operations, 0, end - begin, cpu_ns, system_ns, latency_ns=sum(latencies))
         return Samples(latencies, waits=array("q"), services=None, began_ns=begin, usage=usage)
 
     def _spent(self) -> tuple[int, int]:
-        """CPU time since this was made, and the kernel's part of it, nanoseconds: two clocks of different grain."""
+        """CPU time since this was made, and the kernel's part of it, nanoseconds; the clocks differ in resolution."""
         cpu_ns = time.process_time_ns() - self._cpu_ns
         return cpu_ns, min(cpu_ns, _system_ns() - self._system_ns)
 
 
 def _elapsed_ns(ends: Sequence[int], begin: int, end: int, connections: int) -> int:
-    """How long all operations take at the pace of the slice's middle; the whole slice where it has no middle."""
+    """Nanoseconds for all operations at the pace of the slice's middle; of the whole slice where it has no middle."""
     inside = len(ends) - 2 * connections
     if connections == 1 or inside < connections:
         return end - begin

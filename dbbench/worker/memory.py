@@ -1,4 +1,4 @@
-"""The peak of this process's resident memory."""
+"""The peak resident memory of this process."""
 
 import resource
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def reset_peak() -> None:
-    """Forget the peak so far, where the system can: Linux (proc(5), clear_refs)."""
+    """Forget the peak so far, where the system supports that: on Linux (proc(5), clear_refs)."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
@@ -14,7 +14,7 @@ def reset_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """The peak since reset_peak(), or of the whole process where the system knows no more."""
+    """The peak since reset_peak(), in bytes; where that is not supported, of the whole life of the process."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:

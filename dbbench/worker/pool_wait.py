@@ -1,6 +1,6 @@
-"""How long an operation waits for a connection: for one to come free, and for a new one to be opened.
+"""How long an operation waits for a connection: until one comes free, or a new one is opened.
 
-A module of its own, since tasks and threads (the sync twin of requests.py) must share it with SQLAlchemy's pools.
+A module of its own, since tasks and threads (the sync twin of request.py) must share it with SQLAlchemy's pools.
 """
 
 from contextvars import ContextVar
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 class Wait:
-    """Of the operation that a session is running, nanoseconds; set to 0 before each."""
+    """The wait of the operation that a session is running, in nanoseconds; set to 0 before each operation."""
 
     __slots__ = ("ns",)
 
@@ -17,12 +17,12 @@ class Wait:
         self.ns = 0
 
 
-WAIT: Final[ContextVar[Wait]] = ContextVar("WAIT", default=Wait())  # noqa: B039 - outside sessions nobody reads it
-"""Of the current session. SQLAlchemy's greenlets keep the context of their task, and every thread has its own."""
+WAIT: Final[ContextVar[Wait]] = ContextVar("WAIT", default=Wait())  # noqa: B039 - the default is never read
+"""The wait of the current session. SQLAlchemy's greenlets keep their task's context, and every thread has its own."""
 
 
 def timed(pool_class: type[Any]) -> type[Any]:
-    """A pool of SQLAlchemy's that notes how long its connect() takes; 0.3 us more for a checkout."""
+    """A SQLAlchemy pool that adds the duration of its connect() to WAIT; it makes a checkout 0.3 us longer."""
 
     class TimedPool(pool_class):  # type: ignore[misc]
         def connect(self) -> Any:

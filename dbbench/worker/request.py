@@ -1,7 +1,7 @@
-"""One request: check a connection out, run the operation, end the transaction, give the connection back.
+"""One request: check a connection out, run the operation, end the transaction, return the connection.
 
-Written once for tasks. Threads run this file's sync twin (see twin.py), so that both do the same in the same order:
-keep to what has a sync counterpart, and keep it short, since every line here is part of what is measured.
+Written once, for tasks. Threads run this file's sync twin (see twin.py), so both do the same in the same order. Use
+only what has a sync counterpart, and keep it short, since every line here is part of what is measured.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from dbbench.scenario import Operation, Params
 from dbbench.worker.pool_wait import WAIT, Wait
 
 Request = Callable[[Random], Awaitable[Any]]
-"""Runs one operation with the random numbers it is given, and gives what the operation returned."""
+"""Runs one operation with the given random numbers and returns its result."""
 
 
 def orm_request(maker: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
-    """A session for every operation; closing it rolls back what was not committed."""
+    """A request with a session of its own; closing it rolls back what was not committed."""
     commit = tx_end == "commit"
 
     async def request(rng: Random) -> Any:
@@ -36,7 +36,7 @@ def orm_request(maker: Any, operation: Operation, params: Params, tx_end: TxEnd)
 
 
 def core_request(engine: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
-    """A connection of the engine for every operation; closing it rolls back what was not committed."""
+    """A request with a connection of the engine; closing it rolls back what was not committed."""
     commit = tx_end == "commit"
 
     async def request(rng: Random) -> Any:
@@ -50,7 +50,7 @@ def core_request(engine: Any, operation: Operation, params: Params, tx_end: TxEn
 
 
 def raw_request(pool: Any, operation: Operation, params: Params) -> Request:
-    """A connection of the driver's pool for every operation."""
+    """A request with a connection of the driver's own pool."""
 
     async def request(rng: Random) -> Any:
         begin = perf_counter_ns()
@@ -71,7 +71,7 @@ def raw_request(pool: Any, operation: Operation, params: Params) -> Request:
 
 
 def held_core_request(connection: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
-    """The session's own connection, held; only the transaction ends."""
+    """A request on a connection that the session holds throughout; only the transaction ends."""
     end = connection.commit if tx_end == "commit" else connection.rollback
 
     async def request(rng: Random) -> Any:
@@ -87,7 +87,7 @@ def held_core_request(connection: Any, operation: Operation, params: Params, tx_
 
 
 def held_raw_request(db: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
-    """The session's own connection, held; only the transaction ends, where there is one."""
+    """A request on a connection that the session holds throughout; only the transaction ends, where there is one."""
     if tx_end == "autocommit":
         return partial(operation, db, params)
 
@@ -105,7 +105,7 @@ def held_raw_request(db: Any, operation: Operation, params: Params, tx_end: TxEn
 
 
 def slowed(operation: Operation, busy_ns: int) -> Operation:
-    """The operation with a busy-wait before it: a slow-down of known size, to see whether it is found."""
+    """The operation after a busy-wait: a slow-down of known size, to test whether it is found."""
 
     async def busy(connection: Any, params: Params, rng: Random) -> Any:
         until = perf_counter_ns() + busy_ns
@@ -117,24 +117,24 @@ def slowed(operation: Operation, busy_ns: int) -> Operation:
 
 
 class Tally:
-    """What the sessions of one slice have done so far: written by all of them. Times are of perf_counter_ns."""
+    """The state that the sessions of one slice share, written by all of them. Times are perf_counter_ns()."""
 
     __slots__ = ("begins", "due", "ends", "errors", "limit_ns", "pause_s", "until", "waits", "work")
 
     def __init__(self, operations: int) -> None:
         self.work: Iterator[int] = iter(range(operations))  # shared: next() of a range iterator is atomic
         self.begins = array("q", bytes(8 * operations))  # by operation; 0: never begun
-        self.ends = array("q", bytes(8 * operations))  # 0: not run, or failed
-        self.waits = array("q", bytes(8 * operations))  # for a connection, nanoseconds
-        self.limit_ns = 0  # nothing is begun later
+        self.ends = array("q", bytes(8 * operations))  # by operation; 0: not run, or failed
+        self.waits = array("q", bytes(8 * operations))  # by operation: the wait for a connection, nanoseconds
+        self.limit_ns = 0  # no operation begins later
         self.errors: list[Exception] = []
-        self.pause_s: float | None = None  # of a session after each of its operations; 0: it gives way to the others
+        self.pause_s: float | None = None  # of a session after each of its operations; 0: it yields to the others
         self.due: array[int] | None = None  # open loop: when each operation is due
-        self.until: Any = None  # open loop: waits for a time
+        self.until: Any = None  # open loop: the function that waits until a time
 
 
 async def session(request: Request, rng: Random, tally: Tally) -> tuple[int, int]:
-    """Run operations until there is no more work; gives when the session began and when its last operation was done."""
+    """Run operations until there is no more work; returns when the session began and when its last operation ended."""
     work, begins, ends, waits = tally.work, tally.begins, tally.ends, tally.waits
     limit_ns, pause_s, due, until = tally.limit_ns, tally.pause_s, tally.due, tally.until
     wait = Wait()
@@ -154,7 +154,7 @@ async def session(request: Request, rng: Random, tally: Tally) -> tuple[int, int
             tally.errors.append(error)
             begin = end = perf_counter_ns()
         else:
-            ends[operation] = begin = end = perf_counter_ns()  # which is when the next one begins
+            ends[operation] = begin = end = perf_counter_ns()  # the next operation begins at once
             waits[operation] = wait.ns
         if pause_s is not None:
             await asyncio.sleep(pause_s)

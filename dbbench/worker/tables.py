@@ -1,4 +1,4 @@
-"""The untimed side of a run, in a worker of its own: tables are made, emptied and kept tidy through one sync driver."""
+"""The tables of a run, in a worker of their own: made, reset, vacuumed and compared through one sync driver."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -35,9 +35,9 @@ class Tables:
                 function(connection, params)
 
     def fingerprint(self, schema: str, *, structure: bool) -> list[str]:
-        """What the tables hold: rows and a digest of them, a line for each table, in the order of their names.
+        """The contents of the tables: a line for each, by name, with the number of its rows and a digest of them.
 
-        With `structure`, also their columns, constraints and indexes.
+        With `structure`, also a line for each column, constraint and index.
         """
         from sqlalchemy import text
 
@@ -53,7 +53,7 @@ class Tables:
         return found
 
     def tidy(self, schemas: Sequence[str], *, checkpoint: bool) -> None:
-        """Bring tables and their statistics to a settled state, so that no block pays for the one before it."""
+        """Vacuum and analyze the tables, so that no block pays for the previous one; with `checkpoint`, CHECKPOINT."""
         from sqlalchemy import text
 
         for schema in schemas:
@@ -80,7 +80,7 @@ class Tables:
 
 
 def _tables(connection: Any) -> list[str]:
-    """The tables of the connection's schema, quoted, in order."""
+    """The names of the tables in the connection's schema, quoted and sorted."""
     from sqlalchemy import text
 
     names = connection.scalars(

@@ -1,4 +1,4 @@
-"""What the child process does for each request of the parent; between requests it does nothing."""
+"""What the child process does for each request from the parent; between requests it does nothing."""
 
 import asyncio
 import gc
@@ -28,12 +28,12 @@ from dbbench.worker.failures import code_of
 from dbbench.worker.load import Work, schedule
 from dbbench.worker.tables import Tables
 
-_MAX_LINES: Final = 2000  # of what an operation returned that travel to the parent; the digest covers the rest
-_MAX_MESSAGES: Final = 3  # different error messages of a slice
+_MAX_LINES: Final = 2000  # of an operation's result that are sent to the parent; the digest covers the rest
+_MAX_MESSAGES: Final = 3  # different error messages that are reported for a slice
 
 
 class Worker:
-    """One arm in one block, or the worker that prepares the tables."""
+    """The worker of one arm in one block, or the worker for the tables."""
 
     def __init__(self, start: messages.Start) -> None:
         self._start = start
@@ -45,7 +45,7 @@ class Worker:
         self._shown = ""  # the scenario's file, as tracebacks name it
 
     def attempt(self, action: Callable[[], messages.Reply]) -> messages.Reply:
-        """Do it, and make a reply of whatever is raised."""
+        """The reply of an action; whatever the action raises becomes Failed."""
         try:
             return action()
         except DbbenchError as error:
@@ -54,11 +54,11 @@ class Worker:
             return messages.Failed(blame(error, self._shown), scenario=True)
 
     def started(self) -> messages.Started:
-        """Import the driver and say what it is."""
+        """Import the driver and return its facts."""
         return messages.Started({} if self._driver is None else self._driver.adapter().facts())
 
     def handle(self, request: messages.Request) -> messages.Reply:  # noqa: C901, PLR0911 - one case for each request
-        """Do what a request says."""
+        """Carry out a request."""
         match request:
             case messages.RunSlice():
                 return self._run(request)
@@ -88,7 +88,7 @@ class Worker:
                 raise AssertionError("already started")
 
     def _scenario(self, path: str, *, sync: bool = False) -> Scenario:
-        """The scenario as it stands, or its sync twin, which is only needed to run operations."""
+        """The scenario as written, or its sync twin, which is only needed to run operations."""
         self._shown = shown_path(Path(path))
         if (path, sync) not in self._scenarios:
             self._scenarios[path, sync] = load(Path(path), sync=sync)
@@ -96,7 +96,7 @@ class Worker:
         return self._scenarios[path, sync]
 
     def _check_imports(self) -> None:
-        """Refuse a scenario that took a module from another state of the code than the one that is measured."""
+        """Refuse a scenario that imported a module from another revision than the one that is measured."""
         if not self._start.off_limits:
             return
         for name, module in list(sys.modules.items()):
@@ -110,11 +110,11 @@ class Worker:
                 )
 
     def _open(self, request: messages.Open) -> messages.Done:
-        self._close()  # one that failed may still be open
+        self._close()  # a cell that failed may still be open
         name = request.cell.driver or self._start.driver
         self._driver = DRIVERS[name]
         scenario = self._scenario(request.cell.path, sync=not self._driver.is_async)
-        if self._start.cpus is not None:  # only now: imports may use all CPUs
+        if self._start.cpus is not None:  # not earlier, so that imports may use all CPUs
             _pin_threads(self._start.cpus)
         memory.reset_peak()
         start = msgspec.structs.replace(self._start, driver=name)
@@ -159,7 +159,7 @@ class Worker:
         return _checked(found)
 
     def _not_awaited(self, what: str) -> NoReturn:
-        """Say what is wrong with an operation that did not do all of its work."""
+        """Raise ScenarioError for an operation that left a coroutine unawaited."""
         if self._driver is not None and self._driver.is_async:
             raise ScenarioError(f"{self._shown}: {what} was not awaited; an `await` is missing")
         raise ScenarioError(
@@ -202,7 +202,7 @@ class Worker:
 
 
 def _is_installed(file: str) -> bool:
-    """Whether the file is in a virtual environment, which may lie in the checkout itself."""
+    """Whether the file belongs to an installed package; the virtual environment may be inside the checkout."""
     return Path(file).is_relative_to(sys.prefix) or "site-packages" in Path(file).parts
 
 
@@ -224,7 +224,7 @@ def _loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _pin_threads(cpus: list[int]) -> None:
-    """Pin all threads there are, on Linux each by itself; those to come inherit it."""
+    """Pin all existing threads, which on Linux is done one by one; new threads inherit it."""
     for thread in threading.enumerate():
         if thread.native_id is not None:
             os.sched_setaffinity(thread.native_id, cpus)
