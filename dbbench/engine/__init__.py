@@ -1,1 +1,1 @@
-"""The parent while it measures: options to plan, server, workers, blocks."""
+"""The parent while it measures: from options to a plan, a server, workers and blocks."""

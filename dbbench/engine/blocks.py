@@ -1,4 +1,4 @@
-"""Measuring: block by block, slice by slice, in the order that the plan draws -> records.
+"""Measuring: block by block, slice by slice, in the plan's random order -> records.
 
 block       one fresh worker per arm; cells in random order
 cell        every arm opens its pool and warms up; rounds of one slice per arm in random order
@@ -25,12 +25,12 @@ from dbbench.stats.histogram import Histogram
 from dbbench.stats.sequential import Table, closed
 
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {name: {} for name in DISTRIBUTIONS}
-OPENING_ROUND: Final = -1  # arms open a cell in an order of its own, drawn as if it was that of a round
-BUDGET_SLACK: Final = 0.1  # of the budget, to finish one more block
+OPENING_ROUND: Final = -1  # the round number with which the order is drawn in which arms open a cell
+BUDGET_SLACK: Final = 0.1  # share of the budget that may be added to finish one more block
 
 
 def decided_cells(plan: Plan, measured: Sequence[Measurement]) -> set[int]:
-    """The cells that need no more blocks: those that are decided at one of the looks that were planned."""
+    """The cells that need no more blocks: those decided at one of the planned looks (see stats/sequential.py)."""
     if not plan.adaptive or len(plan.arms) == 1:
         return set()
     return closed(log_ratios(plan, measured), family(plan), precision=plan.effort.precision)
@@ -41,15 +41,15 @@ class Blocks:
     """The blocks of one run."""
 
     workers: Workers
-    shapes: Mapping[int, Shape]  # cell -> of its slices
-    say: Callable[[str], None]  # what is going on, for people
-    look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: which need no more
+    shapes: Mapping[int, Shape]  # cell -> the shape of its slices
+    say: Callable[[str], None]  # shows the user what is going on
+    look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: cells that need no more
     measured_s: float = 0.0  # since the first block began
     closed: set[int] = field(default_factory=set)  # cells that need no more blocks
-    _began_ns: int = 0  # the first block, by the clock of the slices
+    _began_ns: int = 0  # when the first block began, by the clock of the slices
     _last_block_s: float = 0.0
-    _visited: int = 0  # cells, over all blocks
-    measured: list[Measurement] = field(default_factory=list)  # as much as is looked at: the parent stays small
+    _visited: int = 0  # visits to cells, over all blocks
+    measured: list[Measurement] = field(default_factory=list)  # without unused distributions, so the parent stays small
     _reported: set[tuple[int, str, str]] = field(default_factory=set)  # (cell, arm, message)
 
     def blocks(self) -> Iterator[Measurement | Problem]:
@@ -69,7 +69,7 @@ class Blocks:
 
     @property
     def log_ratios(self) -> Table:
-        """What has been found so far: see compare.log_ratios."""
+        """The table of results so far: see analysis.ratios.log_ratios."""
         return log_ratios(self.workers.plan, self.measured)
 
     @property
@@ -84,10 +84,10 @@ class Blocks:
         return bool(self.closed) and open_ <= self.closed
 
     def progress(self) -> tuple[float, float | None]:
-        """How much of the measuring is done (0 to 1), and how many seconds are left if that can be known."""
+        """The share of the measuring that is done (0 to 1), and the seconds left, or None where they are not known."""
         if self.workers.plan.effort.budget_s is not None:
             left_s = max(0.0, self.workers.plan.effort.budget_s - self.measured_s)
-            # How long a precision takes is not known before.
+            # How long it takes to reach a precision is not known beforehand.
             return (
                 self.measured_s / self.workers.plan.effort.budget_s,
                 None if self.workers.plan.effort.precision else left_s,
@@ -97,7 +97,7 @@ class Blocks:
         return done, self.measured_s / done - self.measured_s if done else None
 
     def _goes_on(self, block: int) -> bool:
-        """Whether another block is due: with a budget, as long as it would end by then or nearest to it."""
+        """Whether another block is due: with a budget, if it would end in time, or nearer to it than stopping now."""
         if len(self.workers.excluded) == len(self.workers.plan.cells) * len(self.workers.plan.arms):
             return False
         if self.workers.plan.effort.blocks is not None:
@@ -130,12 +130,12 @@ class Blocks:
                     raise ServerLostError("the server went away")
 
     def _visit(self, block: int, index: int) -> Iterator[Measurement | Problem]:
-        """Measure all arms in one cell; what failed is said once, whatever the number of blocks."""
+        """Measure all arms in one cell; a failure is reported once, not in every block."""
         if index not in self.shapes:  # no arm could be measured there
             return
         for record in _Visit(self.workers, self.shapes[index], block, index, self._began_ns).run():
             if isinstance(record, Problem) and record.kind == "errors":
-                # Behind a pooler every connection fails with names of its own: the first says it all.
+                # Behind a pooler the message of each failed connection has another name in it: report only the first.
                 key = (index, record.arm or "", "" if self.workers.plan.cells[index].pooler else record.message)
                 if key in self._reported:
                     continue
@@ -143,7 +143,7 @@ class Blocks:
             yield record
 
     def _keep(self, index: int, record: Measurement) -> None:
-        """Keep as much of a measurement as is looked at later."""
+        """Keep the parts of a measurement that are used later."""
         keeps = self.workers.plan.gate or self.workers.plan.cells[index].rtt_s is not None
         kept = {"latency": record.latency} if keeps else {}
         self.measured.append(msgspec.structs.replace(record, **{**_NO_DISTRIBUTIONS, **kept}))
@@ -157,11 +157,11 @@ class _Visit:
     shape: Shape
     block: int
     index: int
-    began_ns: int  # of the first block
-    slices: dict[str, "_Slices"] = field(default_factory=dict)  # arm -> what it has done
+    began_ns: int  # when the first block began
+    slices: dict[str, "_Slices"] = field(default_factory=dict)  # arm -> its slices
 
     def run(self) -> Iterator[Measurement | Problem]:
-        """Measure, and give what was measured last."""
+        """Yield problems as they occur, then the measurements of all arms."""
         yield from self._open()
         for round_ in range(self.workers.plan.rounds[self.index]):
             for arm in self.workers.plan.arm_order(self.block, self.index, round_):
@@ -180,7 +180,7 @@ class _Visit:
                 yield done.measurement(self.block, self.index, name, facts)
 
     def _open(self) -> Iterator[Problem]:
-        """Have all arms open the cell and warm up, in random order: the last one is the warmest when it begins."""
+        """Have all arms open the cell and warm up, in random order: the last one is the warmest when slices begin."""
         workers, cell = self.workers, self.workers.plan.cells[self.index]
         there = workers.arms(self.index)
         for arm in workers.plan.arm_order(self.block, self.index, OPENING_ROUND):
@@ -213,7 +213,7 @@ class _Visit:
 
 @dataclass
 class _Slices:
-    """What an arm has done in a cell so far in this block."""
+    """An arm's slices so far, in one cell of one block."""
 
     loop_lag: dict[int, int]
     slices: list[Slice] = field(default_factory=list)

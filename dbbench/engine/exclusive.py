@@ -1,6 +1,6 @@
-"""Whether this is the only measurement on the machine: each makes the other's numbers worse.
+"""Whether this is the only measurement on the machine: two at a time disturb each other.
 
-DBBENCH_MARK, a variable for tests that run side by side, gives a process and its children a mark of their own.
+The variable DBBENCH_MARK, for tests that run in parallel, gives a process and its children a mark of their own.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ MARK: Final = os.environ.get("DBBENCH_MARK", "dbbench.run")
 
 @contextlib.contextmanager
 def exclusive(watch: Watcher) -> Iterator[bool]:
-    """Mark the measurement, and say so when another one is going on; gives whether there is none.
+    """Claim the machine for this measurement; yields False, with a note, if another one is running.
 
-    A name in Linux's abstract socket space is the mark; it goes when the process does, however that ends.
+    The claim is a name in Linux's abstract socket namespace, which disappears with the process, however that ends.
     """
     if not sys.platform.startswith("linux"):
         yield True

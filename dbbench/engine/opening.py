@@ -1,4 +1,4 @@
-"""What every measurement begins with: options, a server, the scenarios, and the plan made of them."""
+"""How every measurement begins: reach a server, load the scenarios, make the plan."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,12 +33,12 @@ from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
 from dbbench.server.target import application, connected
 
-_SPARE_CONNECTIONS: Final = 10  # of the embedded server: the parent's, the one for the tables, and room
+_SPARE_CONNECTIONS: Final = 10  # of the embedded server: for the parent, for the tables, and some to spare
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a measurement works with: its workers on a server, and what the scenarios say of themselves."""
+    """What a measurement works with: workers on a server, and the descriptions of the scenarios."""
 
     workers: Workers
     described: Mapping[Path, Description]
@@ -47,14 +47,14 @@ class Opened:
 
 
 OpenSite = Callable[[Options, str, Homes, Watcher], contextlib.AbstractContextManager[Site]]
-"""Makes the site of a run: (options, id of the run, homes, watcher)."""
+"""Opens the site of a run (see workers.Site): (options, id of the run, homes, watcher)."""
 
 
 @contextlib.contextmanager
 def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> Iterator[Site]:
-    """A server, started or reached, and how workers are started beside it.
+    """Start or reach a server; the site says how workers are started on it.
 
-    Raises DbbenchError when there is none.
+    Raises DbbenchError when there is no server.
     """
     embedded = options.address is None
     if options.address is not None and options.rtts:
@@ -83,9 +83,9 @@ def opened(
     homes: Homes = AT_HOME,
     open_site: OpenSite = opened_site,
 ) -> Iterator[Opened]:
-    """Reach the server, load the scenarios, make the plan; `arrange` has the last word on the plan.
+    """Reach the server, load the scenarios, make the plan, to which `arrange` makes the last changes.
 
-    Nothing of it is left at the end. Raises DbbenchError when there is nothing to measure, or no way to.
+    Everything is cleaned up at the end. Raises DbbenchError when there is nothing to measure, or no way to measure it.
     """
     with open_site(options, run_id, homes, watch) as site, contextlib.ExitStack() as stack:
         watch.say("loading scenarios")
@@ -106,7 +106,7 @@ def opened(
 def _described(
     tables: Mapping[str, Worker], options: Options, homes: Homes
 ) -> tuple[dict[Path, Description], list[Problem]]:
-    """What the scenarios say of themselves, in every home that has a worker for its tables."""
+    """The scenarios' descriptions, on which all homes must agree, and a problem for each that cannot be loaded."""
     by_arm = {
         arm: describe(worker, {path: homes.path(arm, str(path)) for path in options.scenarios}, options.params)
         for arm, worker in tables.items()
@@ -121,9 +121,9 @@ def _described(
 
 
 def _agreed(sides: Sequence[tuple[str, Description]]) -> Description:
-    """What two states of a scenario have in common: the last one's parameters and sessions, the layers of both.
+    """What two revisions of a scenario have in common: the last one's parameters and sessions, the layers of both.
 
-    Raises ScenarioError where they were not the same work: a parameter with another value, no layer in common.
+    Raises ScenarioError where they are not the same work: a parameter has another value, or no layer is common.
     """
     (first, one), (last, other) = sides[0], sides[-1]
     for name, value in one.params.items():
@@ -140,7 +140,7 @@ def _agreed(sides: Sequence[tuple[str, Description]]) -> Description:
 
 
 def header(workers: Workers, run_id: str, started: datetime, *, other_runs: bool) -> Header:
-    """Under which conditions it is measured, as the result file keeps it; once the workers have started."""
+    """The first record of the result file: the conditions of the measurement. The workers must have started."""
     plan = workers.plan
     distributions = [name for driver in plan.drivers for name in DRIVERS[driver].distributions]
     return Header(
@@ -156,13 +156,13 @@ def header(workers: Workers, run_id: str, started: datetime, *, other_runs: bool
 
 
 def public(plan: Plan) -> Plan:
-    """The plan as the result file keeps it: without the folders of this machine."""
+    """The plan as the result file stores it: without paths of this machine."""
     cells = [msgspec.structs.replace(cell, path=catalog.shown_path(Path(cell.path))) for cell in plan.cells]
     return msgspec.structs.replace(plan, cells=cells)
 
 
 def problem_line(problem: Problem) -> str:
-    """One line about a problem: where, what."""
+    """One line about a problem: where it occurred and its message."""
     where = " ".join(part for part in (problem.scenario, problem.arm) if part)
     return f"{where}: {problem.message}" if where else problem.message
 

@@ -1,4 +1,4 @@
-"""What a measurement was asked to do: plain data, from the command line."""
+"""The options of a measurement: plain data, from the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from dbbench.plan import Connections, Effort, Layer, Load, PlacementMode, Pooler
 
 @dataclass(frozen=True)
 class Options:
-    """What a measuring command was asked to do, checked as far as that needs neither scenarios nor a server."""
+    """The options of a measuring command, checked as far as possible without scenarios or a server."""
 
     scenarios: list[Path]
     drivers: list[str] = field(default_factory=lambda: list(DEFAULT_DRIVERS))
@@ -24,6 +24,6 @@ class Options:
     load: Load = field(default_factory=Load)
     effort: Effort = field(default_factory=Effort)
     placement: PlacementMode | None = None
-    rtts: list[float] = field(default_factory=list)  # seconds of network latency; empty: no relay in between
+    rtts: list[float] = field(default_factory=list)  # simulated round-trip times, seconds; empty: no relay in between
     pooler: PoolerMode | None = None
     output: Path | None = None

@@ -1,4 +1,4 @@
-"""Which CPUs the client and the server run on (DESIGN: placement is a setting, not an accident)."""
+"""Which CPUs the client and the server run on: a setting, not an accident."""
 
 import os
 
@@ -8,13 +8,13 @@ from dbbench.plan import Placement, PlacementMode
 def choose(mode: PlacementMode | None, *, embedded: bool, local: bool) -> Placement:
     """The placement for this machine.
 
-    `mode` None means the default: `split` for a server on this machine where there are two CPUs, and for a remote one,
-    of which only the client's side is placed. Only the embedded server is moved: others are not ours.
+    `mode` None means the default: `split` for a server on this machine if there are two CPUs, and for a remote server,
+    where only the client is placed. Of servers, only the embedded one is moved.
     """
     if not hasattr(os, "sched_getaffinity"):
         return Placement("free", note="this platform cannot pin processes to CPUs")
     cpus = sorted(os.sched_getaffinity(0))
-    client, others = cpus[-1:], cpus[:-1]  # not the first CPU: it often serves the machine's interrupts
+    client, others = cpus[-1:], cpus[:-1]  # not the first CPU, which often handles the machine's interrupts
     mode = mode or ("split" if others or not local else "free")
     if mode == "free":
         return Placement("free")

@@ -1,4 +1,4 @@
-"""From options and what scenarios say of themselves to a plan."""
+"""From options and descriptions of scenarios to a plan."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,10 @@ from dbbench.server import pgbouncer
 
 
 def make_plan(options: Options, described: Mapping[Path, Description], place: Placement, watch: Watcher) -> Plan:
-    """Cells of scenarios, layers and sessions, and everything else that the options say."""
+    """The plan: cells of scenarios, layers and sessions, and everything else that the options decide.
+
+    Raises UsageError where the options do not fit the scenarios or each other.
+    """
     _check_params(options.params, described)
     cells: list[Cell] = []
     for path, scenario in described.items():
@@ -70,22 +73,23 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
 
 
 def _arm(driver: str, connections: Connections) -> Arm:
-    """A driver as an arm, with its own settings alone."""
+    """A driver as an arm, with only its own settings."""
     own = {name: settings for name, settings in connections.settings.items() if name == driver}
     return Arm(driver, driver, msgspec.structs.replace(connections, settings=own))
 
 
 def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
-    """The poolers to measure: as many as the one that is installed can be."""
+    """The poolers to measure: the variants that the installed version supports."""
     installed = pgbouncer.version(pgbouncer.find())
     follows = pgbouncer.supports_prepared_statements(installed)
     if mode == "transaction" and not follows:
-        watch.note(f"PgBouncer {'.'.join(map(str, installed))} knows nothing of prepared statements; 1.21 and newer do")
+        version = ".".join(map(str, installed))
+        watch.note(f"PgBouncer {version} does not support prepared statements; 1.21 and newer do")
     return pooler_arms.variants(mode, follows_prepared_statements=follows)
 
 
 def _budget(options: Options) -> tuple[float | None, float]:
-    """Seconds that measuring may take, None where the number of blocks decides; and the seconds to plan for."""
+    """The seconds that measuring may take, None where the number of blocks decides, and the seconds to plan for."""
     if options.effort.blocks is not None:
         return None, NOMINAL_BUDGET_S
     if options.effort.precision is not None:
@@ -97,7 +101,7 @@ def _budget(options: Options) -> tuple[float | None, float]:
 
 
 def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
-    """The numbers of sessions to measure, without those that cannot hold a connection each."""
+    """The numbers of sessions to measure, without those that cannot hold a connection each in a pool of this size."""
     wanted = options.load.sessions or ([options.connections.pool.capacity] if options.pooler else scenario.sessions)
     possible = [
         number
@@ -123,7 +127,7 @@ def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -
 
 
 def _check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
-    """Every --set must mean something to some scenario."""
+    """Raise UsageError for a --set that names no parameter of any scenario."""
     names = {scenario.name for scenario in described.values()}
     known = {name: None for scenario in described.values() for name in scenario.params}
     known.update({f"{scenario.name}.{name}": None for scenario in described.values() for name in scenario.params})
@@ -137,7 +141,7 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
 
 
 def connections_needed(plan: Plan) -> int:
-    """How many connections are open at once at most: the arms', the poolers', one per schema for the tables, ours."""
+    """The most connections open at once: of the arms and poolers, one per schema for the tables, one for the parent."""
     scenarios = len({cell.path for cell in plan.cells})
     schemas = scenarios * (len(plan.arms) if plan.gate else 1)
     ways = {cell.pooler for cell in plan.cells if cell.pooler}
@@ -149,14 +153,14 @@ def connections_needed(plan: Plan) -> int:
 
 NOMINAL_BUDGET_S: Final = 60.0
 POOLER_BUDGET_S: Final = 180.0  # each driver has up to four arms there
-MAX_BUDGET_S: Final = 900.0  # of a run that goes on until it is precise enough
-WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9, and 11 at the first look; what follows is a guess
+MAX_BUDGET_S: Final = 900.0  # default limit of a run that goes on until it is precise enough
+WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9 blocks, and 11 at the first look
 MAX_ROUNDS: Final = 30
-MIN_SHORT_ROUNDS: Final = 3  # of slices of one session: they take less time than what goes before them
+MIN_SHORT_ROUNDS: Final = 3  # for cells with one session, whose slices take less time than opening and warming up
 
 
-# What things take, roughly, where an operation takes 1.5 ms. Guesses on purpose, not measurements: two runs with
-# the same options and seed then visit cells and slices in the same order.
+# Rough durations where an operation takes 1.5 ms. They are constants and not measured, so that two runs with the same
+# options and seed visit cells and slices in the same order.
 _WORKER_START_S: Final = 0.4
 _OPEN_S: Final = 0.15
 _WARM_UP_S_PER_CONNECTION: Final = 0.015
@@ -165,9 +169,9 @@ _SLICE_S_PER_CONNECTION: Final = 0.03
 
 
 def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) -> list[int]:
-    """How many rounds each cell gets in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
+    """The number of rounds of each cell in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
 
-    Cells share the time of a block evenly: those with short slices get more of them.
+    Cells share the time of a block evenly, so those with short slices get more rounds.
     """
     connections = [min(cell.sessions, pool.capacity) for cell in cells]
     fixed = arms * (_WORKER_START_S + sum(_OPEN_S + _WARM_UP_S_PER_CONNECTION * number for number in connections))
@@ -179,14 +183,14 @@ def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) ->
     ]
 
 
-_MIN_OPEN_SLICE_S: Final = 2.0  # shorter, and a queue has no time to build up
+_MIN_OPEN_SLICE_S: Final = 2.0  # in a shorter slice a queue has no time to build up
 _MAX_OPEN_SLICE_S: Final = 10.0
 
 
 def open_slice_s(cells: Sequence[Cell], arms: int, budget_s: float, blocks: int | None) -> float:
-    """How long operations are due in a slice of an open loop, seconds: one slice for an arm, cell and block.
+    """The seconds over which operations are due in a slice of an open loop, with one slice per arm, cell and block.
 
-    So that the blocks that are wanted fit in the budget. What happens in an open loop takes seconds, not milliseconds.
+    Chosen so that the wanted number of blocks fits in the budget. Queues build up over seconds, not milliseconds.
     """
     slices = (blocks or WANTED_BLOCKS) * arms * max(1, len(cells))
     return min(_MAX_OPEN_SLICE_S, max(_MIN_OPEN_SLICE_S, budget_s / slices))

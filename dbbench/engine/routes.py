@@ -1,4 +1,4 @@
-"""How the connections of each cell reach the server: straight, through the relay that delays them, through a pooler."""
+"""How the connections of each cell reach the server: directly, through a relay that delays them, through a pooler."""
 
 import contextlib
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from dbbench.relay.handle import RelayProcess
 from dbbench.server.pgbouncer import PoolerSettings, RunningPooler, pooler
 
 _PINGS: Final = 25
-_MOST_TUNED: Final = 0.1  # of the round-trip time
-_TUNED_S: Final = 0.05  # of round-trip time; a third of a millisecond is nothing in longer ones
+_MOST_TUNED: Final = 0.1  # share of the round-trip time by which the delay is shortened at most
+_TUNED_S: Final = 0.05  # longer round-trip times are not tuned: a third of a millisecond hardly matters there
 
 
 class Routes:
-    """The routes of one run. What stands on them is started when it is first needed, and ended by `stack`."""
+    """The routes of one run. Relay and poolers are started when they are first needed, and ended by `stack`."""
 
     def __init__(self, server: Address, plan: Plan, schemas: Mapping[tuple[str, str], str], stack: ExitStack) -> None:
         self._server = server
@@ -34,7 +34,7 @@ class Routes:
         self._poolers: dict[Pooler, RunningPooler] = {}
 
     def __call__(self, cell: Cell, arm: str, schema: str) -> Route | None:
-        """The route of the arm's connections in the cell; None: straight to the server."""
+        """The route of the arm's connections in the cell; None: directly to the server."""
         if cell.pooler is not None:
             return self._pooled(cell.pooler, self._alias(schema, arm))
         if cell.rtt_s is None:
@@ -44,7 +44,7 @@ class Routes:
         return Route(self._delayed[cell.rtt_s])
 
     def _pooled(self, wanted: Pooler, alias: str) -> Route:
-        """A pooler's, with server connections that nobody has used before."""
+        """The route through a pooler, with fresh server connections."""
         if wanted not in self._poolers:
             self._poolers[wanted] = self._stack.enter_context(self._pooler(wanted))
         running = self._poolers[wanted]
@@ -52,7 +52,7 @@ class Routes:
         return Route(running.address(alias), pooled=True)
 
     def _pooler(self, wanted: Pooler) -> contextlib.AbstractContextManager[RunningPooler]:
-        """A pooler with server connections for every arm and schema, on the server's CPUs."""
+        """Start a pooler with server connections for every arm and schema, on the server's CPUs."""
         connections = server_connections(wanted.mode, self._plan.shared.pool)
         return pooler(
             self._server,
@@ -66,7 +66,7 @@ class Routes:
         )
 
     def _alias(self, schema: str, arm: str) -> str:
-        """The pooler's name for the schema as the arm uses it; names of arms have characters that it cannot have."""
+        """The pooler's alias for an arm's use of a schema; with the arm's number, as its name may not fit an alias."""
         return f"{schema}_{[each.name for each in self._plan.arms].index(arm)}"
 
     @property
@@ -79,11 +79,11 @@ class Routes:
 
 
 def delayed(relay: RelayProcess, rtt_s: float) -> Address:
-    """Where a round trip takes so much longer than through a relay that delays nothing, as a client sees it.
+    """Where a round trip takes `rtt_s` longer than through a relay without a delay, as measured by a client.
 
-    Everybody on the way wakes up from a longer sleep than without the delay, which takes a third of a millisecond per
-    round trip on a virtual machine: so the relay is told to delay by so much less. Never by much: on a busy machine a
-    ping says little.
+    With the delay, every process on the way wakes up from a longer sleep, which adds a third of a millisecond per round
+    trip on a virtual machine. So the relay's delay is shortened by that much, within limits: on a busy machine a ping
+    says little.
     """
     address = relay.listen(rtt_s=rtt_s)
     if not 0 < rtt_s <= _TUNED_S:
@@ -93,7 +93,7 @@ def delayed(relay: RelayProcess, rtt_s: float) -> Address:
 
 
 def _ping_s(address: Address) -> float:
-    """How long a round trip takes, seconds, when nothing is in its way: the fifth part of a few that took least."""
+    """The duration of an undisturbed round trip, seconds: the first quintile of several pings."""
     import psycopg
 
     took = []

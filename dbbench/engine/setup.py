@@ -1,4 +1,4 @@
-"""What comes before anything is measured: tables, equal results, and how many operations make a slice."""
+"""The set-up before anything is measured: tables, the check for equal results, the number of operations a slice."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,24 +15,24 @@ from dbbench.plan import Cell, Plan
 from dbbench.records import Problem
 from dbbench.scenario import Description
 
-SLICE_NS: Final = 25_000_000  # for the fastest arm: at least 20 ms, and a margin for a slow moment while it was timed
-SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice: 8 of them in its middle, which counts
-QUEUED_OPERATIONS: Final = 2  # more, per session beyond the connections: the first finds no queue yet
-LEAD_IN_NS: Final = 10_000_000  # before a slice, untimed: its worker was parked, and others have used the CPU's caches
-LEAD_IN_OPERATIONS: Final = 10  # at most: by then an operation takes its usual time (docs/measurement.md)
+SLICE_NS: Final = 25_000_000  # for the fastest arm: 20 ms, and a margin in case it was timed in a slow moment
+SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice; 8 of them in its middle, which counts
+QUEUED_OPERATIONS: Final = 2  # added per session beyond the connections, since the first operation finds no queue yet
+LEAD_IN_NS: Final = 10_000_000  # untimed, before a slice: the worker was idle and others have used the CPU's caches
+LEAD_IN_OPERATIONS: Final = 10  # the most; after these an operation takes its usual time (docs/measurement.md)
 CHECKED_OPERATIONS: Final = 3
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How many operations make a slice, the same for all arms, and how many go before it."""
+    """The number of operations in a slice, the same for all arms, and in the untimed lead-in before it."""
 
     operations: int
     lead_in: int
 
     @classmethod
     def of(cls, ns_per_operation: float, cell: Cell, plan: Plan) -> Self:
-        """The shape for a cell whose fastest arm needs so long for an operation."""
+        """The shape for a cell whose fastest arm takes `ns_per_operation`."""
         if plan.load.rate is not None:
             assert plan.slice_s is not None
             operations = max(1, round(plan.load.rate * plan.slice_s))
@@ -46,7 +46,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm's turn in a cell costs, seconds, roughly."""
+    """The rough cost of an arm's turn in a cell, in seconds."""
 
     slice_s: float
     warm_up_s: float
@@ -57,21 +57,21 @@ class SetUp:
     """The set-up of one run; afterwards `shapes` has what the blocks need."""
 
     workers: Workers
-    say: Callable[[str], None]  # what is going on, for people
-    note: Callable[[str], None]  # what they should know
-    shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> of its slices
-    per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm), roughly
+    say: Callable[[str], None]  # shows the user what is going on
+    note: Callable[[str], None]  # tells the user something worth keeping
+    shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> the shape of its slices
+    per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm) -> a rough duration
 
     def run(self, described: Mapping[Path, Description], stack: ExitStack) -> Iterator[Problem]:
-        """Make the tables, check that the arms give equal results, find how many operations make a slice.
+        """Make the tables, check that the arms return equal results, choose the number of operations in a slice.
 
-        The workers are running; `stack` ends those that are started in place of lost ones.
+        The workers must be running; `stack` ends those that are started in place of lost ones.
         """
         yield from self.prepare(described)
         yield from self._check_and_time(stack)
 
     def costs(self) -> list[Cost]:
-        """What the cells cost in a block, by cell; nothing of those that cannot be measured."""
+        """The cost of each cell in a block; 0 for cells that cannot be measured."""
         return [self._cost(index, cell) for index, cell in enumerate(self.workers.plan.cells)]
 
     def _cost(self, index: int, cell: Cell) -> Cost:
@@ -84,7 +84,7 @@ class SetUp:
         return Cost((shape.operations + shape.lead_in) * operation_s, warm_up_s)
 
     def prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
-        """Make a schema for every scenario, and fill it as the scenario says."""
+        """Make a schema for every scenario, and have the scenario fill it."""
         arms = [arm.name for arm in self.workers.plan.arms]
         groups = [arms] if self.workers.site.homes.same_tables else [[name] for name in arms]
         for path, scenario in described.items():
@@ -101,7 +101,7 @@ class SetUp:
         self.workers.tidy()
 
     def _fill(self, path: str, scenario: Description, arms: Sequence[str]) -> Iterator[Problem]:
-        """Make a schema with the scenario's tables for some arms, of which the first prepares them."""
+        """Make a schema with the scenario's tables for some arms; the first of them prepares the tables."""
         schema = self.workers.site.create_schema(len(set(self.workers.schemas.values())))
         self.workers.schemas.update(dict.fromkeys(((path, arm) for arm in arms), schema))
         try:
@@ -115,9 +115,9 @@ class SetUp:
                     self.workers.excluded.update((index, arm) for arm in arms)
 
     def _share(self, path: str, scenario: Description) -> None:
-        """Give all arms the tables of the first where all have made the same.
+        """Have all arms use the tables of the first arm if all have made the same.
 
-        Two copies of a table are never quite alike on the disk and in the cache: it would be one arm's advantage.
+        Two copies of a table are never quite alike on disk and in the cache, which would favour one arm.
         """
         found = {
             arm.name: self.workers.ask_tables(
@@ -140,12 +140,12 @@ class SetUp:
         return all((index, arm.name) in self.workers.excluded for arm in self.workers.plan.arms)
 
     def _check_and_time(self, stack: ExitStack) -> Iterator[Problem]:
-        """Check that the arms give equal results in every cell, and find how many operations make a slice."""
+        """Check that the arms return equal results in every cell, and choose the number of operations in a slice."""
         for index, cell in enumerate(self.workers.plan.cells):
             if self._hopeless(index):
                 continue
             self.say(f"checking {cell.label}")
-            if not self.workers.complete:  # one was lost in the cell before
+            if not self.workers.complete:  # one was lost in the previous cell
                 self.workers.start(f"set-up/{index}", stack)
             results: dict[str, Checked] = {}
             yield from self._try_all(index, results)
@@ -157,7 +157,7 @@ class SetUp:
                 self.shapes[index] = Shape.of(fastest, cell, self.workers.plan)
 
     def _try_all(self, index: int, results: dict[str, Checked]) -> Iterator[Problem]:
-        """Fill `results` with what the arms give; those that fail are left out of the cell."""
+        """Fill `results` with what the arms return; those that fail are left out of the cell."""
         failed: list[tuple[str, WorkerFailedError]] = []
         for arm in self.workers.arms(index):
             try:
@@ -169,18 +169,18 @@ class SetUp:
             except WorkerLostError as error:
                 yield self.workers.exclude(index, arm.name, error)
         if results and self.workers.plan.cells[index].pooler:
-            return  # behind a pooler failures are counted, like everything else
+            return  # behind a pooler failures are results, and are counted
         for name, reason in failed:
             yield self.workers.exclude(index, name, reason)
 
     def _try_out(self, index: int, arm: str, *, first: bool) -> tuple[Checked, float]:
-        """Run single operations for what they return, then enough of them to know how long one takes."""
+        """Run single operations for their results, then enough of them to know how long one takes."""
         cell = self.workers.plan.cells[index]
         seeds = [f"{self.workers.plan.seed}/check/{index}/{number}" for number in range(CHECKED_OPERATIONS)]
         self.workers.open(cell, arm)
         self.workers.reset(cell, arm)
         if first and cell.path not in self.workers.resets:
-            # What the first arm finds is what prepare() left, the next ones find what it left: once for nothing.
+            # The first arm finds the tables as prepare() left them, the others as an arm left them: run it once more.
             self.workers.ask(arm, messages.Check(seeds), Checked)
         checked = self.workers.ask(arm, messages.Check(seeds), Checked)
         if cell.path in self.workers.resets:
@@ -195,7 +195,7 @@ class SetUp:
         return checked, ran.usage.elapsed_ns / ran.usage.operations
 
     def _differences(self, index: int, results: Mapping[str, Checked]) -> Iterator[Problem]:
-        """A problem for every arm whose results differ from those of the baseline."""
+        """A problem for every arm whose results differ from the baseline's."""
         gate = self.workers.plan.gate
         kind: Literal["not comparable", "different"] = "different" if gate and not gate.same_work else "not comparable"
         reference = self.workers.plan.baseline if self.workers.plan.baseline in results else next(iter(results))
@@ -213,7 +213,7 @@ def _nothing(checked: Checked) -> bool:
 
 
 def _first_difference(lines: list[str], others: list[str]) -> tuple[str, str]:
-    """What the two have instead of each other."""
+    """The first lines that differ, of each."""
     for line, other in zip(lines, others, strict=False):
         if line != other:
             return line, other

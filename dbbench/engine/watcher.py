@@ -1,23 +1,23 @@
-"""Who is told what happens while a command measures."""
+"""The interface through which a measuring command tells the user what is going on."""
 
 from typing import Protocol
 
 
 class Watcher(Protocol):
-    """Is told how a run goes on."""
+    """Receives the progress of a run."""
 
     def say(self, what: str) -> None:
-        """What is going on now."""
+        """Show what is going on now."""
         ...
 
     def advance(self, fraction: float, left_s: float | None) -> None:
-        """How much of the measuring is done, and how many seconds are left if that is known."""
+        """Show the share of the measuring that is done, and the seconds left if they are known."""
         ...
 
     def note(self, text: str) -> None:
-        """Something worth keeping on the screen."""
+        """Show something that should stay on the screen."""
         ...
 
     def problem(self, text: str) -> None:
-        """Something that went wrong; said even when nothing else is."""
+        """Show something that went wrong, even in quiet mode."""
         ...

@@ -1,6 +1,6 @@
-"""Who works on a run, and what they can still be asked for: a worker for every arm, and one for the tables.
+"""The workers of a run, one for every arm and one for the tables, and what they can be asked to do.
 
-The set-up and the blocks are written in these terms.
+The set-up and the blocks are written in terms of these requests.
 """
 
 import math
@@ -26,16 +26,16 @@ from dbbench.scenario import Description
 
 WARM_UP_OPERATIONS: Final = 7  # per connection: psycopg prepares a statement at its 6th execution
 MORE_WARM_UP_OPERATIONS: Final = 3
-LONG_WARM_UP_NS: Final = 400_000_000  # of the first part: operations so long have had time enough to settle
-WARM_UP_NS: Final = 50_000_000  # of the second part, in which the event loop's lag is seen: 50 samples of it
-LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation after this
-PATIENCE_S: Final = 60.0  # on top of what the settings allow a request to take
+LONG_WARM_UP_NS: Final = 400_000_000  # if the first part takes longer, one operation more per connection is enough
+WARM_UP_NS: Final = 50_000_000  # length of the second part, which samples the event loop's lag 50 times
+LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation later than this
+PATIENCE_S: Final = 60.0  # how long to wait for a reply, besides the time that the settings allow a request
 TABLES_DRIVER: Final = "psycopg-sync"
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
 
 
 class Worker(Protocol):
-    """What the engine needs of a worker: see child.WorkerProcess."""
+    """What the engine needs from a worker: see child.WorkerProcess."""
 
     @property
     def pid(self) -> int:
@@ -51,7 +51,7 @@ class Worker(Protocol):
         ...
 
     def __enter__(self) -> Any:
-        """It lives as long as the `with` block."""
+        """Use the worker for the length of a `with` block."""
         ...
 
     def __exit__(
@@ -62,7 +62,10 @@ class Worker(Protocol):
 
 
 class Homes(Protocol):
-    """Where the workers of each arm live, and which files they work with. `AtHome` is the rule, a gate differs."""
+    """The home of each arm: the Python environment of its workers, and the files that they work with.
+
+    Usually `AtHome`; a gate has two homes.
+    """
 
     @property
     def tables_for(self) -> Sequence[str]:
@@ -75,7 +78,7 @@ class Homes(Protocol):
         ...
 
     def home(self, arm: str) -> Home:
-        """The environment of the arm, for as long as the run lasts."""
+        """The environment of the arm in this run."""
         ...
 
     def for_block(self, rng: Random) -> Mapping[str, Home]:
@@ -83,12 +86,12 @@ class Homes(Protocol):
         ...
 
     def path(self, arm: str, path: str) -> str:
-        """The scenario's file as the arm has it."""
+        """The path of the arm's own copy of the scenario's file."""
         ...
 
 
 class AtHome:
-    """All arms live where this process does, and work with the same files and tables."""
+    """All arms use the Python environment of this process, and work with the same files and tables."""
 
     tables_for: Sequence[str] = ("",)
     same_tables = True
@@ -111,24 +114,24 @@ AT_HOME: Final = AtHome()
 
 @dataclass(frozen=True)
 class Site:
-    """Where a run takes place: a server, and processes that can be started there."""
+    """Where a run takes place: a server, and how workers are started on it."""
 
-    start: Start  # what a worker is told first; what belongs to the arm is filled in
+    start: Start  # the first message to a worker, without what depends on the arm
     placement: Placement
     create_schema: Callable[[int], str]
     alive: Callable[[], bool]
-    check_connections: Callable[[int], None]  # that so many can be opened, with the rights that are needed
-    describe: Callable[[], dict[str, Any]]  # what the server says of itself
+    check_connections: Callable[[int], None]  # raises if this number cannot be opened, or rights are missing
+    describe: Callable[[], dict[str, Any]]  # version and settings of the server
     run_id: str
-    embedded: bool  # then it may be told to checkpoint, and keeps nothing after the run
+    embedded: bool  # an embedded server may be told to checkpoint, and keeps nothing after the run
     homes: Homes = AT_HOME
-    describe_machine: Callable[[Iterable[str]], dict[str, Any]] = machine.describe  # and the packages of these names
-    clock_ns: Callable[[], int] = time.perf_counter_ns  # which all processes of the machine share
+    describe_machine: Callable[[Iterable[str]], dict[str, Any]] = machine.describe  # with versions of these packages
+    clock_ns: Callable[[], int] = time.perf_counter_ns  # a clock that all processes of the machine share
     start_worker: Callable[[str, Start, Mapping[str, str], Home], Worker] = WorkerProcess
 
 
 def start_tables_worker(site: Site, arm: str) -> Worker:
-    """Start the worker that loads scenarios, makes their tables and keeps them tidy, at the home of the arm."""
+    """Start the worker that loads scenarios, makes their tables and keeps them tidy, in the home of the arm."""
     run_id = "" if site.embedded else site.run_id
     start = msgspec.structs.replace(site.start, driver=TABLES_DRIVER, cpus=None, run_id=run_id)
     worker = site.start_worker("the tables", start, {}, site.homes.home(arm))
@@ -139,9 +142,9 @@ def start_tables_worker(site: Site, arm: str) -> Worker:
 def describe(
     worker: Worker, paths: Mapping[Path, str], overrides: Mapping[str, str]
 ) -> tuple[dict[Path, Description], list[Problem]]:
-    """What scenario files say of themselves, and a problem for each that cannot be loaded.
+    """The descriptions of scenario files, and a problem for each that cannot be loaded.
 
-    `paths` has for each scenario the file that this worker has of it.
+    `paths`: scenario -> this worker's own copy of its file. Raises UsageError for a value that a parameter cannot have.
     """
     described: dict[Path, Description] = {}
     problems = []
@@ -157,21 +160,21 @@ def describe(
 
 @dataclass
 class Workers:
-    """The workers of a run: one for each arm while a block lasts, and those that look after the tables."""
+    """The workers of a run: one for each arm while a block lasts, and those for the tables."""
 
     plan: Plan
     site: Site
-    tables: Mapping[str, Worker]  # arm -> who prepares its tables; one and the same where all have the same files
+    tables: Mapping[str, Worker]  # arm -> the worker for its tables; the same one where all have the same files
     schemas: dict[tuple[str, str], str] = field(default_factory=dict)  # (scenario file, arm) -> schema
     route: Callable[[Cell, str, str], Route | None] = lambda _cell, _arm, _schema: None
     resets: set[str] = field(default_factory=set)  # scenario files that have a reset()
     excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm) that could not be measured
-    facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> what its driver says of itself
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> facts that its driver reports
     running: dict[str, Worker] = field(default_factory=dict)  # arm -> its worker, in the order in which they started
 
     @contextmanager
     def started(self, block: int | str) -> Iterator[None]:
-        """Have a fresh worker for every arm while the `with` block lasts."""
+        """Run a fresh worker for every arm for the length of a `with` block."""
         with ExitStack() as stack:
             self.start(block, stack)
             yield
@@ -196,7 +199,7 @@ class Workers:
         return len(self.running) == len(self.plan.arms)
 
     def _start(self, arm: Arm) -> Start:
-        """What the arm's worker is told first."""
+        """The first message to the arm's worker."""
         return msgspec.structs.replace(
             self.site.start, driver=arm.driver, connections=arm.connections, bare=arm.bare, busy_ns=arm.busy_ns
         )
@@ -206,7 +209,7 @@ class Workers:
         return [arm for arm in self.plan.arms if arm.name in self.running and (index, arm.name) not in self.excluded]
 
     def exclude(self, index: int, arm: str, error: WorkerFailedError | WorkerLostError) -> Problem:
-        """Leave the arm out of the cell from now on, and say why."""
+        """Leave the arm out of the cell from now on; returns why."""
         self.excluded.add((index, arm))
         lost = isinstance(error, WorkerLostError)
         if lost:
@@ -216,7 +219,7 @@ class Workers:
         return Problem("worker lost" if lost else "operation", str(error), self.plan.cells[index].scenario, index, arm)
 
     def ask(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
-        """Ask the arm's worker for something that is not a slice."""
+        """Send the arm's worker any request but a slice."""
         return self.running[arm].ask(request, kind, self.patience)
 
     def open(self, cell: Cell, arm: str) -> None:
@@ -230,7 +233,7 @@ class Workers:
         return self.ask(arm, messages.Close(), Closed)
 
     def warm_up(self, cell: Cell, arm: str, seed: str) -> bytes:
-        """By operations per connection first, then by time; returns how late the event loop was in the second part."""
+        """Warm up by operations per connection, then by time; returns the lags of the event loop in the second part."""
         connections = self.plan.connections(cell)
         operations = WARM_UP_OPERATIONS * connections
         elapsed_ns = self.slice(arm, operations, f"{seed}/warm-up").usage.elapsed_ns
@@ -257,9 +260,9 @@ class Workers:
         load: Load | None = None,
         grace_ns: int = LIMIT_NS,
     ) -> Ran:
-        """Have an arm run a slice in the cell that it has open; nothing begins later than `grace_ns` after it is due.
+        """Have an arm run a slice in its open cell; no operation begins more than `grace_ns` after the last one is due.
 
-        In a closed loop everything is due at once.
+        In a closed loop all operations are due at once.
         """
         load = load or Load()
         due_s = operations / load.rate if load.rate else 0.0
@@ -268,18 +271,21 @@ class Workers:
         return self.running[arm].ask(request, Ran, self.patience + limit_ns / 1e9)
 
     def reset(self, cell: Cell, arm: str) -> None:
-        """Have the arm's tables emptied or restored, where the scenario has a way to do that."""
+        """Have the scenario reset the tables of the arm, if it defines how."""
         if cell.path in self.resets:
             path = self.site.homes.path(arm, cell.path)
             self.ask_tables(arm, messages.Reset(path, self.schemas[cell.path, arm], cell.params), Done)
 
     def tidy(self) -> None:
-        """Bring the tables and the server to a settled state."""
+        """Vacuum and analyze the tables; have an embedded server checkpoint."""
         schemas = list(dict.fromkeys(self.schemas.values()))
         self.ask_tables(self.plan.arms[0].name, messages.Tidy(schemas, self.site.embedded), Done)
 
     def ask_tables(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
-        """Ask the worker for the arm's tables, which may take any time. Without it, or a server, a run cannot go on."""
+        """Send a request, which may take any time, to the worker for the arm's tables.
+
+        Raises DbbenchError when that worker or the server is lost, since the run cannot go on without them.
+        """
         try:
             return self.tables[arm].ask(request, kind, None)
         except WorkerLostError as error:
@@ -291,5 +297,5 @@ class Workers:
 
     @property
     def patience(self) -> float:
-        """Seconds that a worker may take for a request that is not a slice."""
+        """The seconds that a worker may take for any request but a slice."""
         return PATIENCE_S + max(arm.connections.pool.timeout for arm in self.plan.arms)
