@@ -1,1 +1,1 @@
-"""What a command does once its options are known: one module, or one folder, for each."""
+"""The work of the commands, once their options are known: a module or folder for each."""

@@ -1,4 +1,4 @@
-"""What a run with network latency does besides its blocks: count round trips, and check where drivers should tie."""
+"""The additional steps of a run with network latency: count round trips, and verify where drivers should tie."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,17 +21,17 @@ from dbbench.records import BreakEven, End, Header, Measurement, Run
 from dbbench.relay.handle import RelayProcess
 from dbbench.stats.paired import blocks_for_interval
 
-MAX_CHECKED_S: Final = 0.2  # of round-trip time: longer is no network that drivers are chosen for
-_COUNTED: Final = 20  # operations
-_ROUNDS: Final = 10  # of slices in a block of a check
+MAX_CHECKED_S: Final = 0.2  # longest round-trip time worth checking: the driver hardly matters on slower networks
+_COUNTED_OPERATIONS: Final = 20
+_ROUNDS: Final = 10  # in a block of a check
 
 
 def round_trips(workers: Workers, relay: RelayProcess) -> dict[str, list[float | None]]:
-    """Count the round trips of an operation: arm -> by cell. None where that could not be done.
+    """The round trips of an operation: arm -> by cell. None where they could not be counted.
 
-    They do not depend on latency or sessions, so that each scenario and layer is counted once.
+    They do not depend on latency or sessions, so each scenario and layer is counted once.
     """
-    counting = Counting(workers, relay, _COUNTED)
+    counting = Counting(workers, relay, _COUNTED_OPERATIONS)
     found: dict[tuple[str, str, str], float | None] = {}
     for index, cell in enumerate(workers.plan.cells):
         for arm in workers.arms(index):
@@ -49,7 +49,7 @@ def round_trips(workers: Workers, relay: RelayProcess) -> dict[str, list[float |
 def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterator[BreakEven]:
     """Re-measure each driver and the baseline at the latency above which they should tie.
 
-    It takes as many blocks as an interval needs, and no more than the run had.
+    It measures the number of blocks that an interval needs, but no more than the run had.
     """
     run = Run(header, blocks.measured, [], None)
     found = [
@@ -63,7 +63,7 @@ def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterat
     say("checking where drivers tie")
     workers, indexes = blocks.workers, [header.plan.cells.index(one.cell) for one, _ in found]
     at = [
-        msgspec.structs.replace(workers.plan.cells[index], rtt_s=rtt_s)  # the header's name no folders
+        msgspec.structs.replace(workers.plan.cells[index], rtt_s=rtt_s)  # the header's cells lack the folders
         for index, (_, rtt_s) in zip(indexes, found, strict=True)
     ]
     plan = _plan(workers.plan, at, most=1 + max(one.block for one in blocks.measured))
@@ -82,14 +82,14 @@ def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterat
 
 
 def _expected_ns(one: latency.Effect, rtt_s: float) -> float:
-    """How long an operation should take there."""
+    """The expected time of an operation at this round-trip time, nanoseconds."""
     assert one.round_trips is not None
     return latency.time_s(latency.cost_s(one), one.round_trips, rtt_s) * 1e9
 
 
 def _plan(plan: Plan, cells: list[Cell], most: int) -> Plan:
-    """The run's plan for cells at the latencies that are checked, in so many blocks at most."""
-    needed = blocks_for_interval(family=len(cells) * (len(plan.arms) - 1))  # as compare.family counts them
+    """The run's plan for cells at the latencies to check, with at most `most` blocks."""
+    needed = blocks_for_interval(family=len(cells) * (len(plan.arms) - 1))  # as analysis.ratios.family counts them
     return msgspec.structs.replace(
         plan,
         cells=cells,

@@ -37,7 +37,7 @@ class Ended:
 
 
 def remark(blocks: Blocks, watch: Watcher) -> None:
-    """Say why the run ended, and what is to be thought of it."""
+    """Tell the user why the run ended, and how far to trust it."""
     plan, effort = blocks.workers.plan, blocks.workers.plan.effort
     if blocks.decided:
         watch.note(
@@ -46,7 +46,7 @@ def remark(blocks: Blocks, watch: Watcher) -> None:
     elif effort.precision is not None:
         watch.note(
             f"not every ratio is known to {100 * effort.precision:g}% after {blocks.measured_s:.0f} s; "
-            "--budget gives more"
+            "--budget allows more time"
         )
     if warning := kept.warning(blocks.log_ratios.values(), plan.placement.mode):
         watch.note(warning)
@@ -57,12 +57,12 @@ def remark(blocks: Blocks, watch: Watcher) -> None:
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a run is for; the defaults compare drivers."""
+    """The purpose of a run, which commands adapt; the defaults compare drivers."""
 
-    arrange: Callable[[Plan], Plan] = lambda plan: plan  # the last word on what is measured
+    arrange: Callable[[Plan], Plan] = lambda plan: plan  # makes the last changes to what is measured
     homes: Homes = AT_HOME
     sides: Mapping[str, Side] = field(default_factory=dict)  # arm -> its environment
-    settle: Callable[[Plan, Sequence[Cost]], Plan] = lambda plan, _costs: plan  # once the cost of its cells is known
+    settle: Callable[[Plan, Sequence[Cost]], Plan] = lambda plan, _costs: plan  # adapts the plan to the cells' costs
     look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: cells that need no more
     remark: Callable[[Blocks, Watcher], None] = remark  # at the end
 
@@ -73,9 +73,9 @@ DRIVERS_COMPARED: Final = Purpose()
 def execute(
     options: Options, watch: Watcher, purpose: Purpose = DRIVERS_COMPARED, open_site: OpenSite = opened_site
 ) -> Ended:
-    """Measure, and write the result file as it goes.
+    """Measure, and write the result file along the way.
 
-    Raises DbbenchError, and leaves no file, when nothing could be measured at all.
+    Raises DbbenchError, and leaves no file behind, when nothing could be measured at all.
     """
     started = datetime.now(UTC)
     run_id = result_file.new_id()
@@ -102,12 +102,12 @@ def execute(
 
 
 class _Journal:
-    """Writes records, and remembers what decides how the run ends."""
+    """Writes records, and keeps track of what decides the exit code."""
 
     def __init__(self, writer: Writer, *, other_runs: bool, expects_errors: bool) -> None:
         self._writer = writer
         self._fine = ("different", "errors") if expects_errors else ("different",)  # problems that are results
-        self.other_runs = other_runs  # on this machine, when this one began
+        self.other_runs = other_runs  # whether others were running on this machine when this one began
         self.measured = False
         self.measured_s = 0.0
         self.exit_code = ExitCode.OK
@@ -132,7 +132,7 @@ def _measure(
     watch: Watcher,
     purpose: Purpose,
 ) -> None:
-    """Make what the workers need, measure, and say what is to be thought of it."""
+    """Set up, measure block by block, and end with the purpose's remark."""
     workers, secret = found.workers, found.workers.site.start.address.password
     with contextlib.ExitStack() as stack:
         workers.start("set-up", stack)
@@ -162,7 +162,7 @@ def _measure(
 
 
 def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) -> None:
-    message = redacted(problem.message, secret)  # a scenario's exception may say anything
+    message = redacted(problem.message, secret)  # a scenario's exception may contain the password
     problem = msgspec.structs.replace(problem, message=message)
     journal.write(problem)
     watch.problem(problem_line(problem))
@@ -170,7 +170,7 @@ def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) ->
 
 @contextlib.contextmanager
 def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer]:
-    """The result file, made before anything else starts, and removed again when nothing comes of it."""
+    """The result file, made before anything else starts, and removed again if the run raises."""
     path = options.output or Path("results")
     if options.output is None or os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
         path = result_file.default_path(path, started, run_id)

@@ -233,7 +233,7 @@ def test_only_changes_of_known_files_make_it_dirty(project: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "-v1", "--all"])
 def test_an_option_is_no_revision(project: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=f"^'{name}' is no git revision; give a branch, a tag or a commit"):
+    with pytest.raises(UsageError, match=f"^'{name}' is not a git revision; give a branch, a tag or a commit"):
         resolve(project, name)
 
 

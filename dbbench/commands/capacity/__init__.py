@@ -1,1 +1,1 @@
-"""`capacity`: the highest rate at which a driver holds an objective."""
+"""`capacity`: the highest rate at which a driver meets an objective."""

@@ -1,12 +1,12 @@
-"""The highest rate that holds: which rate to try next, and when it is known. Pure.
+"""The search for the highest rate that meets the objective: which rate to try next, and when to stop. Pure.
 
-A search is nothing but the trials so far: `step` looks at all of them and gives the next rate, or the outcome. So
-several searches can take turns, and one that is interrupted knows what it knows.
+The trials so far are the whole state of a search: `step` derives the next rate or the outcome from them. So several
+searches can take turns, and an interrupted one loses nothing.
 
-From the guess it doubles or halves until a rate that held and one that failed stand next to each other, then halves
-that bracket on a logarithmic scale until it is narrow enough. A trial may err: a machine that stalls for a moment
-makes a rate fail that would hold. So both ends of the bracket are tried a second time, with other random numbers, and
-where the two trials differ a third decides; an end that turns out wrong moves, and the search goes on.
+From the guess it doubles or halves until it has a bracket, a rate that met the objective below one that failed, then
+halves that on a logarithmic scale until it is narrow enough. A trial may be wrong: if the machine stalls for a moment,
+a rate fails that would meet the objective. So both ends of the bracket are tried a second time, with other random
+numbers, and where the two trials disagree a third decides; an end that turns out wrong moves, and the search goes on.
 """
 
 import math
@@ -15,30 +15,30 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 MAX_TRIALS: Final = 40  # of one search: 17 doublings from 1 to 100,000, 7 halvings to 1%, both ends again, and noise
-_FACTOR: Final = 2.0
-_AGREE: Final = 2  # trials that make a rate certain
+_FACTOR: Final = 2.0  # between rates while there is no bracket
+_AGREE: Final = 2  # trials with the same result that make a rate certain
 
 
 class Tried(NamedTuple):
     """One trial."""
 
-    rate: float
-    held: bool
+    rate: float  # operations per second
+    held: bool  # whether it met the objective
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where to search, and how finely."""
+    """The range of rates to search, and the precision."""
 
     min_rate: float
     max_rate: float
-    precision: float  # as a share: 0.05 ends with a rate that failed within 5% above one that held
+    precision: float  # as a share: with 0.05, the rate that failed is at most 5% above the one that met the objective
     max_trials: int = MAX_TRIALS
 
 
 @dataclass(frozen=True)
 class Found:
-    """The highest rate that held, and the lowest that failed."""
+    """The highest rate that met the objective, and the lowest that failed."""
 
     rate: float
     failed_rate: float
@@ -46,21 +46,21 @@ class Found:
 
 @dataclass(frozen=True)
 class NotSaturated:
-    """Even the highest rate that may be tried held."""
+    """Even the highest allowed rate met the objective."""
 
     rate: float
 
 
 @dataclass(frozen=True)
 class NeverMet:
-    """Even the lowest rate that may be tried failed."""
+    """Even the lowest allowed rate failed."""
 
     failed_rate: float
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The search ended before it was known: what held and what failed until then."""
+    """The search ended too early: its bracket until then."""
 
     rate: float | None
     failed_rate: float | None
@@ -70,7 +70,7 @@ Outcome = Found | NotSaturated | NeverMet | Unfinished
 
 
 def step(trials: Sequence[Tried], bounds: Bounds, guess: float) -> float | Outcome:
-    """Give the rate to try next, or the outcome."""
+    """The rate to try next, or the outcome."""
     known = so_far(trials)
     if len(trials) >= bounds.max_trials:
         return known
@@ -83,7 +83,7 @@ def step(trials: Sequence[Tried], bounds: Bounds, guess: float) -> float | Outco
 
 
 def so_far(trials: Sequence[Tried]) -> Unfinished:
-    """Give the bracket as the trials so far have it; a rate whose trials differ evenly has not held."""
+    """The bracket after the trials so far; a rate with as many failures as successes counts as failed."""
     rates = {tried.rate for tried in trials}
     failed = min((rate for rate in rates if _votes(trials, rate) <= 0), default=None)
     held = (rate for rate in rates if _votes(trials, rate) > 0 and (failed is None or rate < failed))
@@ -91,22 +91,22 @@ def so_far(trials: Sequence[Tried]) -> Unfinished:
 
 
 def usual_trials(precision: float) -> int:
-    """How many trials a search takes from a fair guess: to the bracket, to its halves, both ends again."""
+    """The number of trials from a fair guess: to find the bracket, to halve it, and both ends again."""
     return 3 + max(0, math.ceil(math.log2(math.log(_FACTOR) / math.log1p(precision)))) + _AGREE
 
 
 def _votes(trials: Sequence[Tried], rate: float) -> int:
-    """Count how many more trials at the rate held than failed."""
+    """The number of trials at the rate that met the objective, minus those that failed."""
     return sum(1 if tried.held else -1 for tried in trials if tried.rate == rate)
 
 
 def _doubtful(trials: Sequence[Tried]) -> float | None:
-    """Find a rate that held once and failed once: nothing can be built on it."""
+    """A rate with as many successes as failures, which must be tried again; None without one."""
     return next((tried.rate for tried in trials if not _votes(trials, tried.rate)), None)
 
 
 def _beyond(known: Unfinished, bounds: Bounds, guess: float) -> float | None:
-    """Choose a rate that has not been tried yet; None where the bracket is as narrow as it can or needs to be."""
+    """A rate that has not been tried yet; None where the bracket is as narrow as it can or needs to be."""
     low, high = known.rate, known.failed_rate
     if low is None and high is None:
         return min(max(guess, bounds.min_rate), bounds.max_rate)
@@ -119,13 +119,13 @@ def _beyond(known: Unfinished, bounds: Bounds, guess: float) -> float | None:
 
 
 def _unconfirmed(trials: Sequence[Tried], known: Unfinished) -> float | None:
-    """Find an end of the bracket on which no two trials agree."""
+    """An end of the bracket that has not been tried twice; None without one."""
     ends = (end for end in (known.rate, known.failed_rate) if end is not None)
     return next((end for end in ends if sum(tried.rate == end for tried in trials) < _AGREE), None)
 
 
 def _outcome(known: Unfinished) -> Outcome:
-    """Say what a search that is at its end has found."""
+    """The outcome of a finished search."""
     if known.rate is None:
         assert known.failed_rate is not None
         return NeverMet(known.failed_rate)

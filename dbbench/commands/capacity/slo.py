@@ -1,9 +1,9 @@
-"""A service-level objective, like p99<10ms: what is asked for, what it takes to see it, and whether it holds. Pure.
+"""A service-level objective, like p99<10ms: its text, the length of a trial for it, and whether it is met. Pure.
 
-Latency is response time: from when the operation was due. That is why nothing here compares the rate that was reached
-with the rate that was due. When operations are due faster than they can run, the queue grows for as long as the trial
-lasts, so that responses get later and later; a trial is BUILD_UP times as long as the objective allows a response to
-take, by which time an overload of 5% has made the last of them late.
+Latency is response time, from when the operation was due. So nothing here needs to compare the achieved rate with the
+rate that was due: when operations are due faster than they can run, the queue grows throughout the trial and responses
+get later and later. A trial is BUILD_UP times as long as the objective allows a response to take; by then, an overload
+of 5% has made the last of them late.
 """
 
 import math
@@ -16,11 +16,11 @@ from typing import Final
 from dbbench.errors import UsageError
 from dbbench.stats.histogram import Histogram
 
-MAX_ERRORS: Final = 0.001  # of what was tried, may fail: a failed operation has no latency, so it must not hide a tail
+MAX_ERRORS: Final = 0.001  # share of operations that may fail: they have no latency, so more could hide a tail
 MAX_TRIAL_S: Final = 60.0  # unless longer trials are asked for
-BUILD_UP: Final = 20
-_BEYOND: Final = 5  # operations expected beyond the percentile: Histogram.percentile asks for 3, and some may fail
-_FEW: Final = 30  # operations that a mean or a maximum takes
+BUILD_UP: Final = 20  # length of a trial, in limits of the objective
+_MIN_OPERATIONS_BEYOND: Final = 5  # the percentile: Histogram.percentile needs 3, and some operations may fail
+_MIN_OPERATIONS: Final = 30  # for a mean or a maximum
 _UNITS: Final = {"s": ("s", 1_000_000_000), "ms": ("ms", 1_000_000)}
 _MICROSECONDS: Final = ("µs", 1_000)  # written us, or with either of the two letters that look like µ
 _SHARES: Final = {
@@ -35,21 +35,21 @@ _WRITTEN: Final = re.compile(r"\s*([a-z][\w.]*)\s*(<=?)\s*(\d+(?:\.\d+)?)\s*([u�
 
 @dataclass(frozen=True)
 class Objective:
-    """How late responses may be."""
+    """An upper limit on a measure of response times."""
 
     measure: str  # p50, p90, p95, p99, p99.9, max or mean
     limit_ns: float
-    inclusive: bool  # the limit itself will do
-    text: str  # as people read it: p99 < 10 ms
+    inclusive: bool  # whether the limit itself is allowed
+    text: str  # for reports: p99 < 10 ms
 
     @property
     def needed(self) -> int:
-        """How many operations a trial needs at least, so that it can tell."""
+        """The fewest operations with which a trial can show whether the objective is met."""
         share = _SHARES.get(self.measure)
-        return _FEW if share is None else math.ceil(_BEYOND / (1 - share))
+        return _MIN_OPERATIONS if share is None else math.ceil(_MIN_OPERATIONS_BEYOND / (1 - share))
 
     def value_ns(self, latencies: Sequence[int]) -> float | None:
-        """What the objective is about, of some latencies in nanoseconds; None where they are too few to know."""
+        """The objective's measure of some latencies, nanoseconds; None where these are too few."""
         if not latencies:
             return None
         if self.measure == "max":
@@ -61,15 +61,15 @@ class Objective:
         return histogram.percentile(float(_SHARES[self.measure]))
 
     def met_by(self, value_ns: float | None) -> bool | None:
-        """Whether the value is within the limit; None for none."""
+        """Whether the value is within the limit; None without a value."""
         if value_ns is None:
             return None
         return value_ns <= self.limit_ns if self.inclusive else value_ns < self.limit_ns
 
     def holds(self, value_ns: float | None, *, operations: int, errors: int, not_started: int) -> bool | None:
-        """Whether a trial meets the objective, in which so many operations succeeded, failed and were never begun.
+        """Whether a trial meets the objective; None where too few operations succeeded to know.
 
-        None where too few succeeded to know.
+        The numbers are those of operations that succeeded, failed, and never began.
         """
         if not_started or errors > MAX_ERRORS * (operations + errors):
             return False
@@ -77,7 +77,7 @@ class Objective:
 
 
 def parse(text: str) -> Objective:
-    """Read an objective as it stands on the command line; UsageError says how to write one."""
+    """Read an objective from the command line; raises UsageError, which says how to write one."""
     match = _WRITTEN.fullmatch(text)
     measure = match[1].lower() if match else ""
     if match is None or measure not in (*_SHARES, "max", "mean"):
@@ -86,18 +86,18 @@ def parse(text: str) -> Objective:
     limit_ns = float(match[3]) * unit_ns
     if not 0 < limit_ns <= MAX_TRIAL_S / BUILD_UP * 1e9:
         raise UsageError(
-            f"--slo {text}: a time above 0 and up to {MAX_TRIAL_S / BUILD_UP:g} s; "
-            "a later response could not be told from a queue that grows for ever"
+            f"--slo {text}: the time must be above 0 and at most {MAX_TRIAL_S / BUILD_UP:g} s; "
+            "a later response cannot be distinguished from an ever-growing queue"
         )
     return Objective(measure, limit_ns, match[2] == "<=", f"{measure} {match[2]} {match[3]} {unit}")
 
 
 def lowest_rate(objective: Objective, trial_s: float) -> float:
-    """The rate below which no trial is long enough to tell, operations per second."""
+    """The rate below which no trial is long enough to judge the objective, operations per second."""
     return objective.needed / max(MAX_TRIAL_S, trial_s)
 
 
 def operations_at(objective: Objective, rate: float, trial_s: float) -> int:
-    """How many operations make a trial: `trial_s` seconds of them, or longer where it takes longer to tell."""
+    """The number of operations of a trial: `trial_s` seconds of them, or more where the objective needs more."""
     seconds = max(trial_s, objective.limit_ns * BUILD_UP / 1e9)
     return max(objective.needed, math.ceil(rate * seconds))

@@ -1,4 +1,4 @@
-"""From the records of a gate to what it found. Pure."""
+"""From the records of a gate to its findings. Pure."""
 
 import math
 from collections import defaultdict
@@ -13,12 +13,12 @@ from dbbench.errors import ExitCode
 from dbbench.plan import Plan
 from dbbench.records import Measurement, Problem, Run
 
-_STEP_S: Final = 30  # a budget is suggested in steps of this
+_STEP_S: Final = 30  # suggested budgets are multiples of this
 _MOST_BLOCKS: Final = LOOKS[-1].blocks
 
 
 def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
-    """Judge a whole gate, or what there is of it; `conditions` are for people."""
+    """Judge a gate, complete or not; `conditions` are lines for reports."""
     plan = run.header.plan
     made = tables(plan, run.measurements)
     judged = ending(made.counted, made.tolerances)
@@ -51,16 +51,16 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
 
 
 def differences(base: Mapping[str, str], head: Mapping[str, str]) -> list[Difference]:
-    """The packages (name -> version) that are not the same on both sides, sorted by name."""
+    """The packages (name -> version) that differ between the sides, sorted by name."""
     both = [Difference(name, base.get(name), head.get(name)) for name in sorted({*base, *head})]
     return [each for each in both if each.base != each.head]
 
 
 def exit_code(found: GateResult, measuring: int, inconclusive: str | None) -> int:
-    """How a gate ends: by its verdict, unless a signal ended it or something could not be measured.
+    """The exit code of a gate, by its verdict, unless a signal ended it or something could not be measured.
 
-    `measuring` is how the measuring ended (see errors.ExitCode), `inconclusive` "pass" or "fail" where that was asked
-    for. A FAIL stands whatever else went wrong, a PASS does not.
+    `measuring` is the exit code of the measuring (see errors.ExitCode); `inconclusive` is "pass" or "fail" where the
+    option was given. A FAIL stands whatever else went wrong, a PASS does not.
     """
     if measuring > ExitCode.BUG:  # a signal
         return measuring
@@ -142,7 +142,7 @@ def _problem(plan: Plan, problem: Problem) -> str:
 
 
 def _hint(run: Run, findings: Sequence[Finding], blocks: int) -> str:
-    """What would decide the gate, as one sentence."""
+    """What would decide the gate, in one sentence; empty where that is not known."""
     open_ = [one for one in findings if one.row.verdict is GateVerdict.INCONCLUSIVE]
     wanted = [one.blocks_wanted for one in open_ if one.blocks_wanted is not None]
     if len(wanted) < len(open_) or not blocks or run.end is None:
@@ -152,6 +152,6 @@ def _hint(run: Run, findings: Sequence[Finding], blocks: int) -> str:
     if needed <= _MOST_BLOCKS:
         return f"About {needed} blocks would decide it: --budget {seconds} gives them."
     return (
-        f"About {needed} blocks would decide it, and a gate ends after {_MOST_BLOCKS}: give each more to measure "
+        f"About {needed} blocks would decide it, and a gate ends after {_MOST_BLOCKS}: give each block more to measure "
         "(fewer scenarios or drivers, or a longer --budget), or a larger --tolerance."
     )

@@ -1,4 +1,4 @@
-"""Where the workers of base and head live: a run's `Homes` made of two environments."""
+"""The homes of base and head (see workers.Homes): two Python environments."""
 
 import contextlib
 import tempfile
@@ -20,20 +20,20 @@ _MAX_PADDING: Final = 4096  # bytes: a page, over which the stack's start is shi
 class GateHomes:
     """Both environments, and the parent's own dbbench for both.
 
-    How long a process's variables and paths are shifts its stack, and that may be worth a per cent (Mytkowicz et al.,
-    ASPLOS 2009). Paths of the two sides differ for the whole run; so in every block the variables of either are made
-    longer by a length that is drawn.
+    The length of a process's environment variables and paths shifts its stack, which can change its speed by a per cent
+    (Mytkowicz et al., ASPLOS 2009). The two sides' paths differ for the whole run, so in every block each side's
+    variables are padded by a random length.
     """
 
     environments: Mapping[str, Environment]
-    library: Path  # a folder with dbbench in it
-    checkout: Path | None = None  # the user's; scenarios in it are taken from each side's own files
-    depth: int = 0  # of the project's folder below it
+    library: Path  # a folder that contains dbbench
+    checkout: Path | None = None  # the user's; scenarios inside it are taken from each side's own files
+    depth: int = 0  # of the project's folder below the checkout
     tables_for: Sequence[str] = ARMS
 
     @property
     def same_tables(self) -> bool:
-        """Whether both sides prepare the same: they do unless their scenarios are two states of a project."""
+        """Whether both sides prepare the same tables: unless their scenarios are two revisions of a project's."""
         return all(environment.project is None for environment in self.environments.values())
 
     def home(self, arm: str) -> Home:
@@ -61,12 +61,12 @@ class GateHomes:
 
 @contextlib.contextmanager
 def homes(base: Environment, head: Environment, project: Path | None) -> Iterator[GateHomes]:
-    """The homes of both sides, for as long as they are needed; `project` is the user's folder."""
+    """The homes of both sides, for the length of a `with` block; `project` is the user's folder."""
     depth = 0
     if project is not None and head.checkout is not None:
         depth = len(project.resolve().relative_to(head.checkout).parts)
     with tempfile.TemporaryDirectory(prefix="dbbench-gate-") as name:
         library = Path(name).resolve()
-        # A folder with dbbench in it and nothing else: what lies beside it here is no business of either side.
+        # A folder that contains only dbbench, so that neither side can import what is installed beside it here.
         (library / "dbbench").symlink_to(Path(dbbench.__file__).resolve().parent, target_is_directory=True)
         yield GateHomes({BASE: base, HEAD: head}, library, head.checkout, depth)

@@ -1,4 +1,4 @@
-"""What a gate found: plain data, from which every report of the gate is made."""
+"""The result of a gate: plain data, from which every report of the gate is made."""
 
 from enum import StrEnum
 from typing import Final, Literal
@@ -15,19 +15,19 @@ Metric = Literal["time", "cpu", "p95", "p99"]
 
 
 class GateVerdict(StrEnum):
-    """What the gate says about a row, and about the whole table."""
+    """The gate's verdict, on a row and on the whole table."""
 
     PASS = "pass"  # noqa: S105 - no password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
-    ADVISORY = "advisory"  # of a row: shown, and no part of the verdict
+    ADVISORY = "advisory"  # for a row that is shown but not part of the verdict
 
 
 class GateRow(msgspec.Struct, frozen=True):
     """One metric of one driver in one cell. These fields, in this order, are the keys of a JSON cell and the CSV.
 
-    Losses are shares: 0.05 is 5% more time (or CPU time) per operation in head than in base, -0.05 is 5% less. None: it
-    cannot be given.
+    Losses are shares: 0.05 is 5% more time (or CPU time) per operation in head than in base, -0.05 is 5% less. None:
+    not known.
     """
 
     scenario: str
@@ -35,28 +35,28 @@ class GateRow(msgspec.Struct, frozen=True):
     sessions: int
     driver: str
     metric: Metric
-    loss: float | None  # the middle of the blocks, which count by how steady they were
-    loss_low: float | None  # ends of its interval; each end holds for the whole table at once (95%)
+    loss: float | None  # the estimated centre of the blocks, which are weighted by how steady they were
+    loss_low: float | None  # ends of its interval, each with a confidence of 95% for the whole table at once
     loss_high: float | None
-    p_adjusted: float | None  # that head is no slower; for all rows and all looks, so that a FAIL has 0.01 at most
+    p_adjusted: float | None  # for head being no slower; adjusted for all rows and looks, so a FAIL has at most 0.01
     verdict: GateVerdict
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A row and what people want to know besides."""
+    """A row, with further facts for reports."""
 
     row: GateRow
     params: str  # of the scenario: rows=10000
-    tolerance: float  # loss that is still fine, as a share
+    tolerance: float  # largest acceptable loss, as a share
     base_us: float | None  # of the metric, microseconds: totals of the run, so their ratio need not be the loss
     head_us: float | None
-    detectable: float | None  # the loss that so many blocks would have found, as a share
-    blocks_wanted: int | None  # that would decide it, where it is inconclusive; an estimate
+    detectable: float | None  # smallest loss that this many blocks would have detected, as a share
+    blocks_wanted: int | None  # estimated number of blocks that would decide an inconclusive row
     reason: str  # why there is no loss, or why the row is advisory; often empty
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A package that is not the same on both sides. None: not installed."""
+    """A package whose version differs between the sides. None: not installed."""
 
     package: str
     base: str | None
@@ -64,7 +64,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class GateResult(msgspec.Struct, frozen=True):
-    """A whole gate."""
+    """The result of a whole gate."""
 
     verdict: GateVerdict  # pass, fail or inconclusive
     blocks: int
@@ -72,10 +72,10 @@ class GateResult(msgspec.Struct, frozen=True):
     base: Side
     head: Side
     differences: list[Difference]  # of the installed packages; Python itself is in the sides
-    problems: list[str]  # one line each, for people
-    conditions: list[tuple[str, str]]  # a word and a text: server, placement, settings, run, ...
+    problems: list[str]  # one line each
+    conditions: list[tuple[str, str]]  # name and text: server, placement, settings, run, ...
     run_id: str
     started: str  # UTC, ISO 8601
     measured_s: float
     status: str  # complete, degraded, interrupted, failed, incomplete
-    budget_hint: str = ""  # what would decide an inconclusive gate, as one sentence; empty otherwise
+    budget_hint: str = ""  # what would decide an inconclusive gate, in one sentence; empty otherwise

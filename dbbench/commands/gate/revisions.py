@@ -1,8 +1,8 @@
-"""Git: which commit a revision is, and its files in a folder of their own.
+"""Git: the commit of a revision, and its files in a separate folder.
 
-The user's repository is only read. A check-out here is made with an index of its own, in a temporary folder, so there
-is no entry in .git/worktrees, and index, HEAD and files stay as they are. (`git worktree` writes into the repository;
-`git archive` knows neither smudge filters such as LFS nor files that are marked export-ignore.)
+The user's repository is only read. A check-out uses an index of its own, in a temporary folder, so there is no entry in
+.git/worktrees, and index, HEAD and files stay as they are. (`git worktree` writes into the repository; `git archive`
+applies no smudge filters such as LFS and leaves out files marked export-ignore.)
 """
 
 import os
@@ -17,15 +17,15 @@ from typing import Final
 from dbbench.commands.gate.programs import finish
 from dbbench.errors import CannotStartError, UsageError
 
-_SHORT: Final = 7  # digits of a commit that people read
+_SHORT_DIGITS: Final = 7  # of a commit, in labels
 _NO_SIDE_EFFECTS: Final = (
     "--no-pager",
     "--no-optional-locks",  # `status` would write the index
     "-c", f"core.hooksPath={os.devnull}",
-    "-c", "core.fsmonitor=false",  # a hook, or a daemon that stays
-    "-c", "core.splitIndex=false",  # a split index has a part in .git
+    "-c", "core.fsmonitor=false",  # it would run a hook, or start a daemon
+    "-c", "core.splitIndex=false",  # a split index writes to .git
 )  # fmt: skip
-# A gate may run inside a git hook, where these name a repository and an index that need not be the project's.
+# A gate may run inside a git hook, where these may name a repository and an index other than the project's.
 _OF_A_REPOSITORY: Final = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE",
     "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE",
@@ -40,15 +40,15 @@ class Revision:
     commit: str  # all digits
     repository: Path  # git's own folder
     checkout: Path  # root of the user's files, resolved; of a bare repository: git's own folder
-    inside: str  # the project's folder, from the root on; empty: the root itself
+    inside: str  # the project's folder, relative to the root; empty: the root itself
 
     @property
     def label(self) -> str:
-        """As people name it: "main (3f9c2a1)"."""
-        short = self.commit[:_SHORT]
+        """Its name in reports: "main (3f9c2a1)"."""
+        short = self.commit[:_SHORT_DIGITS]
         return (
             short
-            if len(self.name) >= _SHORT and self.commit.startswith(self.name.lower())
+            if len(self.name) >= _SHORT_DIGITS and self.commit.startswith(self.name.lower())
             else f"{self.name} ({short})"
         )
 
@@ -58,17 +58,17 @@ class Files:
     """The files of a commit."""
 
     root: Path  # of the project, not of the repository
-    note: str  # what is not there, for people; often empty
+    note: str  # tells the user what is missing; often empty
 
 
 def resolve(project: Path, revision: str) -> Revision:
-    """The commit that a revision is, in the repository that holds the folder `project`.
+    """The commit of a revision, in the repository of the folder `project`.
 
-    Raises UsageError, with git's own reason or the way out, when there is no repository or no such revision;
+    Raises UsageError, with git's own reason or the way out, when there is no repository or no such revision,
     CannotStartError when git is not installed.
     """
     if not revision or revision.startswith("-"):
-        raise UsageError(f"{revision!r} is no git revision", "give a branch, a tag or a commit")
+        raise UsageError(f"{revision!r} is not a git revision", "give a branch, a tag or a commit")
     bare = _read(project, "--is-bare-repository") == "true"
     repository = Path(_read(project, "--absolute-git-dir"))
     commit = _commit(repository, revision)
@@ -86,8 +86,8 @@ def resolve(project: Path, revision: str) -> Revision:
 def check_out(revision: Revision, folder: Path) -> Files:
     """Write the files of a commit into a folder: those of the whole repository, since a project may need them.
 
-    Raises UsageError when the project's folder is not there in that commit, CannotStartError with git's own reason
-    when the files cannot be had.
+    Raises UsageError when the project's folder does not exist in that commit, CannotStartError with git's own reason
+    when the check-out fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
@@ -106,9 +106,9 @@ def check_out(revision: Revision, folder: Path) -> Files:
 
 
 def dirty(project: Path) -> bool:
-    """Whether files that git knows have changes that are in no commit; a gate does not measure them."""
+    """Whether tracked files have uncommitted changes, which a gate does not measure."""
     status = _git("-C", str(project), "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
-    return status.returncode == 0 and bool(status.stdout)  # a bare repository has no files
+    return status.returncode == 0 and bool(status.stdout)  # the status fails in a bare repository, which has no files
 
 
 def _commit(repository: Path, revision: str) -> str | None:
@@ -118,7 +118,7 @@ def _commit(repository: Path, revision: str) -> str | None:
 
 
 def _way_out(repository: Path, revision: str) -> str:
-    """What brings a revision that is not there."""
+    """How to get a missing revision, as part of a message."""
     remote = f"origin/{revision}"
     if _commit(repository, remote) is not None:
         return f"there is {remote}: use that"
@@ -132,7 +132,7 @@ def _way_out(repository: Path, revision: str) -> str:
 
 
 def _read(project: Path, what: str) -> str:
-    """One fact about the repository."""
+    """One fact about the repository, as `git rev-parse` prints it; raises UsageError."""
     answer = _git("-C", str(project), "rev-parse", what)
     if answer.returncode:
         raise UsageError(f"{project} cannot be used as a project in a git repository: {_reason(answer)}")
@@ -146,16 +146,16 @@ def _must(revision: Revision, answer: subprocess.CompletedProcess[str]) -> str:
 
 
 def _reason(answer: subprocess.CompletedProcess[str]) -> str:
-    """What git says, as one line: the way out is often in its last line."""
+    """Git's whole error output, in one line: the way out is often in its last line."""
     return " ".join(answer.stderr.split()) or f"git ended with status {answer.returncode}"
 
 
 def _git(*arguments: str, more: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run git so that it changes nothing, runs no hook and asks nobody."""
+    """Run git so that it changes nothing, runs no hook and prompts for nothing."""
     program = shutil.which("git")
     if program is None:
         raise CannotStartError("git is not installed, and a gate of two revisions needs it")
     kept = {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
-    # An empty GIT_ASKPASS: no window that asks for a password.
+    # With an empty GIT_ASKPASS no window asks for a password.
     environment = {**kept, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", **(more or {})}
     return finish([program, *_NO_SIDE_EFFECTS, *arguments], environment)

@@ -1,4 +1,4 @@
-"""From the records of a gate to the tables that are judged: rows that count, and advisory ones. Pure."""
+"""From the records of a gate to the tables to judge: rows that count, and advisory rows. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from dbbench.stats.paired import block_error
 
 METRICS: Final[tuple[Metric, ...]] = ("time", "cpu", "p95", "p99")
 _QUANTILES: Final[Mapping[Metric, float]] = {"p95": 0.95, "p99": 0.99}
-_BEYOND: Final = 100  # operations beyond a percentile in a block, below which it is advisory
+_MIN_OPERATIONS_BEYOND: Final = 100  # in a block, beyond a percentile; with fewer it is only advisory
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What has been measured, as the judge wants it."""
+    """The measurements in the form that judging.py needs."""
 
     counted: dict[Key, Values]
     advisory: dict[Key, Values]
@@ -32,8 +32,8 @@ class Tables:
 def tables(plan: Plan, measured: Sequence[Measurement]) -> Tables:
     """Make the tables of all metrics that have a tolerance, in the order of the plan's cells.
 
-    A percentile counts where every block has enough operations beyond it. That is settled by the number of operations
-    in a slice, which is fixed before anything is measured, so that results have no say in it.
+    A percentile counts where every block has enough operations beyond it. That depends on the number of operations in a
+    slice, which is fixed before anything is measured, and not on results.
     """
     found: dict[Metric, Mapping[tuple[int, str], Values]] = {}
     operations = _operations(plan, measured)
@@ -45,14 +45,14 @@ def tables(plan: Plan, measured: Sequence[Measurement]) -> Tables:
                 continue
             if metric not in found:
                 found[metric] = _values(plan, measured, QUANTITIES[metric])
-            counts = metric not in _QUANTILES or operations[index] * (1 - _QUANTILES[metric]) >= _BEYOND
+            counts = metric not in _QUANTILES or operations[index] * (1 - _QUANTILES[metric]) >= _MIN_OPERATIONS_BEYOND
             (made.counted if counts else made.advisory)[index, metric] = found[metric].get((index, HEAD), [])
             made.tolerances[index, metric] = tolerance
     return made
 
 
 def _values(plan: Plan, measured: Sequence[Measurement], quantity: Quantity) -> dict[tuple[int, str], Values]:
-    """The blocks of every cell, each with how far off it may be."""
+    """The blocks of every cell, each with its standard error."""
     ratios = log_ratios(plan, measured, quantity)
     errors = log_ratios(plan, measured, quantity, block_error)
     return {
@@ -65,7 +65,7 @@ def _values(plan: Plan, measured: Sequence[Measurement], quantity: Quantity) -> 
 
 
 def tolerance_of(plan: Plan, scenario: str, metric: Metric) -> float | None:
-    """How much the metric may lose in a scenario, as a share; None: it is not looked at."""
+    """The loss of the metric that a scenario tolerates, as a share; None: the metric is not judged."""
     assert plan.gate is not None
     given = plan.gate.tolerances
     default = TOLERANCE if metric == "time" else None
@@ -73,7 +73,7 @@ def tolerance_of(plan: Plan, scenario: str, metric: Metric) -> float | None:
 
 
 def _operations(plan: Plan, measured: Sequence[Measurement]) -> list[float]:
-    """How many operations an arm does in a block, by cell: the median over blocks."""
+    """The number of operations of an arm in a block, by cell: the median over blocks."""
     done: list[list[int]] = [[] for _ in plan.cells]
     for one in measured:
         done[one.cell].append(sum(part.usage.operations for part in one.slices))
@@ -81,14 +81,14 @@ def _operations(plan: Plan, measured: Sequence[Measurement]) -> list[float]:
 
 
 def _cpu_per_operation(measurement: Measurement) -> dict[int, float]:
-    """Map each round to its nanoseconds of client CPU per operation."""
+    """Round -> nanoseconds of client CPU per operation."""
     return {
         part.round: part.usage.cpu_ns / part.usage.operations for part in measurement.slices if part.usage.operations
     }
 
 
 def _percentile(quantile: float, measurement: Measurement) -> dict[int, float]:
-    """Give the percentile of the whole block, nanoseconds, as if it had one round."""
+    """The percentile over the whole block, nanoseconds, as if the block had a single round."""
     value = Histogram(measurement.latency).percentile(quantile)
     return {} if value is None else {0: value}
 

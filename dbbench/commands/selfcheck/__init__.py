@@ -1,1 +1,1 @@
-"""`selfcheck`: how far this machine can be trusted."""
+"""`selfcheck`: how far measurements on this machine can be trusted."""

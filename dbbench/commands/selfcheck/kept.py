@@ -1,4 +1,4 @@
-"""The last self-check on this machine, kept for the runs that come after it."""
+"""The last self-check on this machine, kept for later runs."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -10,29 +10,29 @@ import msgspec
 from dbbench import cache
 from dbbench.commands.selfcheck.result import SelfCheck
 
-MUCH: Final = 3.0  # times the spread of the self-check
-WORTH_SAYING: Final = 0.03  # spread below which nobody needs a warning
+MUCH: Final = 3.0  # times the spread of the self-check from which on a run is warned about
+WORTH_SAYING: Final = 0.03  # spread below which no warning is needed
 FEWEST_BLOCKS: Final = 5
 _NORMAL: Final = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 
 
 def path() -> Path:
-    """Where it is kept. Raises RuntimeError when there is no home."""
+    """The file in which it is kept. Raises RuntimeError when the user has no home directory."""
     return cache.folder() / "selfcheck.json"
 
 
 def keep(found: SelfCheck) -> bool:
-    """Keep a self-check; tells whether that was possible."""
+    """Keep a self-check; whether that was possible."""
     try:
         path().parent.mkdir(parents=True, exist_ok=True)
         path().write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: no home directory
         return False
     return True
 
 
 def kept() -> SelfCheck | None:
-    """The last self-check, None when there is none that can be read."""
+    """The last self-check; None when there is none, or it cannot be read."""
     try:
         return msgspec.json.decode(path().read_bytes(), type=SelfCheck)
     except (OSError, RuntimeError, msgspec.DecodeError):
@@ -40,9 +40,9 @@ def kept() -> SelfCheck | None:
 
 
 def warning(rows: Collection[Sequence[float | None]], placement: str) -> str:
-    """Say that a run was much noisier than this machine can be; empty when it was not, or when nobody knows.
+    """A warning if the run was far noisier than the last self-check; empty otherwise.
 
-    `rows` are ln ratios by block. The quietest row counts: others may be noisy by nature.
+    `rows` are ln ratios by block. The quietest row counts, since others may be noisy by nature.
     """
     last = kept()
     floors = [] if last is None else [one for one in last.noise_floor if one.placement == placement]

@@ -1,5 +1,5 @@
-"""Result files beside each other: what two runs have in common, what changed between them, how ratios went over many.
+"""Comparing result files: what two runs have in common, what changed between them, and trends over many runs.
 
-Pure. Advisory by nature: what was measured in one job can be compared, what was measured in two can be looked at.
-`dbbench gate` measures both sides in one job.
+Pure. These comparisons are only advisory, since the runs come from different jobs. `dbbench gate` measures both sides
+in one job.
 """

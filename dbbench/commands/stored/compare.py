@@ -1,9 +1,9 @@
-"""What changed between two stored runs: the ratio of every driver to a control, then and now. Pure.
+"""What changed between two stored runs, in the ratio of every driver to a control. Pure.
 
-Never absolute times: the two runs may come from two machines, or from one that had a better day. The control, which
-ran beside the driver in both, takes out what makes everything slower. It does not take out all: ratios still move by
-10 to 20% between tiers of CPUs (statistics.md, 0.4 and 2.4), and by more on a machine that is busy with other things.
-`dbbench gate` measures both sides in one job.
+Absolute times are never compared: the two runs may come from different machines, or from one that was less busy. The
+control, which ran beside the driver in both, cancels what slows everything down. It does not cancel everything: ratios
+still move by 10 to 20% between tiers of CPUs, and by more on a machine that is busy with other things. `dbbench gate`
+measures both sides in one job.
 """
 
 import math
@@ -26,7 +26,7 @@ from dbbench.stats.shift import shift, shift_interval
 
 
 class Subject(NamedTuple):
-    """What two runs may both have measured: a cell by what it is, and a driver in it."""
+    """A driver in a cell, identified so that it can be found in another run."""
 
     scenario: str
     layer: str
@@ -47,12 +47,12 @@ class Change(msgspec.Struct, frozen=True):
     params: str
     driver: str
     control: str
-    base_blocks: int  # in which both the driver and the control were measured
+    base_blocks: int  # blocks in which both the driver and the control were measured
     head_blocks: int
     base_ratio: float  # time per operation relative to the control, the median over blocks
     head_ratio: float
     change: float
-    change_low: float | None  # ends of its interval; those of all rows hold at once. None: too few blocks
+    change_low: float | None  # ends of its interval, at joint confidence for all rows; None: too few blocks
     change_high: float | None
     verdict: Verdict  # FASTER, SLOWER, TIE or UNDECIDED
     control_base_us: float  # the control's own time, for information: not comparable across machines
@@ -71,7 +71,7 @@ class LeftOut(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Two runs beside each other, from which every report is made."""
+    """The comparison of two runs, from which every report is made."""
 
     base: Run
     head: Run
@@ -85,9 +85,9 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(base: Run, head: Run, control: str | None = None, *, force: bool = False) -> Comparison:
-    """Put two runs beside each other; `force` compares them even where they are not alike.
+    """Compare two runs; with `force`, even if they were measured under different conditions.
 
-    The control is the base's baseline where none is named. Raises UsageError where a run lacks it, or is a gate's.
+    The control defaults to the baseline of `base`. Raises UsageError where a run lacks it, or is a gate's.
     """
     for name, run in (("base", base), ("head", head)):
         if is_gate(run):
@@ -114,15 +114,15 @@ def compare(base: Run, head: Run, control: str | None = None, *, force: bool = F
 
 
 def is_gate(run: Run) -> bool:
-    """Tell whether the run measured two environments against each other."""
+    """Whether the run compared two environments."""
     return run.header.plan.gate is not None
 
 
 def changes(base: Run, head: Run, control: str) -> list[Change]:
-    """Compare what both runs measured, in the order of the base; all intervals hold at once, by Bonferroni.
+    """Compare what both runs measured, in the order of the base; the intervals have joint confidence, by Bonferroni.
 
-    The blocks of the two runs are two samples. So an interval knows how much blocks differ within each run, and
-    nothing of what whole runs differ by: another machine, another day, another layout of the server's memory.
+    The blocks of the two runs are two samples. So an interval reflects how much blocks vary within each run, but not
+    how whole runs differ: another machine, another day, another layout of the server's memory.
     """
     before, after = block_log_ratios(base, control), block_log_ratios(head, control)
     common = [subject for subject in before if subject in after]
@@ -132,7 +132,7 @@ def changes(base: Run, head: Run, control: str) -> list[Change]:
 
 
 def left_out(base: Run, head: Run, control: str) -> list[LeftOut]:
-    """Give what only one of the runs has, or has numbers for."""
+    """What only one of the runs has, or has numbers for."""
     states = {"base": _states(base, control), "head": _states(head, control)}
     found = []
     for subject in {**states["base"], **states["head"]}:
@@ -145,12 +145,12 @@ def left_out(base: Run, head: Run, control: str) -> list[LeftOut]:
 
 
 def over(found: Sequence[Change], share: float) -> list[Change]:
-    """Give those whose interval lies above so much more time: 0.1 is 10%."""
+    """The changes whose whole interval is above `share` more time: 0.1 is 10%."""
     return [one for one in found if one.change_low is not None and one.change_low > share]
 
 
 def block_log_ratios(run: Run, control: str) -> dict[Subject, list[float]]:
-    """Give the ln of the ratio to the control by block for all that can be compared with it and has a value."""
+    """The ln of the ratio to the control, by block, of all drivers and cells that can be compared and have a value."""
     plan = _with(run, control)
     usable = _comparable(run, plan)
     found: dict[Subject, list[float]] = {}
@@ -189,7 +189,7 @@ def _change(
 
 
 def _times_us(run: Run, control: str) -> dict[Subject, float]:
-    """Give the control's microseconds per operation by cell: the median over rounds, then over blocks."""
+    """The control's microseconds per operation by cell: the median over rounds, then over blocks."""
     plan = run.header.plan
     blocks: dict[Subject, list[float]] = {}
     for one in run.measurements:
@@ -200,7 +200,7 @@ def _times_us(run: Run, control: str) -> dict[Subject, float]:
 
 
 def _states(run: Run, control: str) -> dict[Subject, str]:
-    """Say of every driver in every cell of the plan why it cannot be compared with the control; often nothing."""
+    """Why each driver in each cell of the plan cannot be compared with the control; empty where it can."""
     plan = _with(run, control)
     usable, measured = _comparable(run, plan), block_log_ratios(run, control)
     states: dict[Subject, str] = {}
@@ -214,8 +214,8 @@ def _states(run: Run, control: str) -> dict[Subject, str]:
 
 
 def _comparable(run: Run, plan: Plan) -> set[tuple[int, str]]:
-    """Give the cells and arms that returned the same as the control."""
-    # Rows of a run without measurements: they cost nothing, and all they can say is what is not comparable.
+    """The cells and arms that returned the same as the control."""
+    # Rows of a run without measurements: they are cheap, and still show what is not comparable.
     header = msgspec.structs.replace(run.header, plan=plan)
     empty = msgspec.structs.replace(run, header=header, measurements=[])
     bare = rows(empty, by_place(empty))
@@ -250,6 +250,3 @@ def _arms(run: Run) -> list[str]:
 
 def _subject(cell: Cell, driver: str) -> Subject:
     return Subject(cell.scenario, cell.layer, cell.sessions, params_text(cell), driver)
-
-
-# --- two samples -----------------------------------------------------------------------------------------------------

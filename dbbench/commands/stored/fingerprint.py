@@ -1,6 +1,6 @@
-"""What a run was measured on and with: what has to be equal in runs that are put beside each other. Pure.
+"""The fingerprint of a run: the conditions that must be equal in runs that are compared. Pure.
 
-Versions of drivers and SQLAlchemy are no part of it: that they differ is why people compare. `changed` lists them.
+Versions of drivers and SQLAlchemy are not part of it, since comparing them is the purpose. `changed` lists them.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from dbbench.plan import Plan
 from dbbench.records import Run, clean
 
 NOT_RECORDED: Final = "not recorded"
-_MAX_TEXT: Final = 200  # characters of a value: a file may hold anything
+_MAX_TEXT: Final = 200  # characters of a value, since a file may contain anything
 _MAX_KEY: Final = 40
 _SAID_BY_VERSION: Final = ("server_version", "server_version_num")
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Something that is not the same in two runs."""
+    """A condition that differs between two runs."""
 
     key: str
     base: str  # or NOT_RECORDED
@@ -26,29 +26,29 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def fingerprint(run: Run) -> dict[str, str]:
-    """Give machine, Python, server and settings, each as a word and a text; what a run does not say is left out.
+    """Machine, Python, server and settings, each as key and text; what a run does not record is left out.
 
-    Not the clock rate, which changes by itself: it would split one machine into many (statistics.md, 2.4).
+    Without the clock rate, which changes by itself and would split one machine into many.
     """
     header = run.header
     return _texts({**_machine(header.environment), **_server(header.server), **_plan(header.plan)})
 
 
 def mismatches(base: Run, head: Run) -> list[Difference]:
-    """Give what keeps two runs from being compared, in the order of their fingerprints.
+    """The differences that keep two runs from being compared, in the order of their fingerprints.
 
-    What only one of them says counts, too: nobody knows what it was in the other.
+    What only one of them records counts too, since its value in the other is unknown.
     """
     return differences(fingerprint(base), fingerprint(head))
 
 
 def changed(base: Run, head: Run) -> list[Difference]:
-    """Give what else is different: versions, what they say of themselves, and what hardly matters, like the kernel."""
+    """The other differences: versions, facts about drivers, and what hardly matters, like the kernel."""
     return differences(_texts(_rest(base, head)), _texts(_rest(head, base)))
 
 
 def differences(base: Mapping[str, str], head: Mapping[str, str]) -> list[Difference]:
-    """Give the keys whose texts are not the same, in the order of the base, then of the head."""
+    """The keys whose texts differ, in the order of the base, then of the head."""
     pairs = ((key, base.get(key, NOT_RECORDED), head.get(key, NOT_RECORDED)) for key in {**base, **head})
     return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
@@ -57,7 +57,7 @@ def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
     machine = _mapping(environment.get("machine"))
     python = (machine.get("python_implementation"), machine.get("python_version"))
     return {
-        "system": str(machine.get("platform", "")).partition("-")[0],  # the rest holds the kernel's release
+        "system": str(machine.get("platform", "")).partition("-")[0],  # the rest is the kernel's release
         "cpu model": machine.get("cpu_model_name"),
         "cpus": machine.get("cpu_count"),
         "usable cpus": environment.get("usable_cpus"),
@@ -90,7 +90,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 
 def _connections(plan: Plan) -> dict[str, Any]:
-    """How connections are made, kept and used."""
+    """The settings of connections: pool, transactions, and of drivers."""
     pool = plan.shared.pool
     settings = {
         f"{arm.name if arm.driver == driver else driver}.{name}={'none' if value is None else value}"
@@ -109,7 +109,7 @@ def _connections(plan: Plan) -> dict[str, Any]:
 
 
 def _rest(run: Run, other: Run) -> dict[str, Any]:
-    """Give what is no part of the fingerprint; of drivers and scenarios, those that the other run has, too."""
+    """What is not part of the fingerprint; only for drivers and scenarios that the other run has too."""
     header = run.header
     machine = _mapping(header.environment.get("machine"))
     scenarios = {cell.scenario for cell in other.header.plan.cells}
@@ -126,7 +126,7 @@ def _rest(run: Run, other: Run) -> dict[str, Any]:
 
 
 def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Write every value as one line that is safe to show; those that say nothing are left out."""
+    """Every value as one line that is safe to show, without empty ones."""
     return {
         clean(str(key))[:_MAX_KEY]: clean(str(value))[:_MAX_TEXT]
         for key, value in facts.items()
@@ -135,5 +135,5 @@ def _texts(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """Take what should be a mapping: the file may say otherwise."""
+    """The value if it is a mapping, which a file does not guarantee; else an empty one."""
     return value if isinstance(value, Mapping) else {}

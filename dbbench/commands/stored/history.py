@@ -1,7 +1,7 @@
-"""Many stored runs: which there are, how each ratio to the control went over those that are alike. Pure.
+"""Many stored runs: a list of them, and the trend of each ratio to the control over comparable runs. Pure.
 
-For a person to look at, and no more: what moves a ratio from day to day is in no interval (statistics.md, 1b: change
-points raise many alarms that are none).
+This is for people to look at, not for verdicts: no interval covers what moves a ratio from day to day, and change
+points raise many false alarms.
 """
 
 import math
@@ -20,7 +20,7 @@ from dbbench.stats.change_points import change_points
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One file of the folder, and as much of its run as a history needs: runs are large, and there may be many."""
+    """One file of the folder, and the part of its run that a history needs: runs are large, and there may be many."""
 
     file: str  # its name
     kind: Literal["run", "gate", "unreadable"]
@@ -32,11 +32,11 @@ class Entry(msgspec.Struct, frozen=True):
     scenarios: list[str] = []
     fingerprint: dict[str, str] = {}
     control: str = ""
-    values: dict[Subject, tuple[float, int]] = {}  # ln of the ratio to the control, median over so many blocks
+    values: dict[Subject, tuple[float, int]] = {}  # median over blocks of the ln ratio to the control, and their number
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What one run says."""
+    """One run's ratio."""
 
     run: str  # its id
     started: str
@@ -45,17 +45,17 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Pointer(msgspec.Struct, frozen=True):
-    """Where a trend has perhaps changed: a pointer for a person, no verdict."""
+    """A point at which a trend may have changed: a hint for people, not a verdict."""
 
     run: str  # the first after the change
     started: str
-    before: float  # median ratio back to the change point before, or the first run
-    after: float
-    p_value: float  # that runs in any other order would look so
+    before: float  # median ratio since the previous change point, or the first run
+    after: float  # median ratio up to the next change point, or the last run
+    p_value: float  # probability that the same runs in random order look like this
 
 
 class Trend(msgspec.Struct, frozen=True):
-    """One driver in one cell, over the runs of one group that have the same control; the oldest first."""
+    """One driver in one cell, over the runs of one group with the same control, the oldest first."""
 
     group: str
     scenario: str
@@ -69,10 +69,10 @@ class Trend(msgspec.Struct, frozen=True):
 
 
 def entry(file: str, run: Run, control: str | None = None) -> Entry:
-    """Keep of a run what a history needs; the control is the run's baseline where none is named."""
+    """The part of a run that a history needs; the control defaults to the run's baseline."""
     header = run.header
     chosen = control or header.plan.baseline
-    alone = is_gate(run) or all(arm.name != chosen for arm in header.plan.arms)  # nothing to relate anything to
+    alone = is_gate(run) or all(arm.name != chosen for arm in header.plan.arms)  # there is no control
     ratios = {} if alone else block_log_ratios(run, chosen)
     return Entry(
         file=_printable(file),
@@ -89,17 +89,17 @@ def entry(file: str, run: Run, control: str | None = None) -> Entry:
 
 
 def unreadable(file: str, reason: str) -> Entry:
-    """Give what is known of a file that cannot be read."""
+    """The entry of a file that cannot be read."""
     return Entry(_printable(file), "unreadable", _printable(reason))
 
 
 def in_order(entries: Sequence[Entry]) -> list[Entry]:
-    """Sort by when the runs began; what cannot be read comes last."""
+    """The entries in the order in which the runs began, with unreadable files last."""
     return sorted(entries, key=lambda one: (one.kind == "unreadable", one.started, one.file))
 
 
 def groups(entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
-    """Name the fingerprints: a for that of the oldest run, b for the next."""
+    """The names of the fingerprints: a for that of the oldest run, b for the next new one."""
     found: list[dict[str, str]] = []
     for one in in_order(entries):
         if one.kind != "unreadable" and one.fingerprint not in found:
@@ -108,12 +108,12 @@ def groups(entries: Sequence[Entry]) -> dict[str, dict[str, str]]:
 
 
 def group_of(one: Entry, named: Mapping[str, dict[str, str]]) -> str:
-    """Give the name of the entry's group; empty where it has none."""
+    """The name of the entry's group; empty where it has none."""
     return next((name for name, prints in named.items() if one.kind != "unreadable" and prints == one.fingerprint), "")
 
 
 def trends(entries: Sequence[Entry]) -> list[Trend]:
-    """Put the values of runs that are alike in a row, for every driver in every cell; by group, then as they came."""
+    """The trends of every driver in every cell over comparable runs, by group, then in order of first appearance."""
     named = groups(entries)
     found: dict[tuple[str, str, Subject], list[tuple[Entry, float, int]]] = {}
     for one in in_order(entries):
@@ -130,7 +130,7 @@ def _trend(group: str, control: str, subject: Subject, values: Sequence[tuple[En
     points = [Point(one.id, one.started, blocks, math.exp(value)) for one, value, blocks in values]
     logs = [value for _, value, _ in values]
     found = change_points(logs)
-    # Ends of the stretches around each change point: those between it and its neighbours.
+    # Start and end of the segments between change points.
     stretches = list(pairwise([0, *(at for at, _ in found), len(logs)]))
     pointers = [
         Pointer(points[at].run, points[at].started, _ratio(logs, before), _ratio(logs, after), p_value)
@@ -144,7 +144,7 @@ def _ratio(logs: Sequence[float], stretch: tuple[int, int]) -> float:
 
 
 def _letters(number: int) -> str:
-    """Count a, b, ... z, aa, ab."""
+    """The number in letters: a, b, ... z, aa, ab."""
     letters = ""
     while number >= 0:
         number, letter = divmod(number, len(ascii_lowercase))
@@ -154,8 +154,5 @@ def _letters(number: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Make the name of a file text that can be written: it may be no UTF-8."""
+    """The name of a file as printable text; it may not be valid UTF-8."""
     return clean(text).encode("utf-8", "replace").decode("utf-8")
-
-
-# --- change points ---------------------------------------------------------------------------------------------------

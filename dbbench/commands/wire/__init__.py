@@ -1,1 +1,1 @@
-"""What drivers put on the wire: counts of what the relay records, and what they say."""
+"""`wire`: what drivers exchange with the server, counted from what the relay records, and explained."""

@@ -1,4 +1,4 @@
-"""What two countings differ by, for a gate that is exact: nothing here is estimated."""
+"""The differences between the counts of two sides, for an exact gate: nothing here is estimated."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,35 +17,35 @@ PREPARES: Final = "prepares per 100 operations"
 BYTES_SENT: Final = "bytes sent per operation"
 BYTES_RECEIVED: Final = "bytes received per operation"
 
-# The server sends them when it likes to, not because it was asked.
+# The server sends these on its own, not as answers.
 _UNASKED: Final = ("NoticeResponse", "NotificationResponse", "ParameterStatus")
-_MOST_REASONS: Final = 6  # that are named
+_MOST_REASONS: Final = 6  # named in a sentence; the others are counted
 
 _Key = tuple[str, str, str, str]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One thing that head's row has otherwise than base's."""
+    """One difference between the rows of base and head."""
 
     scenario: str
     layer: str
     params: str
     driver: str
-    what: str  # is counted, in words and with its unit
-    base: float | None  # None: the row is not there
+    what: str  # what is counted, in words and with its unit
+    base: float | None  # None: base has no such row
     head: float | None
-    grew: bool  # head does more; the only thing that may fail a gate
-    because: str  # what else changed, as it is the reason: "a ROLLBACK was added"; often empty
+    grew: bool  # head does more; only such a change may fail a gate
+    because: str  # other changes, as the reason: "a ROLLBACK was added"; often empty
 
     @property
     def sentence(self) -> str:
-        """Say it: point_reads, asyncpg, orm: 3 -> 4 round trips per operation: a ROLLBACK was added."""
+        """The change as text: point_reads, asyncpg, orm: 3 -> 4 round trips per operation: a ROLLBACK was added."""
         where = ", ".join(filter(None, (self.scenario, self.driver, self.layer, self.params)))
         return ": ".join(filter(None, (where, self.difference, self.because)))
 
     @property
     def difference(self) -> str:
-        """Say what is different, without where and why."""
+        """The difference as text, without place and reason."""
         if self.base is None:
             return "counted in head only"
         if self.head is None:
@@ -69,11 +69,11 @@ class _Aspect(msgspec.Struct, frozen=True):
 
 
 def changes(base: Sequence[WireRow], head: Sequence[WireRow]) -> list[Change]:
-    """Give what is different, in the order of base's rows and then of those that only head has.
+    """All changes, in the order of base's rows and then of those that only head has.
 
-    One for each row, with the rest as its reason; two, where it has fewer round trips and more of something else. More
-    round trips, messages, statements or prepares have grown. Fewer of them have not, nor have bytes: what values take
-    differs. A row on one side only is a change that did not grow.
+    A row has one change, whose reason is everything else that changed; it has two where it has fewer round trips and
+    more of something else. Growth means more round trips, messages, statements or prepares, not more bytes, since the
+    size of values varies. A row on one side only is a change without growth.
     """
     bases, heads = ({_key(row): row for row in rows} for rows in (base, head))
     found: list[Change] = []
@@ -105,7 +105,7 @@ def _between(base: WireRow, head: WireRow) -> Iterator[Change]:
 
 
 def _counts(base: WireRow, head: WireRow) -> Iterator[_Aspect]:
-    """Give the totals in the order in which they say most."""
+    """The totals, the most important first."""
     yield _aspect(ROUND_TRIPS, base.round_trips, head.round_trips)
     yield _total(STATEMENTS, base.statements, head.statements)
     yield _total(SENT, base.sent, head.sent)
@@ -119,7 +119,7 @@ def _sizes(base: WireRow, head: WireRow) -> Iterator[_Aspect]:
 
 
 def _reasons(base: WireRow, head: WireRow) -> str:
-    """Name the statements that are more or fewer, and Parse; or else, as nothing better is known, other messages."""
+    """The statements and Parse messages whose number changed, as text; without any, the other messages that changed."""
     parses = [{name: number for name, number in row.sent.items() if name == "Parse"} for row in (base, head)]
     reasons = [*_differences(base.statements, head.statements), *_differences(*parses)]
     reasons = reasons or list(_differences(base.sent, head.sent))
@@ -150,7 +150,7 @@ def _asked_for(received: Mapping[str, float]) -> dict[str, float]:
 
 
 def _total(what: str, base: Mapping[str, float], head: Mapping[str, float]) -> _Aspect:
-    """Compare by name, and sum up: one thing instead of another is a change, and no growth."""
+    """Compare by name and in total: one thing instead of another is a change, but not growth."""
     differs = any(not _same(base.get(name, 0.0), head.get(name, 0.0)) for name in {*base, *head})
     return _Aspect(what, math.fsum(base.values()), math.fsum(head.values()), differs)
 

@@ -4,17 +4,17 @@ A round trip is counted where the protocol makes the client wait: where its last
 answer is complete before the client sends anything else.
 
 - Query, FunctionCall and Sync are answered by ReadyForQuery.
-- Flush is answered by the answers to everything that was sent before it, or by ErrorResponse. A Flush right behind a
-  Sync demands nothing more. psycopg sends one or not, whichever way a race in it ends, so it is not counted at all.
+- Flush is answered by the answers to everything that was sent before it, or by ErrorResponse. A Flush right after a
+  Sync demands nothing more. psycopg sends one or not, depending on a race in it, so it is not counted at all.
 - StartupMessage and each message of the log-in are answered by the next Authentication message (or ErrorResponse);
   what follows, until ReadyForQuery, belongs to the same round trip.
-- SSLRequest and GSSENCRequest are answered by one byte, which is no message, before anything else may be sent.
+- SSLRequest and GSSENCRequest are answered by one byte, which is not a message, before anything else may be sent.
 - COPY ... FROM STDIN is two round trips, whenever its data passes: one until CopyInResponse, and one until
   ReadyForQuery. asyncpg does not wait for the first of them, but whether its data passes before or after
   CopyInResponse is a matter of nanoseconds, and a count must be the same each time.
 
-Bind, Execute and CopyData demand nothing. So of a pipeline, in which both directions pass as they come, what the client
-waits for at its end is one round trip, however its messages mingle with the answers. NoticeResponse,
+Bind, Execute and CopyData demand nothing. So in a pipeline, where messages pass in both directions at any time, the
+client's wait at the end is one round trip, however its messages interleave with the answers. NoticeResponse,
 NotificationResponse and ParameterStatus answer nothing.
 """
 
@@ -28,10 +28,10 @@ from dbbench.plan import Layer, TxEnd
 from dbbench.relay.frame import Frame
 
 EMPTY: Final = "(empty)"
-"""Among statements: one without any SQL, as pools send to ask whether a connection lives."""
+"""Stands for a statement without any SQL, which pools send to check whether a connection is alive."""
 
 PORTION: Final = "(portion)"
-"""Among statements: an Execute that ended at its row limit and has no tag, like asyncpg's fetchrow()."""
+"""Stands for an Execute that ended at its row limit and has no tag, as in asyncpg's fetchrow()."""
 
 _NUMBERS: Final = re.compile(r"( \d+)+$")
 _READY: Final = frozenset({"Query", "FunctionCall", "Sync", "StartupMessage"})  # each is answered by one ReadyForQuery
@@ -44,17 +44,17 @@ _COPY_ENDS: Final = frozenset({"CopyDone", "CopyFail"})
 _LAST_ANSWERS: Final[Mapping[str, frozenset[str]]] = {  # message of the extended protocol -> what completes its answer
     "Parse": frozenset({"ParseComplete"}),
     "Bind": frozenset({"BindComplete"}),
-    "Describe": frozenset({"RowDescription", "NoData"}),  # ParameterDescription comes before
+    "Describe": frozenset({"RowDescription", "NoData"}),  # after ParameterDescription
     "Execute": frozenset({"CommandComplete", "EmptyQueryResponse", "PortalSuspended"}),
     "Close": frozenset({"CloseComplete"}),
 }
 
 
-# --- what is made of the messages ------------------------------------------------------------------------------------
+# --- counts of the messages ------------------------------------------------------------------------------------------
 
 
 def exchange(frames: Sequence[Frame]) -> Exchange:
-    """Count what passed; `frames` are in the order in which they passed, of any number of connections."""
+    """Count the messages; `frames` are in the order in which they passed, from any number of connections."""
     steps = [step for step in _steps(frames) if not step.idle]
     sent = [step.frame for step in steps if step.frame.from_client]
     received = [step.frame for step in steps if not step.frame.from_client]
@@ -70,7 +70,7 @@ def exchange(frames: Sequence[Frame]) -> Exchange:
 
 
 def trace(frames: Sequence[Frame]) -> list[TraceLine]:
-    """Say of every message in which round trip it lies."""
+    """Every message, with the number of its round trip."""
     return [
         TraceLine(
             from_client=frame.from_client,
@@ -84,7 +84,7 @@ def trace(frames: Sequence[Frame]) -> list[TraceLine]:
 
 
 def connect_statements(frames: Iterable[Frame]) -> list[str]:
-    """Give the SQL that a client sent, in order."""
+    """The SQL that a client sent, in order."""
     return [frame.text for frame in frames if frame.from_client and frame.kind in ("Query", "Parse")]
 
 
@@ -101,9 +101,9 @@ def row(
     first: Exchange,
     trace: Sequence[TraceLine],
 ) -> WireRow:
-    """Make a row of the means of the operations that were counted.
+    """Make a row of the means over the operations that were counted.
 
-    Raises ValueError where there is none.
+    Raises ValueError without any operation.
     """
     if not exchanges:
         raise ValueError("no operation was counted")
@@ -131,7 +131,7 @@ def row(
 
 
 def _statement(frame: Frame) -> str:
-    """Name the statement that ends with this message, or nothing."""
+    """The name of the statement that ends with this message, or an empty text."""
     match frame.kind:
         case "CommandComplete":
             return _NUMBERS.sub("", frame.text)
@@ -149,7 +149,7 @@ def _counts(names: Iterable[str]) -> dict[str, int]:
 
 
 def _means(counts: Sequence[Mapping[str, int]]) -> dict[str, float]:
-    """Average each; what an operation does not have counts as 0. In the order in which they were first seen."""
+    """The mean count by name, in order of first appearance; a name missing from an operation counts as 0."""
     names = dict.fromkeys(name for one in counts for name in one)
     return {name: _mean([one.get(name, 0) for one in counts]) for name in names}
 
@@ -162,7 +162,7 @@ def _mean(values: Sequence[int]) -> float:
 
 
 class _Step(NamedTuple):
-    """One message, and where it lies."""
+    """One message and its round trip."""
 
     frame: Frame
     round_trip: int  # see TraceLine
@@ -170,14 +170,14 @@ class _Step(NamedTuple):
 
 
 class _Trip:
-    """A round trip that has begun; it is numbered when all messages are known."""
+    """A round trip that has begun; it gets its number when all messages are known."""
 
     def __init__(self) -> None:
         self.complete = False
 
 
 def _steps(frames: Sequence[Frame]) -> list[_Step]:
-    """Follow every connection, and number the round trips in the order in which they began."""
+    """All messages with their round trips, which are numbered in the order in which they began."""
     conversations: dict[int, _Conversation] = {}
     passed: list[tuple[Frame, _Trip | None, bool]] = []
     for frame in frames:
@@ -190,24 +190,24 @@ def _steps(frames: Sequence[Frame]) -> list[_Step]:
 
 
 class _Conversation:
-    """One connection: what the server still owes, and whether the client waits for it."""
+    """One connection: which answers the server still owes, and whether the client waits for them."""
 
     def __init__(self) -> None:
-        self._trip: _Trip | None = None  # that messages lie in: the one that has begun, or else the last
+        self._trip: _Trip | None = None  # the current round trip, or else the last one
         self._owed: deque[str] = deque()  # messages of the client without a complete answer, the oldest first
-        self._asked = False  # there was a message since the last Sync that a Flush could get the answer of
+        self._asked = False  # since the last Sync there was a message whose answer a Flush could demand
         self._waits = False  # the last message demands an answer
-        self._logs_in = False  # the last message was one of the log-in, which has no answer yet
-        self._copies = False  # COPY FROM STDIN by a Query has begun
-        self._copies_extended = False  # the same by an Execute, and the server is reading
+        self._logs_in = False  # the last message was part of the log-in and has no answer yet
+        self._copies = False  # a Query has begun COPY FROM STDIN
+        self._copies_extended = False  # an Execute has, and the server is reading
         self._skips = False  # after an error the server answers nothing before the next Sync
 
     def is_idle(self, frame: Frame) -> bool:
-        """Whether the message is a Flush with nothing to answer; from what the client sent alone, not from timing."""
+        """Whether the message is a Flush with nothing to answer, judged by the client's messages, not by timing."""
         return frame.from_client and frame.kind == "Flush" and not self._asked
 
     def trip_of(self, frame: Frame, *, idle: bool) -> _Trip | None:
-        """Take the message in, and give the round trip that it lies in."""
+        """Process the message and return its round trip."""
         if idle:
             return self._trip
         completes = self._sent(frame.kind) if frame.from_client else self._received(frame.kind)
@@ -218,14 +218,14 @@ class _Conversation:
         return self._trip
 
     def _sent(self, kind: str) -> bool:
-        """Take in what the client sent; whether that is a whole round trip, answer and all."""
+        """Process a message of the client; whether it is a complete round trip by itself, including the answer."""
         self._waits = kind in _WAITED_FOR or kind == "Flush"
         self._logs_in = kind in _LOGIN
         if kind in _COPY_ENDS:
             self._copies_extended = False
         elif kind in _READY:
             self._asked = False
-            if self._copies_extended:  # the server passes over it
+            if self._copies_extended:  # the server ignores it
                 self._waits = False
             else:
                 self._owed.append(kind)
@@ -237,7 +237,7 @@ class _Conversation:
         return kind in _ONE_BYTE
 
     def _received(self, kind: str) -> bool:
-        """Take in what the server sent; whether it completes what the client waits for."""
+        """Process a message of the server; whether it completes the answer that the client waits for."""
         if self._logs_in and (kind.startswith("Authentication") or kind == "ErrorResponse"):
             self._logs_in = False
             return True
@@ -257,7 +257,7 @@ class _Conversation:
         return copied or self._done()
 
     def _failed(self) -> bool:
-        """After an error, nothing is answered but the next Sync, or the Query that failed."""
+        """Process an ErrorResponse, after which only the next Sync, or the Query that failed, is answered."""
         self._copies_extended = False
         if not self._owed or self._owed[0] in _READY:
             return False
@@ -271,13 +271,13 @@ class _Conversation:
             return False
         if self._owed[0] == "Execute":
             self._copies_extended = True
-            self._owed = deque(["Execute"])  # not the Sync behind it
+            self._owed = deque(["Execute"])  # not the Sync after it
         else:
             self._copies = True
         return True
 
     def _answered(self, kind: str) -> bool:
-        """An answer of the extended protocol; whether it is the last that a Flush demanded."""
+        """Process an answer of the extended protocol; whether it is the last that a Flush demanded."""
         if not self._owed or kind not in _LAST_ANSWERS.get(self._owed[0], ()):
             return False
         self._owed.popleft()
@@ -288,7 +288,7 @@ class _Conversation:
         return flushed and self._done()
 
     def _done(self) -> bool:
-        """Whether the client waited for what has just been answered."""
+        """Whether the client was waiting for the answer that is now complete."""
         done = self._waits and not self._owed
         self._waits = self._waits and not done
         return done

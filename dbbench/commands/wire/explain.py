@@ -1,4 +1,4 @@
-"""Why a row's number is what it is, in sentences: from what was counted, never from a driver's name."""
+"""Sentences that explain a row's number of round trips: from the counts alone, never from a driver's name."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,17 +7,17 @@ from dbbench.commands.wire.counting import EMPTY
 from dbbench.commands.wire.result import TraceLine, WireRow
 from dbbench.wording import count, listed
 
-MAX_SENTENCES: Final = 3  # of a row
+MAX_SENTENCES: Final = 3  # about a row
 
 _BEGINS: Final = ("BEGIN", "START TRANSACTION")
 _ENDS: Final = ("COMMIT", "ROLLBACK")
 _WRITES: Final = ("INSERT", "UPDATE", "DELETE", "MERGE")
-_MANY: Final = 10  # of something in one operation, which is then said as a number of them
-_NO_TABLES: Final = "SELECT 1"  # what pools ask that send no empty statement
+_MANY: Final = 10  # statements or rows in one operation from which on a sentence mentions their number
+_NO_TABLES: Final = "SELECT 1"  # the check of pools that send no empty statement
 
 
 def explanations(row: WireRow, neighbours: Sequence[WireRow]) -> list[str]:
-    """Say where the row's round trips go, at most 3 sentences, those that explain most first.
+    """At most 3 sentences on what the row's round trips are for, those that explain most first.
 
     `neighbours` are the rows of other drivers in the same scenario and layer; the row itself may be among them.
     """
@@ -26,7 +26,7 @@ def explanations(row: WireRow, neighbours: Sequence[WireRow]) -> list[str]:
 
 
 def amount(value: float) -> str:
-    """Write a count: 3, 1,000, 2.4; what is not zero never looks like it."""
+    """A count as text: 3, 1,000, 2.4; a small one is <0.01, never 0."""
     text = f"{value:,.2f}".rstrip("0").rstrip(".") or "0"
     return "<0.01" if text == "0" and value else text
 
@@ -55,13 +55,13 @@ def _transaction(row: WireRow) -> Iterator[str]:
 
 
 def _ping(row: WireRow) -> Iterator[str]:
-    """A pool's question is an empty statement, or one about no table before the transaction begins."""
+    """A pool's check is an empty statement, or a statement without a table before the transaction begins."""
     if row.statements.get(EMPTY):
-        yield f"The pool asks before each checkout whether the connection lives (pre-ping): {_ping_cost(row.trace)}."
+        yield f"The pool checks before each checkout whether a connection is alive (pre-ping): {_ping_cost(row.trace)}."
         return
     asked = [line.detail for line in row.trace if line.from_client and line.kind == "Query"]
     if row.trace[0:1] and row.trace[0].detail == _NO_TABLES and asked[1:2] == ["BEGIN"]:
-        yield "The pool asks before each checkout whether the connection lives (pre-ping): a round trip."
+        yield "The pool checks before each checkout whether a connection is alive (pre-ping): a round trip."
 
 
 def _reset(row: WireRow) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _prepare_alone(row: WireRow) -> Iterator[str]:
     if closes := row.received.get("CloseComplete", 0):
         yield f"{said}, and {amount(closes)} {'closes' if closes == 1 else 'close'} the one before."
     elif parses > flushes:
-        yield f"{said}; with those in others, there are {amount(parses)} Parse per operation."
+        yield f"{said}; including those in other round trips, there are {amount(parses)} Parse per operation."
     else:
         yield f"{said}."
 
@@ -115,7 +115,7 @@ def _forgotten(row: WireRow, others: Sequence[WireRow]) -> Iterator[str]:
 
 
 def _many(row: WireRow) -> Iterator[str]:
-    """Many statements, or many rows in one."""
+    """Many statements, or many rows in a statement."""
     for name in _WRITES:
         number = row.statements.get(name, 0)
         if number >= _MANY and row.round_trips <= number / 2:
@@ -140,7 +140,7 @@ def _simple(row: WireRow, others: Sequence[WireRow]) -> Iterator[str]:
     if row.sent.get("Query") and not row.sent.get("Bind") and any(one.sent.get("Bind") for one in others):
         if set(row.statements) <= {*_BEGINS, *_ENDS, "COPY", EMPTY}:
             return
-        yield "Values are part of the SQL (Query, the simple protocol): nothing is prepared, the server parses it anew."
+        yield "Values are part of the SQL (Query, the simple protocol): nothing is prepared, all is parsed anew."
 
 
 def _spread(row: WireRow) -> Iterator[str]:
@@ -149,11 +149,11 @@ def _spread(row: WireRow) -> Iterator[str]:
         yield f"Not every operation is the same: {fewest:,} to {most:,} round trips."
 
 
-# --- what a trace tells ----------------------------------------------------------------------------------------------
+# --- reading a trace -------------------------------------------------------------------------------------------------
 
 
 def _ping_cost(trace: Sequence[TraceLine]) -> str:
-    """Say how many round trips an empty statement takes; with the transaction around it that some drivers begin."""
+    """The round trips of an empty statement, in words, including a transaction that some drivers put around it."""
     ended = [(tag, line.round_trip) for line in trace if (tag := _tag(line))]
     for (before, begun), (tag, _), (after, done) in zip(ended, ended[1:], ended[2:], strict=False):
         if (before, tag, after) == ("BEGIN", EMPTY, "ROLLBACK"):
@@ -162,14 +162,14 @@ def _ping_cost(trace: Sequence[TraceLine]) -> str:
 
 
 def _tag(line: TraceLine) -> str:
-    """Name the statement that ends with this message: the first word of its tag."""
+    """The statement that ends with this message, as the first word of its tag, or an empty text."""
     if line.from_client or line.kind not in ("CommandComplete", "EmptyQueryResponse"):
         return ""
     return EMPTY if line.kind == "EmptyQueryResponse" else line.detail.partition(" ")[0]
 
 
 def _rows_of(trace: Sequence[TraceLine], name: str) -> int:
-    """Give the rows of the largest statement of the kind, as its tag says: INSERT 0 1000."""
+    """The number of rows of the largest statement of the kind, from its tag: INSERT 0 1000."""
     rows = [line.detail.rpartition(" ")[2] for line in trace if _tag(line) == name]
     return max((int(number) for number in rows if number.isascii() and number.isdecimal()), default=0)
 

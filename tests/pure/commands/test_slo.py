@@ -44,7 +44,7 @@ def test_anything_else_is_a_usage_error_that_says_how_to_write_it(text: str) -> 
 
 @pytest.mark.parametrize("text", ["p99<0ms", "p99<3.1s", "max<60s"])
 def test_a_limit_that_no_trial_could_show_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="above 0 and up to 3 s"):
+    with pytest.raises(UsageError, match="above 0 and at most 3 s"):
         parse(text)
 
 
