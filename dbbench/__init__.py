@@ -1,4 +1,4 @@
-"""dbbench: which PostgreSQL driver is faster for your queries, by how much, and how sure that is."""
+"""dbbench: which PostgreSQL driver is faster for your queries, by how much, and how certain that is."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Where a PostgreSQL server is, and who connects: plain data that goes to workers through a pipe."""
+"""The address of a PostgreSQL server, with user and database: plain data that is sent to workers through a pipe."""
 
 import ipaddress
 
@@ -8,8 +8,8 @@ import msgspec
 class Address(msgspec.Struct, frozen=True):
     """One server and database.
 
-    `host` is a name, an IP address or the directory of a unix socket. `password` never goes to a result file,
-    an argument list or a message: str() and repr() leave it out.
+    `host` is a name, an IP address or the directory of a unix socket. `password` must never get into a result file, an
+    argument list or a message: str() and repr() leave it out.
     """
 
     host: str

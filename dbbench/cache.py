@@ -1,4 +1,4 @@
-"""The folder that outlives a run."""
+"""The cache folder: what dbbench keeps from one run to the next."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import platformdirs
 
 
 def folder() -> Path:
-    """Where dbbench keeps what later runs use: in the user's cache folder, as the platform has it.
+    """The folder for what later runs use, in the platform's cache folder for the user.
 
-    Raises RuntimeError when there is no home.
+    Raises RuntimeError when the user has no home directory.
     """
     found = platformdirs.user_cache_path("dbbench", appauthor=False)
     if found.is_absolute():
         return found
-    # Older versions of platformdirs take a relative XDG_CACHE_HOME, which its specification says to ignore.
+    # Older versions of platformdirs accept a relative XDG_CACHE_HOME, which its specification says to ignore.
     return Path.home() / ".cache" / "dbbench"

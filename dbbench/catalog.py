@@ -1,4 +1,4 @@
-"""Paths and names -> scenario files -> scenarios."""
+"""Finding scenarios: from names and paths to scenario files, and from those to scenarios."""
 
 import ast
 import inspect
@@ -19,7 +19,7 @@ _HERE: Final = Path(__file__).resolve().parent
 
 
 def builtin_directory() -> Path:
-    """Where the built-in scenarios lie: beside this file in a wheel, beside the package in a checkout."""
+    """The folder of the built-in scenarios: inside the package in a wheel, beside the package in a checkout."""
     inside = _HERE / "scenarios"
     return inside if inside.is_dir() else _HERE.parent / "scenarios"
 
@@ -30,9 +30,9 @@ def builtin() -> dict[str, Path]:
 
 
 def find(names: Sequence[str]) -> list[Path]:
-    """The scenario files that the names, files and directories of a command line mean, each once, in that order.
+    """The scenario files that the names, files and directories on a command line stand for, each once, in that order.
 
-    Raises UsageError for what is none of them, with the nearest name.
+    Raises UsageError, with the nearest name, for anything else.
     """
     known = builtin()
     paths: list[Path] = []
@@ -61,7 +61,7 @@ def find(names: Sequence[str]) -> list[Path]:
 
 
 def shown_path(path: Path) -> str:
-    """The path as messages and results name it: below the working directory relative, built-in ones by their folder."""
+    """The path for messages and results: relative to the working directory; built-in ones as scenarios/...."""
     for base, prefix in ((builtin_directory(), "scenarios"), (Path.cwd(), "")):
         if path.is_relative_to(base):
             return str(prefix / path.relative_to(base))
@@ -71,7 +71,7 @@ def shown_path(path: Path) -> str:
 def load(path: Path, *, sync: bool) -> Scenario:
     """Load the scenario in a file, or its sync twin.
 
-    Raises ScenarioError, naming file and line, when it cannot be loaded or is not a scenario.
+    Raises ScenarioError, with file and line, when it cannot be loaded or is not a scenario.
     """
     shown = shown_path(path)
     directory = str(path.parent)
@@ -92,7 +92,7 @@ def blame(error: BaseException, shown: str) -> str:
     """`file:line: error` for the innermost line of the scenario that an exception passed through."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == shown]
     where = f"{shown}:{frames[-1].lineno}" if frames else shown
-    # SQLAlchemy wraps the driver's error, and adds the statement and an address to it.
+    # SQLAlchemy wraps the driver's error and adds the statement and a link to its own documentation.
     text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
     return f"{where}: {type(error).__name__}: {text}" if text else f"{where}: {type(error).__name__}"
 
@@ -154,6 +154,6 @@ def _line(function: Callable[..., Any]) -> int:
 
 
 def _async_functions(path: Path) -> set[str]:
-    """Names of the functions that are `async def` in the source (in a twin they no longer are)."""
+    """Names of the functions that are `async def` in the source; in a sync twin they no longer are."""
     tree = ast.parse(path.read_bytes())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}

@@ -19,15 +19,15 @@ from dbbench.errors import DbbenchError
 
 _REQUEST = TypeVar("_REQUEST", bound=messages.Message)
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
-_KEPT_PG: Final = ("PGPASSWORD", "PGPASSFILE")  # how a password is kept out of a URL; everything else must be asked for
+_KEPT_PG: Final = ("PGPASSWORD", "PGPASSFILE")  # they keep a password out of the URL; the rest belongs in the URL
 
 
 class WorkerLostError(DbbenchError):
-    """A worker, or another child process, ended, or gave no answer in time."""
+    """A worker, or another child process, ended or did not answer in time."""
 
 
 class WorkerFailedError(DbbenchError):
-    """A worker, or another child process, could not do what it was asked; `scenario`: because of the scenario."""
+    """A worker, or another child process, failed at a request; `scenario`: whether the scenario is to blame."""
 
     def __init__(self, failed: messages.Failed) -> None:
         super().__init__(failed.message)
@@ -36,24 +36,24 @@ class WorkerFailedError(DbbenchError):
 
 @dataclass(frozen=True)
 class Home:
-    """The Python environment in which workers live."""
+    """The home of workers: the Python environment in which they run."""
 
     python: str = sys.executable
-    paths: Sequence[str] = ()  # searched for modules first, instead of PYTHONPATH; dbbench is in one of them
+    paths: Sequence[str] = ()  # searched for modules first, instead of PYTHONPATH; one of them must contain dbbench
     off_limits: str = ""  # see messages.Start
-    padding: int = 0  # bytes by which the environment is longer
+    padding: int = 0  # bytes added to the environment variables
 
     def environment(self) -> dict[str, str]:
-        """The variables that make it so."""
+        """The environment variables that set this up."""
         if not self.paths:
             return {}
         return {"PYTHONPATH": os.pathsep.join(self.paths), "DBBENCH_PADDING": "." * self.padding}
 
 
 class Child(Generic[_REQUEST]):
-    """A process that runs a module and answers requests. Use it as a context manager: it does not outlive the block.
+    """A process that runs a module and answers requests. Use it as a context manager, which ends it with the block.
 
-    `title` names it in messages; `decode` makes a reply of a message's body.
+    `title` names it in messages; `decode` turns a message's body into a reply.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Child(Generic[_REQUEST]):
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=worker_environment({**home.environment(), **(environment or {})}),
-            process_group=0,  # a Ctrl-C at the terminal goes to the parent alone
+            process_group=0,  # so that Ctrl-C reaches the parent alone
         )
 
     @property
@@ -84,7 +84,7 @@ class Child(Generic[_REQUEST]):
         return self._process.pid
 
     def ask_later(self, request: _REQUEST) -> None:
-        """Send a request whose reply is fetched by `reply`."""
+        """Send a request; `reply` fetches the answer later."""
         assert self._process.stdin is not None
         try:
             messages.send(self._process.stdin, request)
@@ -97,9 +97,9 @@ class Child(Generic[_REQUEST]):
         return self.reply(kind, patience)
 
     def reply(self, kind: type[_REPLY], patience: float | None) -> _REPLY:
-        """Wait up to `patience` seconds (None: for ever) for the reply to the last request.
+        """Wait up to `patience` seconds (None: forever) for the reply to the last request.
 
-        Raises WorkerFailedError when the worker says that it failed, WorkerLostError when nothing comes.
+        Raises WorkerFailedError when the worker reports a failure, WorkerLostError when no reply comes.
         """
         deadline = None if patience is None else time.monotonic() + patience
         try:
@@ -166,11 +166,11 @@ class WorkerProcess(Child[messages.Request]):
 
 
 def libpq_variables() -> list[str]:
-    """The variables that would silently change where libpq connects and how: for some drivers, and not for others."""
+    """The variables set here that would silently change where and how libpq connects, for some drivers only."""
     return [name for name in os.environ if name.startswith("PG") and name not in _KEPT_PG]
 
 
 def worker_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without libpq's variables."""
+    """This process's environment variables without libpq's, and `more`."""
     left_out = libpq_variables()
     return {**{name: value for name, value in os.environ.items() if name not in left_out}, **more}

@@ -1,15 +1,15 @@
-"""What can go wrong, as exceptions, and how the program then ends.
+"""The exceptions, and the exit codes that they lead to.
 
 DbbenchError
  +-- UsageError        the command line or an input file is wrong      exit 2
  |    +-- ScenarioError   a scenario cannot be used, says file and line
- |    +-- UnreadableError a file is no result file, or cannot be read
+ |    +-- UnreadableError a file is not a result file, or cannot be read
  +-- CannotStartError  no server, no connection, limits too low        exit 4
  +-- RefusedError      would be unsafe                                 exit 5
  +-- ServerLostError   the server went away while measuring            exit 3
 Interrupted            a signal (not an error: it derives from KeyboardInterrupt)
 
-A message names the culprit, a remedy the way out; together they are one line.
+The message names the culprit and the remedy names the way out; together they are one line.
 """
 
 import signal
@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
 
 class DbbenchError(Exception):
-    """Anything that ends a command with one line on stderr: what is wrong and, where there is one, the way out."""
+    """An error that ends a command with one line on stderr: what is wrong and, if there is one, the way out."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.DEGRADED
 
@@ -71,7 +71,7 @@ class CannotStartError(DbbenchError):
 
 
 class RefusedError(DbbenchError):
-    """Going on could harm what is not ours."""
+    """Going on could harm what belongs to others."""
 
     exit_code = ExitCode.REFUSED
 
@@ -81,7 +81,7 @@ class ServerLostError(DbbenchError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the program to end; a KeyboardInterrupt, so that nothing mistakes it for an error."""
+    """A signal asked the program to end; it is a KeyboardInterrupt, so that nothing treats it as an error."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -94,7 +94,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The remedy of an unknown name: what may have been meant, and what there is."""
+    """The remedy for an unknown name: the most similar known name, and all known names."""
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     there_is = f"there is {', '.join(names)}"

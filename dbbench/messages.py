@@ -1,6 +1,6 @@
-"""What the parent and its workers say to each other: requests, replies, and how they travel over a pipe.
+"""The messages between the parent and its workers: requests, replies, and their encoding on a pipe.
 
-A message is four bytes of length (big-endian) and MessagePack. Passwords travel here and nowhere else.
+A message is four bytes of length (big-endian) and MessagePack. Passwords are sent this way and no other.
 """
 
 from typing import IO, Any, Final
@@ -16,28 +16,28 @@ LENGTH_BYTES: Final = 4
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
-    """Anything that travels."""
+    """Anything sent over a pipe."""
 
 
 # Requests: each gets one reply.
 
 
 class Start(Message, frozen=True):
-    """The first: who the worker is. Replied to by Started."""
+    """The first request: what the worker is. Replied to by Started."""
 
-    driver: str  # empty: told with each cell
+    driver: str  # empty: it comes with each cell
     address: Address
-    application: str  # application_name: by it the sessions of a run are found on the server
+    application: str  # application_name, by which the sessions of a run are found on the server
     connections: Connections
     cpus: list[int] | None
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
-    off_limits: str = ""  # a folder that no scenario may import from: another state of the code that is measured
-    run_id: str = ""  # whose schemas the worker drops if the parent dies; only the one for tables of a user's server
+    off_limits: str = ""  # a folder that no scenario may import from: another revision of the measured code
+    run_id: str = ""  # the run whose schemas the worker drops if the parent dies; only for tables on a user's server
 
 
 class Describe(Message, frozen=True):
-    """Load a scenario file and say what is in it. Replied to by Described."""
+    """Load a scenario file and describe it. Replied to by Described."""
 
     path: str
     overrides: dict[str, str]
@@ -60,14 +60,14 @@ class Reset(Message, frozen=True):
 
 
 class Tidy(Message, frozen=True):
-    """VACUUM ANALYZE the tables of the schemas, and CHECKPOINT if asked to. Replied to by Done."""
+    """VACUUM ANALYZE the tables of the schemas; with `checkpoint`, also CHECKPOINT. Replied to by Done."""
 
     schemas: list[str]
     checkpoint: bool
 
 
 class Fingerprint(Message, frozen=True):
-    """Say what the tables of the schema hold, and how they are made if asked to. Replied to by Checked."""
+    """Return the contents of the schema's tables; with `structure`, also their definitions. Replied to by Checked."""
 
     schema: str
     structure: bool = False
@@ -77,7 +77,7 @@ class Route(msgspec.Struct, frozen=True):
     """How connections reach the server."""
 
     address: Address
-    pooled: bool = False  # a pooler is there: it sets the search path, and takes no start-up parameter that does
+    pooled: bool = False  # through a pooler, which sets the search path itself and refuses it as a start-up parameter
 
 
 class Open(Message, frozen=True):
@@ -85,15 +85,15 @@ class Open(Message, frozen=True):
 
     cell: Cell
     schema: str
-    route: Route | None = None  # None: straight to the server
+    route: Route | None = None  # None: directly to the server
 
 
 class Connect(Message, frozen=True):
-    """Have the open cell's pool make its first connection, and nothing else. Replied to by Done."""
+    """Have the open cell's pool open its first connection, and nothing else. Replied to by Done."""
 
 
 class Check(Message, frozen=True):
-    """Run single operations in the open cell and say what they returned. Replied to by Checked."""
+    """Run single operations in the open cell and return their results. Replied to by Checked."""
 
     seeds: list[str]
 
@@ -104,10 +104,10 @@ class RunSlice(Message, frozen=True):
     operations: int
     seed: str
     limit_ns: int
-    lead_in: int = 0  # operations that go before, untimed and at no pace
-    freeze: bool = False  # this was the warm-up: what exists now is kept out of garbage collection from now on
-    load: Load = Load()  # of which the number of sessions was told with the cell
-    heartbeat: bool = False  # note how late the event loop runs timers; not in slices that count
+    lead_in: int = 0  # operations to run before, untimed and unpaced
+    freeze: bool = False  # for warm-ups: existing objects are kept out of garbage collection from now on
+    load: Load = Load()  # the number of sessions comes with the cell instead
+    heartbeat: bool = False  # measure how late the event loop runs timers; not in slices that count
 
 
 class Close(Message, frozen=True):
@@ -121,30 +121,30 @@ Request = Start | Describe | Prepare | Reset | Tidy | Fingerprint | Open | Conne
 
 
 class Started(Message, frozen=True):
-    """Ready."""
+    """The worker is ready."""
 
     facts: dict[str, str]
 
 
 class Described(Message, frozen=True):
-    """A scenario."""
+    """The description of a scenario."""
 
     scenario: Description
 
 
 class Done(Message, frozen=True):
-    """It is done."""
+    """The request is done."""
 
 
 class Checked(Message, frozen=True):
-    """What operations returned, as comparable lines: `path: type value`."""
+    """Results of operations, or contents of tables, as comparable lines."""
 
-    lines: list[str]
-    digest: str  # of all lines, of which only the first are sent
+    lines: list[str]  # only the first
+    digest: str  # of all lines
 
 
 class Ran(Message, frozen=True):
-    """A slice. Latencies and other times by operation are int64 nanoseconds in native byte order: see load.Samples."""
+    """The results of a slice. Times by operation are int64 nanoseconds in native byte order: see load.Samples."""
 
     latencies: bytes
     waits: bytes
@@ -153,17 +153,17 @@ class Ran(Message, frozen=True):
     began_ns: int  # by the monotonic clock that all processes of the machine share
     usage: Usage
     failures: dict[str, int]  # SQLSTATE, or the exception's class where there is none -> operations
-    errors: list[str]  # different messages of those that failed, with file and line, the most frequent first
+    errors: list[str]  # different messages of failed operations, with file and line, the most frequent first
 
 
 class Closed(Message, frozen=True):
     """The cell is closed."""
 
-    peak_bytes: int  # resident memory of the worker, since the cell was opened where that can be known
+    peak_bytes: int  # peak resident memory of the worker, since the cell was opened where the system supports that
 
 
 class Failed(Message, frozen=True):
-    """It did not work; the scenario is to blame when `scenario` is true."""
+    """The request failed; `scenario`: whether the scenario is to blame."""
 
     message: str
     scenario: bool

@@ -1,7 +1,7 @@
-"""The result file (JSON Lines), written and read.
+"""Writing and reading the result file (JSON Lines).
 
-A result file is one `Header`, then `Measurement` and `Problem` lines as they happen, then one `End`. It is data, not
-trust: a file may come from anywhere, so it is read within caps, typed, checked, and cleaned of what a terminal obeys.
+A result file is one `Header`, then `Measurement` and `Problem` lines as they happen, then one `End`. It is not trusted:
+a file may come from anywhere, so reading limits sizes, checks types and values, and removes control characters.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ from dbbench.errors import DbbenchError, UnreadableError, UsageError
 from dbbench.plan import Plan
 from dbbench.records import BreakEven, End, Header, Measurement, Problem, Record, Run, clean
 
-SCHEMA: Final = 2  # of what is written; 1 is read, too
+SCHEMA: Final = 2  # the version that is written; version 1 can be read too
 MAX_BYTES: Final = 64 * 1024 * 1024  # of a result file that is read; a run of an hour writes a few megabytes
-MAX_LINE_BYTES: Final = 4 * 1024 * 1024  # of one line: bounds what a single untyped value can unfold to in memory
-MAX_DEPTH: Final = 32  # of the values that are not ours to type: parameters, environment, server
+MAX_LINE_BYTES: Final = 4 * 1024 * 1024  # of one line, which limits the memory that a single untyped value can take
+MAX_DEPTH: Final = 32  # of nesting in values without fixed types: parameters, environment, server
 MAX_ROWS: Final = 1_000  # cells times arms of a plan that is read
 MAX_NAME: Final = 100  # characters in the name of an arm
 
@@ -35,17 +35,17 @@ MAX_NAME: Final = 100  # characters in the name of an arm
 
 
 def new_id() -> str:
-    """Six hex digits that keep runs started in the same second apart."""
+    """Six random hex digits that distinguish runs started in the same second."""
     return secrets.token_hex(3)
 
 
 def default_path(directory: Path, started: datetime, run_id: str) -> Path:
-    """Where a run's file goes when nobody says: sorted by time, e.g. results/20261123T031500Z-3f9c2a.jsonl."""
+    """The default path of a run's file, which sorts by time: results/20261123T031500Z-3f9c2a.jsonl."""
     return directory / f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{run_id}.jsonl"
 
 
 class Writer:
-    """Appends records to a new result file; what was written stays whole, whatever happens to the next record."""
+    """Appends records to a new result file; lines already written stay intact, whatever happens to the next record."""
 
     def __init__(self, path: Path, file: FileIO) -> None:
         self.path = path
@@ -54,7 +54,7 @@ class Writer:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make the file, readable by its owner only; its folder too. Never touches a file that exists."""
+        """Make the file, readable by its owner only, and its folder. Raises UsageError if the file exists."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = FileIO(path, "xb", opener=partial(os.open, mode=0o600))
@@ -67,14 +67,14 @@ class Writer:
         return cls(path, file)
 
     def write(self, record: Record) -> None:
-        """Append one line; it is with the operating system when this returns."""
+        """Append one line and hand it to the operating system; raises DbbenchError when that fails."""
         line = msgspec.json.encode(record) + b"\n"
         try:
             rest = memoryview(line)
-            while rest:  # a disk that is nearly full takes a part
+            while rest:  # a disk that is nearly full may take only a part
                 rest = rest[self._file.write(rest) :]
         except BaseException as error:
-            # Half a line would make the lines after it unreadable, too.
+            # Half a line would make the following lines unreadable too.
             self._file.truncate(self._size)
             self._file.seek(self._size)
             if isinstance(error, OSError):
@@ -83,13 +83,13 @@ class Writer:
         self._size += len(line)
 
     def close(self) -> None:
-        """Bring the file to the disk and let go of it; closing twice is fine."""
+        """Flush the file to disk and close it; closing twice is fine."""
         if self._file.closed:
             return
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise DbbenchError(f"{self.path} cannot be brought to the disk: {_reason(error)}") from error
+            raise DbbenchError(f"{self.path} cannot be flushed to disk: {_reason(error)}") from error
         finally:
             self._file.close()
 
@@ -106,18 +106,18 @@ class Writer:
 
 
 class _Unreadable(Exception):  # noqa: N818 - it becomes an UnreadableError as soon as the path is known
-    """Why a file is not a result file that can be read."""
+    """The reason why a file cannot be read as a result file."""
 
 
 class _Malformed(_Unreadable):
-    """A line is no JSON at all; excusable in the last one, which may be torn."""
+    """A line is not JSON; this is excused in the last line, which may be cut off."""
 
 
 Line = Header | Measurement | Problem | BreakEven | End
 
 
 class _Opening(msgspec.Struct):
-    """As much of a first line as every schema version has."""
+    """The part of a first line that all schema versions have."""
 
     type: Literal["run"]
     schema: Annotated[int, Meta(ge=0, le=2**31)]
@@ -128,7 +128,7 @@ _OPENING: Final = msgspec.json.Decoder(_Opening)
 
 
 def read(path: Path) -> Run:
-    """Read a result file; UnreadableError says what is wrong with it."""
+    """Read a result file; raises UnreadableError, which says what is wrong with it."""
     shown = clean(str(path))
     try:
         _check_file(path)
@@ -143,7 +143,7 @@ def read(path: Path) -> Run:
 
 
 def _check_file(path: Path) -> None:
-    """Look before opening: a named pipe would block, and a huge file would be felt."""
+    """Check before opening: a named pipe would block, and a huge file would exhaust memory."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise _Unreadable("is a folder, not a result file")
@@ -154,7 +154,7 @@ def _check_file(path: Path) -> None:
 
 
 def _assemble(lines: Iterator[bytes]) -> Run:
-    """Put the records together, checking each against the plan of the first."""
+    """Put the records together, each checked against the plan in the first."""
     first = next(lines, b"")
     if not first:
         raise _Unreadable("is empty")
@@ -175,7 +175,7 @@ def _assemble(lines: Iterator[bytes]) -> Run:
 
 
 class _Assembly:
-    """What the lines up to here make together."""
+    """The records of the lines so far."""
 
     def __init__(self, header: Header) -> None:
         self.header = header
@@ -186,7 +186,7 @@ class _Assembly:
         self._seen: set[tuple[int, int, str]] = set()
 
     def add(self, record: Record) -> None:
-        """Take the next record if it fits what came before."""
+        """Add the next record; raises _Unreadable if it does not fit the previous ones."""
         if self.end:
             raise _Unreadable("the file goes on after its end")
         match record:
@@ -216,7 +216,7 @@ class _Assembly:
 
 
 def _header(line: bytes) -> Header:
-    """Read the first line, looking at the schema before anything else."""
+    """Decode the first line, checking the schema before anything else."""
     try:
         opening = _OPENING.decode(line)
     except (msgspec.DecodeError, ValueError):
@@ -232,12 +232,12 @@ def _header(line: bytes) -> Header:
 
 
 def _record(line: bytes, schema: int) -> Record:
-    """Decode a line by its type; everything textual in it comes out clean."""
+    """Decode a line by its type, with all its texts cleaned (see records.clean)."""
     if len(line) > MAX_LINE_BYTES:
         raise _Unreadable("is too long")
     try:
         record: Record = _LINE.decode(line) if schema == SCHEMA else _decoded_1(line)
-        # JSON has controls (but DEL) only as escapes, so plain ASCII without one is clean: nearly all lines are that.
+        # In JSON all control characters but DEL are escaped, so plain ASCII without escapes is clean, as nearly always.
         if isinstance(record, Header) or b"\\" in line or b"\x7f" in line or not line.isascii():
             plain = _cleaned(msgspec.to_builtins(record, str_keys=True))
             record = msgspec.convert(plain, Line, str_keys=True)
@@ -251,7 +251,7 @@ def _record(line: bytes, schema: int) -> Record:
 def _decoded_1(line: bytes) -> Record:
     """Decode a line of schema 1, in which slices and plans were flat."""
     raw = msgspec.json.decode(line)
-    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # then it is the types that are wrong
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # the conversion below reports the error
         if raw["type"] == "measurement":
             raw["slices"] = [_nested(each, "usage", ("position", "round")) for each in raw["slices"]]
         elif raw["type"] == "run":
@@ -260,7 +260,7 @@ def _decoded_1(line: bytes) -> Record:
 
 
 def _nested(flat: dict[str, Any], name: str, kept: Collection[str]) -> dict[str, Any]:
-    """The mapping with everything but what is kept moved into one of its own."""
+    """The mapping with all keys but those kept moved into a mapping called `name`."""
     return {
         **{key: value for key, value in flat.items() if key in kept},
         name: {key: value for key, value in flat.items() if key not in kept},
@@ -268,7 +268,7 @@ def _nested(flat: dict[str, Any], name: str, kept: Collection[str]) -> dict[str,
 
 
 def _plan_of_1(plan: dict[str, Any]) -> dict[str, Any]:
-    """A plan of schema 1, whose connections were the run's and not the arms'."""
+    """The plan in a file of schema 1, where connections belonged to the run and not to its arms, in today's form."""
     settings = plan.get("settings", {})
     shared: dict[str, Any] = {
         key: plan[key] for key in ("pool", "checkout", "tx_end", "loop", "pre_ping") if key in plan
@@ -307,7 +307,7 @@ def _cleaned(value: Any, depth: int = 0) -> Any:
 
 
 def _check_plan(plan: Plan) -> None:
-    """Refuse a plan that no run can have had; everything after it relies on this."""
+    """Refuse a plan that no run can have had; all further code relies on this."""
     names = [arm.name for arm in plan.arms]
     if len(set(names)) != len(names):
         raise _Unreadable("two arms have the same name")

@@ -1,7 +1,7 @@
-"""What a scenario module is: one workload, written once, found by the names of its functions.
+"""A scenario module: one workload, written once; dbbench finds its functions by their names.
 
     PARAMS = {"rows": 10_000}                      optional: parameters and their defaults (--set rows=...)
-    SESSIONS = (1, 15, 50)                         optional: concurrencies that are measured (--sessions), default 1
+    SESSIONS = (1, 15, 50)                         optional: concurrencies to measure (--sessions), default 1
     def prepare(connection, params): ...           optional: make and fill tables, untimed, once per run
     def reset(connection, params): ...             optional: untimed, before every slice
     def rows(params): ...                          optional: rows that one operation moves, for rows per second
@@ -32,25 +32,25 @@ Operation = Callable[[Any, Params, random.Random], Any]
 
 
 class Db(Protocol):
-    """What `raw` gets: a thin adapter over one connection of the driver, one method for each call of its API.
+    """The first argument of `raw`: a thin adapter over one connection of the driver, with a method per call of its API.
 
     Statements are written with PostgreSQL's own placeholders ($1, $2, ...). In a sync twin nothing is awaited.
     """
 
     def fetch_one(self, sql: str, *args: object) -> Awaitable[Sequence[Any] | None]:
-        """One row, as the driver gives it, or None."""
+        """One row, as the driver returns it, or None."""
         ...
 
     def fetch_all(self, sql: str, *args: object) -> Awaitable[Sequence[Sequence[Any]]]:
-        """All rows."""
+        """All rows, as the driver returns them."""
         ...
 
     def execute(self, sql: str, *args: object) -> Awaitable[None]:
-        """Run a statement without looking at rows."""
+        """Run a statement without fetching rows."""
         ...
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> Awaitable[None]:
-        """Run a statement once for every row of arguments, by the driver's fastest general way."""
+        """Run a statement once for every row of arguments, in the driver's fastest general way."""
         ...
 
     def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Awaitable[None]:
@@ -63,7 +63,7 @@ class Db(Protocol):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """What a scenario says of itself."""
+    """A scenario's description of itself, for the plan."""
 
     name: str
     summary: str  # the first line of its docstring
@@ -89,7 +89,7 @@ class Scenario:
     rows: Callable[[Params], int] | None
 
     def params(self, overrides: Mapping[str, str]) -> dict[str, Any]:
-        """The parameters, with those of `overrides` that are meant for this scenario."""
+        """The parameters, with the overrides that apply to this scenario; raises UsageError for an impossible value."""
         params = dict(self.defaults)
         for key, text in overrides.items():
             scenario, _, name = key.rpartition(".")
@@ -98,7 +98,7 @@ class Scenario:
         return params
 
     def describe(self, overrides: Mapping[str, str]) -> Description:
-        """What a plan needs to know; UsageError for a value that a parameter cannot take."""
+        """What a plan needs to know; raises UsageError for a value that a parameter cannot have."""
         params = self.params(overrides)
         return Description(
             name=self.name,
@@ -112,7 +112,7 @@ class Scenario:
 
 
 def converted(name: str, text: str, default: object) -> object:
-    """`text` as a value of the type of `default`; UsageError naming the parameter otherwise."""
+    """`text` as a value of the type of `default`; otherwise raises UsageError, which names the parameter."""
     kind = type(default)
     try:
         if kind is bool:

@@ -1,7 +1,7 @@
-"""Load a module from its file as it stands, or as its sync twin: the same source without `async` and `await`.
+"""Loading a module from its file as written, or as its sync twin: the same source without `async` and `await`.
 
-One source for both worlds keeps sync and async drivers on the same footing: the same statements in the same order.
-The twin is made once, at load; line numbers stay, so that tracebacks point at the real lines.
+One source for both keeps the comparison of sync and async drivers fair: the same statements in the same order. The twin
+is made once, at load; line numbers stay, so tracebacks point at the real lines.
 """
 
 import ast
@@ -16,11 +16,11 @@ from dbbench.errors import ScenarioError
 def load_module(
     path: Path, name: str, *, sync: bool, shown_as: str = "", renames: Mapping[str, str] | None = None
 ) -> ModuleType:
-    """Run the file at `path` as a module called `name` and give the module.
+    """Run the file at `path` as a module called `name` and return the module.
 
     With `sync`, async constructs become their sync counterparts and the names in `renames` are replaced first.
     `shown_as` is the file's name in tracebacks and messages (default: `path`).
-    Raises what the file raises, SyntaxError included, and ScenarioError for what has no sync counterpart.
+    Raises whatever the file raises, SyntaxError included, and ScenarioError for anything without a sync counterpart.
     """
     filename = shown_as or str(path)
     tree = ast.parse(path.read_bytes(), filename=filename)

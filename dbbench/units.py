@@ -1,6 +1,7 @@
 """Times and shares: text to number and back. Imports nothing of dbbench.
 
-What reads raises ValueError with how to write it: "a time with its unit, like 20ms, 500us or 1.5s".
+Functions that read raise ValueError, which says how to write the value: "a time with its unit, like 20ms, 500us or
+1.5s".
 """
 
 import re
@@ -31,7 +32,7 @@ _SHARE: Final = re.compile(rf"{_NUMBER}(%)?")
 
 
 def seconds(text: str) -> float:
-    """A time above 0 in seconds, which need no unit: 90, 90s or 2m."""
+    """A time above 0, in seconds, the default unit: 90, 90s or 2m."""
     match = _LONG.fullmatch(text)
     if match is None or float(match[1]) <= 0:
         raise ValueError("seconds, like 90, 90s or 2m")
@@ -39,13 +40,13 @@ def seconds(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """A short time in seconds, 0 or more, whose unit must be given: 20ms, 500us, 1.5s."""
+    """A short time of 0 or more, in seconds; the text must have a unit: 20ms, 500us, 1.5s."""
     number, unit = quantity(text)
     return float(number) * unit.us * _NS_PER_US / _NS_PER_S
 
 
 def quantity(text: str) -> tuple[str, Unit]:
-    """The number, as it was written, and the unit of a short time."""
+    """The number of a short time, as written, and its unit."""
     match = _SHORT.fullmatch(text)
     if match is None:
         raise ValueError("a time with its unit, like 20ms, 500us or 1.5s")
@@ -65,24 +66,24 @@ def share(text: str) -> float:
 
 
 def milliseconds(seconds: float) -> str:
-    """Write a short time as the command line takes it: 5ms, 0.5ms, 0."""
+    """A short time as it is written on the command line: 5ms, 0.5ms, 0."""
     return f"{seconds * 1e3:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0"
 
 
 def time_text(us: float, digits: int = 3, finest: Unit = MICROSECOND) -> str:
-    """Write a time with so many digits, in a unit that suits it, but none below `finest`: 940 µs, 7.1 ms, 1.25 s."""
+    """A time with `digits` digits, in a suitable unit that is not below `finest`: 940 µs, 7.1 ms, 1.25 s."""
     unit = next((unit for unit in UNITS if us >= unit.us or unit is finest), finest)
     return f"{float(f'{us / unit.us:.{digits}g}'):,.10g} {unit.name}"
 
 
 def unit_for(values_us: Sequence[float | None]) -> Unit:
-    """Choose the largest unit in which none of the times falls below 1."""
+    """The largest unit in which no time falls below 1."""
     smallest = min((value for value in values_us if value), default=0.0)
     return next((unit for unit in UNITS if smallest >= unit.us), UNITS[-1])
 
 
 def in_one_unit(values_us: Sequence[float]) -> tuple[list[str], str]:
-    """Write times for a sentence, and the unit of all of them."""
+    """Times as text for a sentence, and their common unit."""
     unit = unit_for(values_us)
     scaled = [value / unit.us for value in values_us]
     shown = decimals(scaled)
@@ -90,11 +91,11 @@ def in_one_unit(values_us: Sequence[float]) -> tuple[list[str], str]:
 
 
 def decimals(values: Sequence[float | None]) -> int:
-    """Choose so many that the smallest number shows three digits."""
+    """The number of decimals with which the smallest number shows three digits."""
     smallest = min((value for value in values if value), default=0.0)
     return 0 if smallest >= 100 else 1 if smallest >= 10 else 2  # noqa: PLR2004
 
 
 def number(value: float, decimals: int) -> str:
-    """Write a number with so many decimals; from 1,000 on, four digits are enough."""
+    """A number as text with `decimals` decimals; from 1,000 on, four digits are enough."""
     return f"{value:,.{0 if value >= 1000 else decimals}f}"  # noqa: PLR2004

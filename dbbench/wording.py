@@ -1,10 +1,10 @@
-"""Counts and lists as people write them. Imports nothing of dbbench."""
+"""Counts and lists in words. Imports nothing of dbbench."""
 
 from collections.abc import Sequence
 
 
 def count(how_many: int, of: str) -> str:
-    """How many there are of something: 1 session, 1,500 sessions."""
+    """A count and what is counted: 1 session, 1,500 sessions."""
     return f"{how_many:,} {of}{'' if how_many == 1 else 's'}"
 
 
