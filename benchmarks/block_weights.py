@@ -1,7 +1,7 @@
-"""How a gate's blocks should count: what recorded blocks of identical sides say (tests/data/identical_sides.json).
+"""How to weight a gate's blocks, tried on recorded blocks of identical sides (tests/data/identical_sides.json).
 
-Prints how far blocks are off, from the quietest fifth to the noisiest (by what their own slices show), and how far the
-weighted mean of 12 of them is off, for several weights.
+Prints the error of blocks, from the quietest fifth to the noisiest (as shown by their own slices), and the error of the
+weighted mean of 12 of them, for several weights.
 """
 
 import json
@@ -23,7 +23,7 @@ DRAWS = 5_000
 
 
 def main() -> None:
-    """Print both."""
+    """Print both tables."""
     rows = [[Block(*each) for each in row] for row in zip(*json.loads(DATA.read_text())["blocks"], strict=True)]
     blocks = sorted((block for row in rows for block in row), key=lambda block: block.error)
     for fifth in range(5):

@@ -1,11 +1,11 @@
-"""Record blocks of identical arms: the data on which the tests of the statistics rest (tests/data/).
+"""Record blocks of identical arms: the data for the tests of the statistics (tests/data/).
 
     python benchmarks/identical_arms.py 204 tests/data/identical_arms.json                        about 27 minutes
     python benchmarks/identical_arms.py 204 tests/data/identical_arm.json 30 raw psycopg          about 13 minutes
 
 Each driver is measured against itself, in point reads with client and server on one CPU: by default three drivers at
-three layers with four rounds in a block, as a run of a minute has. A row of the data is one driver at one layer, a
-block gives each row one value: ln(time per operation / the same arm again).
+three layers with four rounds in a block, as in a run of a minute. A row of the data is one driver at one layer; each
+block contributes one value to each row: ln(time per operation / that of the same arm again).
 """
 
 import json
@@ -35,13 +35,13 @@ SEED: Final = 20261123
 
 
 def twice(plan: Plan, rounds: int) -> Plan:
-    """Every driver as two arms."""
+    """The plan with every driver as two arms."""
     arms = [msgspec.structs.replace(arm, name=f"{arm.name}{again}") for arm in plan.arms for again in ("", AGAIN)]
     return msgspec.structs.replace(plan, arms=arms, rounds=[rounds] * len(plan.cells))
 
 
 def record(blocks: int, rounds: int, layers: list[Layer], drivers: list[str]) -> tuple[Plan, list[Measurement]]:
-    """Measure; Ctrl-C keeps what there is."""
+    """Measure; Ctrl-C ends it early and keeps the blocks so far."""
     options = Options(
         scenarios=[catalog.builtin()["point_reads"]], drivers=drivers, baseline=drivers[0], layers=layers,
         load=Load(sessions=[1]),

@@ -1,4 +1,4 @@
-"""Make the recorded noise of tests/pure/commands/test_judging.py from whole gates of identical sides.
+"""Extract the recorded noise for tests/pure/commands/test_judging.py from whole gates of identical sides.
 
     for i in $(seq 10); do
         dbbench gate --base-python one/bin/python --head-python other/bin/python -o gate$i.jsonl
@@ -23,7 +23,7 @@ def _name(cell: Cell) -> str:
 
 
 def main() -> None:
-    """Print the blocks in which every row of the first gate has a value; others may have more rows."""
+    """Print the blocks in which every row of the first gate has a value; other gates may have more rows."""
     runs = [result_file.read(Path(name)) for name in sys.argv[1:]]
     first = runs[0].header
     rows = [_name(cell) for cell in first.plan.cells]

@@ -1,10 +1,10 @@
-"""How far two identical arms seem to differ, by how finely they take turns and by where their processes run.
+"""How far two identical arms seem to differ, depending on the length of their turns and on where their processes run.
 
     python benchmarks/interleaving.py            about three minutes; a table of docs/evidence.md
 
-The same driver twice, point reads through Core, one session. Each line spends the same time. The difference is that of
-the two totals, as somebody would see it who runs one benchmark after the other (one turn each), or in turns; the
-smallest and the largest of several repetitions are given.
+The same driver twice, point reads through Core, one session. Each line takes the same time. The difference is that
+between the two totals, as seen by someone who runs one benchmark after the other (one turn each), or in turns; the
+table has the smallest and the largest of several repetitions.
 """
 
 import random
@@ -30,12 +30,12 @@ PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("free", "split", "shared")
 
 
 def twice(plan: Plan) -> Plan:
-    """The driver as two arms."""
+    """The plan with the driver as two arms."""
     return msgspec.structs.replace(plan, arms=[Arm("psycopg", "psycopg"), Arm("again", "psycopg")])
 
 
 def lines() -> Iterator[list[str]]:
-    """One for each placement and number of turns."""
+    """The lines of the table, one for each placement and number of turns."""
     for placement in PLACEMENTS:
         options = Options(
             scenarios=[catalog.builtin()["point_reads"]], drivers=["psycopg"], layers=["core"], load=Load(sessions=[1]),
@@ -66,7 +66,7 @@ def lines() -> Iterator[list[str]]:
 
 
 def ratio(workers: Workers, operations: int, turns: int) -> float:
-    """Time of one arm / time of the other, in so many turns each, in random order."""
+    """Time of one arm / time of the other, in this number of turns each, in random order."""
     elapsed = dict.fromkeys(workers.running, 0)
     for turn in range(turns):
         for name in random.sample(list(workers.running), 2):

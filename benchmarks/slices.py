@@ -1,8 +1,8 @@
-"""What happens at the edges of a slice: the slow first operations, and the end where fewer sessions are busy.
+"""The edges of a slice: the slow first operations, and the end, where fewer sessions are busy.
 
     python benchmarks/slices.py            about three minutes; the tables of docs/evidence.md
 
-Everything is a ratio within this run: each length of slice is compared with long slices of the same worker that ran
+All results are ratios within this run: slices of each length are compared with long slices of the same worker that ran
 at about the same time, in random order.
 """
 
@@ -37,7 +37,7 @@ ROUNDS: Final = 15
 
 @contextmanager
 def opened(scenario: str, sessions: int) -> Iterator[dict[str, WorkerProcess]]:
-    """A warm worker for each driver, with the cell open."""
+    """A warm worker for each driver, with an open cell."""
     place = placement.choose(None, embedded=True, local=True)
     path = catalog.builtin()[scenario]
     run_id = new_id()
@@ -80,7 +80,7 @@ def first_operations() -> Iterator[list[str]]:
 
 
 def ends_of_slices(sessions: int) -> Iterator[list[str]]:
-    """Time per operation of slices by their length, relative to long ones."""
+    """Time per operation by length of slice, relative to long slices."""
     connections = min(sessions, Pool().capacity)
     with opened("concurrent_sessions", sessions) as workers:
         times: dict[tuple[str, int], list[float]] = {
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def markdown(console: Console, head: list[str], rows: Iterable[list[str]]) -> None:
-    """Print a table that can be pasted into a document."""
+    """Print a table as Markdown."""
     console.print(f"| {' | '.join(head)} |")
     console.print(f"|{'|'.join(['---'] * len(head))}|")
     for row in rows:

@@ -1,4 +1,4 @@
-"""The tables that the built-in scenarios work on: patients, as a small clinic's system might keep them."""
+"""The table that the built-in scenarios work on: patients, as a small clinic's system might store them."""
 
 import datetime
 import decimal
@@ -17,7 +17,7 @@ _BATCH = 1000
 
 
 class Base(DeclarativeBase):
-    """The tables."""
+    """Base class of the mapped tables."""
 
 
 class Patient(Base):
@@ -35,7 +35,7 @@ class Patient(Base):
 
 
 def patient(rng: random.Random, document_bytes: int) -> dict[str, Any]:
-    """The values of a patient, without its id."""
+    """The columns of a random patient, without its id."""
     return {
         "external_id": uuid.UUID(int=rng.getrandbits(128), version=4),
         "name": f"Patient {rng.randrange(1_000_000):06d}",
@@ -47,7 +47,7 @@ def patient(rng: random.Random, document_bytes: int) -> dict[str, Any]:
 
 
 def moment(rng: random.Random) -> datetime.datetime:
-    """A point in time."""
+    """A random point in time."""
     return _EPOCH + datetime.timedelta(seconds=rng.randrange(10_000_000))
 
 
@@ -57,7 +57,7 @@ def make_table(connection: Connection) -> None:
 
 
 def fill_table(connection: Connection, rows: int, document_bytes: int) -> None:
-    """Make the table and put patients with the ids 1 to `rows` in it, the same ones in every run."""
+    """Make the table and fill it with patients with the ids 1 to `rows`, the same ones in every run."""
     make_table(connection)
     rng = random.Random(rows)
     for first in range(0, rows, _BATCH):

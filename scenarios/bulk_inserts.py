@@ -30,7 +30,7 @@ def rows(params: Params) -> int:
 
 
 def _batch(params: Params) -> list[dict[str, Any]]:
-    """The patients to insert, made once: making them is not the driver's work."""
+    """The patients to insert, made only once, since making them is not the driver's work."""
     key = params["batch"], params["document_bytes"]
     if key not in _BATCHES:
         rng = Random(0)
@@ -39,18 +39,18 @@ def _batch(params: Params) -> list[dict[str, Any]]:
 
 
 async def orm(session: AsyncSession, params: Params, rng: Random) -> None:  # noqa: ARG001
-    """Mapped objects, added and flushed together."""
+    """Add mapped objects and flush them together."""
     session.add_all([Patient(**values) for values in _batch(params)])
     await session.commit()
 
 
 async def core(connection: AsyncConnection, params: Params, rng: Random) -> None:  # noqa: ARG001
-    """One INSERT with a list of rows."""
+    """Execute one INSERT with a list of rows."""
     await connection.execute(insert(Patient), _batch(params))
     await connection.commit()
 
 
 async def raw(db: Db, params: Params, rng: Random) -> None:  # noqa: ARG001
-    """The driver's executemany(), in a transaction."""
+    """Use the driver's executemany(), in a transaction."""
     async with db.transaction():
         await db.execute_many(_INSERT, [tuple(values.values()) for values in _batch(params)])

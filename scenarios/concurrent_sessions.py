@@ -12,7 +12,7 @@ from dbbench.scenario import Db, Params
 
 PARAMS = {"rows": 10_000, "document_bytes": 200}
 SESSIONS = (1, 15, 50)
-# Every write is a change, whoever wrote before: the ORM leaves out an UPDATE that would change nothing.
+# Added to the current value, so that every write is a change: the ORM leaves out an UPDATE that would change nothing.
 _LATER = timedelta(seconds=1)
 _UPDATE = "UPDATE patients SET updated_at = $1 WHERE id = $2"
 
@@ -28,7 +28,7 @@ def _ids(params: Params, rng: Random) -> list[int]:
 
 
 async def orm(session: AsyncSession, params: Params, rng: Random) -> list[str]:
-    """Load mapped objects, change the last one."""
+    """Load mapped objects and change the last one."""
     names = []
     for number in _ids(params, rng):
         patient = await session.get_one(Patient, number)
@@ -39,7 +39,7 @@ async def orm(session: AsyncSession, params: Params, rng: Random) -> list[str]:
 
 
 async def core(connection: AsyncConnection, params: Params, rng: Random) -> list[str]:
-    """Select rows, update the last one."""
+    """Select rows and update the last one."""
     names = []
     for number in _ids(params, rng):
         row = (await connection.execute(select(Patient.__table__).where(Patient.id == number))).one()
@@ -50,7 +50,7 @@ async def core(connection: AsyncConnection, params: Params, rng: Random) -> list
 
 
 async def raw(db: Db, params: Params, rng: Random) -> list[str]:
-    """The same statements through the driver."""
+    """Run the same statements through the driver."""
     names = []
     async with db.transaction():
         for number in _ids(params, rng):

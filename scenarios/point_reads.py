@@ -18,16 +18,16 @@ def prepare(connection: Connection, params: Params) -> None:
 
 
 async def orm(session: AsyncSession, params: Params, rng: Random) -> Patient | None:
-    """One mapped object."""
+    """Load one mapped object."""
     return await session.get(Patient, rng.randint(1, params["rows"]))
 
 
 async def core(connection: AsyncConnection, params: Params, rng: Random) -> Row[Any]:
-    """One row."""
+    """Select one row."""
     statement = select(Patient.__table__).where(Patient.id == rng.randint(1, params["rows"]))
     return (await connection.execute(statement)).one()
 
 
 async def raw(db: Db, params: Params, rng: Random) -> Any:
-    """The same row through the driver."""
+    """Fetch the same row through the driver."""
     return await db.fetch_one(SELECT_BY_ID, rng.randint(1, params["rows"]))
