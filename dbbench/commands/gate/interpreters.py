@@ -18,11 +18,11 @@ _VERSION_PROGRAM: Final = "import sys; print('python %d.%d' % sys.version_info[:
 
 
 def take(python: Path) -> Inventory:
-    """The inventory of an interpreter; packages as a worker sees them, whose PYTHONPATH is not the user's either.
+    """The inventory of an interpreter; it has the packages that a worker sees, so without the user's PYTHONPATH.
 
-    Raises CannotStartError, naming the interpreter, when it is no Python, too old or gives no answer.
+    Raises CannotStartError, naming the interpreter, when it is not Python, is too old, or does not answer.
     """
-    # -P: this folder's modules do not hide those of the standard library. Older Pythons do not know it.
+    # -P, so that this folder's modules do not shadow the standard library. Older Pythons do not support it.
     _check_version(python)
     answer = _ask(python, "-P", str(Path(inventory.__file__).resolve()))
     try:
@@ -54,5 +54,5 @@ def _ask(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _last_line(text: str) -> str:
-    """What counts of an answer: a user's start-up files may print something before it."""
+    """The relevant part of an answer: a user's start-up files may print something before it."""
     return text.strip().rpartition("\n")[2].strip()

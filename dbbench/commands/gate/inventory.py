@@ -1,7 +1,7 @@
-"""What the running interpreter is, and what it has installed.
+"""The running interpreter and the packages installed in it.
 
-Run as a script, by any Python >= 3.11, this file prints the inventory as one line of JSON. It imports nothing but the
-standard library: neither dbbench nor its dependencies need be installed there.
+Run as a script, by any Python >= 3.11, this file prints the inventory as one line of JSON. It imports only the standard
+library, so neither dbbench nor its dependencies need to be installed there.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ class Inventory:
     version: str  # "3.11.7"
     packages: Mapping[str, str]  # name -> version
     editable: Sequence[str]  # installed as a link to a folder
-    source_built: Sequence[str]  # compiled by whoever installed it; never known on macOS
+    source_built: Sequence[str]  # compiled when they were installed; never known on macOS
 
 
 def own() -> Inventory:
@@ -43,12 +43,12 @@ def own() -> Inventory:
 
 
 def normalised(name: str) -> str:
-    """What packaging.utils.canonicalize_name gives: PyYAML -> pyyaml, typing_extensions -> typing-extensions."""
+    """The same as packaging.utils.canonicalize_name(): PyYAML -> pyyaml, typing_extensions -> typing-extensions."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _field(distribution: importlib.metadata.Distribution, name: str) -> str:
-    """A field of its metadata; empty where an installation was broken off."""
+    """A field of its metadata; empty after an interrupted installation."""
     metadata = distribution.metadata
     return str(metadata[name]) if metadata and name in metadata else ""
 
@@ -62,9 +62,9 @@ def _is_editable(distribution: importlib.metadata.Distribution) -> bool:
 
 
 def _is_source_built(distribution: importlib.metadata.Distribution) -> bool:
-    """Whether it was compiled where it was installed: published wheels are for manylinux_* or musllinux_*.
+    """Whether it was compiled on this machine: published wheels have a tag for manylinux_* or musllinux_*.
 
-    macOS has no such mark: there a published wheel and one's own are both for macosx_*.
+    macOS makes no such difference: published and local wheels both have a tag for macosx_*.
     """
     wheel = (distribution.read_text("WHEEL") or "").lower()
     tags = re.findall(r"^tag:\s*\S+-(\S+)\s*$", wheel, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Requirements as the gate reads them (PEP 508, or a file or folder), and what they decide."""
+"""The gate's requirements (PEP 508, or a file or folder), and what they determine."""
 
 import ast
 import configparser
@@ -40,21 +40,21 @@ class Requirement:
     name: str  # of the distribution, normalised
     extras: frozenset[str]
     rest: str  # version, marker or URL; often empty
-    is_source: bool  # it can only be built
-    is_lasting: bool  # it means the same tomorrow
+    is_source: bool  # whether it has to be built
+    is_lasting: bool  # whether it will mean the same tomorrow
 
     def argument(self, more: frozenset[str]) -> str:
-        """What pip gets: with the extras that workers need, too."""
+        """The requirement for pip, with the extras that workers need."""
         return with_extras(self.what, self.extras | more) + self.rest
 
 
 def parse(text: str) -> Requirement:
-    """What the user means: a requirement, or a file or folder.
+    """The requirement in a text of the user's, or the file or folder.
 
-    Raises UsageError, with the way out, when it is neither, or a folder of which nobody knows what it makes.
+    Raises UsageError, with the way out, when it is neither, or a folder whose distribution cannot be found out.
     """
     path = Path(text)
-    if path.suffix.lower() in _ARCHIVES and path.is_file():  # a file's name may be a valid name of a package, too
+    if path.suffix.lower() in _ARCHIVES and path.is_file():  # a file's name may also be a valid package name
         return _local(text, "")
     try:
         parsed = Parsed(text)
@@ -85,7 +85,7 @@ def _is_exact(parsed: Parsed) -> bool:
 def _local(text: str, reason: str) -> Requirement:
     """A file or a folder: "./asyncpg", "../psycopg/psycopg[pool]", "dist/asyncpg-0.31.0.tar.gz".
 
-    `reason` is why it is no requirement.
+    `reason` is why it is not a requirement.
     """
     match = _LOCAL.fullmatch(text)
     path = None if match is None else Path(match["path"])
@@ -120,7 +120,7 @@ def _archive_name(path: Path) -> str | None:
 
 
 def _folder_name(folder: Path) -> str | None:
-    """The distribution that a folder makes; read, not built, so a setup.py must say it plainly."""
+    """The name of a folder's distribution; read without building, so a setup.py must state it literally."""
     for file, names in (("pyproject.toml", _in_pyproject), ("setup.cfg", _in_setup_cfg), ("setup.py", _in_setup_py)):
         with contextlib.suppress(OSError, ValueError, SyntaxError, configparser.Error):
             for name in names((folder / file).read_text(encoding="utf-8")):
@@ -170,7 +170,7 @@ def extras_of(requirement: str) -> frozenset[str]:
 
 
 def merged(requirements: Iterable[str]) -> tuple[str, ...]:
-    """Each distribution once, with all the extras that are asked for: a[x], b, a[y] -> a[x,y], b."""
+    """Each distribution once, with all extras asked for: a[x], b, a[y] -> a[x,y], b."""
     found: dict[str, frozenset[str]] = {}
     for each in requirements:
         found[bare(each)] = found.get(bare(each), frozenset()) | extras_of(each)
@@ -178,12 +178,12 @@ def merged(requirements: Iterable[str]) -> tuple[str, ...]:
 
 
 def with_extras(name: str, extras: frozenset[str]) -> str:
-    """As pip takes it: psycopg[binary,pool]."""
+    """The name with its extras, as pip accepts it: psycopg[binary,pool]."""
     return f"{name}[{','.join(sorted(extras))}]" if extras else name
 
 
 def is_version(text: str) -> bool:
-    """Whether it is a version of PEP 440; some systems' packages have others, which pip refuses as constraints."""
+    """Whether it is a valid version (PEP 440); some systems' packages have others, which pip refuses as constraints."""
     try:
         Version(text)
     except InvalidVersion:

@@ -1,7 +1,7 @@
 """The two environments of a gate: each an interpreter, its packages and, for two revisions of a project, its files.
 
 There are three kinds. Requirements: a virtual environment is made for each side. Interpreters: the user's own. Two
-revisions of a project: its files are checked out twice, and the interpreters are the user's own, too.
+revisions of a project: its files are checked out twice, and the interpreters are the user's own as well.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ from dbbench.errors import CannotStartError, UsageError
 WORKER_PACKAGES: Final = merged(
     ["msgspec", "sqlalchemy[asyncio]", *(driver.requirement for driver in DRIVERS.values())]
 )
-_NEEDED: Final = ("msgspec", "sqlalchemy", "psycopg")  # without these no worker does anything
+_NEEDED: Final = ("msgspec", "sqlalchemy", "psycopg")  # no worker runs without these
 _INDEPENDENT: Final = ("psycopg-pool",)  # has releases of its own, unlike the rest of its driver
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for."""
+    """The environments that the user asked for."""
 
     base: Sequence[str]  # requirements; with a project: one git revision
     head: Sequence[str]
@@ -56,9 +56,9 @@ class Wanted:
 class Environment:
     """One side of a gate."""
 
-    label: str  # as people name it: "asyncpg==0.31.0", "main (3f9c2a1)", "Python 3.13.1 (new/bin/python)"
-    python: Path  # absolute; a virtual environment's own link, not what it points to: that has other packages
-    project: Path | None  # root of the project's files of this side
+    label: str  # its name in reports: "asyncpg==0.31.0", "main (3f9c2a1)", "Python 3.13.1 (new/bin/python)"
+    python: Path  # absolute; a virtual environment's own link, not its target, which has other packages
+    project: Path | None  # root of this side's copy of the project's files
     checkout: Path | None  # root of the user's own checkout, resolved: nothing may be imported from it
     inventory: Inventory
 
@@ -67,9 +67,9 @@ class Environment:
 def environments(wanted: Wanted, say: Say, note: Say) -> Iterator[tuple[Environment, Environment]]:
     """Make the two environments, base and head, for the length of a `with` block.
 
-    `say` gets what takes time now, `note` what people should know about the result.
-    Raises UsageError when what is wanted does not go together or does not exist, CannotStartError when an environment
-    cannot be made or a worker could not run in it.
+    `say` is called with each step that takes time, `note` with what users should know about the result.
+    Raises UsageError when `wanted` contradicts itself or names something that does not exist, CannotStartError when an
+    environment cannot be made or a worker could not run in it.
     """
     _check_wanted(wanted)
     with contextlib.ExitStack() as stack:
@@ -123,7 +123,7 @@ def _of_interpreters(wanted: Wanted) -> tuple[Environment, Environment]:
 
 
 def _given(python: Path | None, wanted: Wanted) -> Environment:
-    """An interpreter of the user's, checked."""
+    """The environment of one of the user's interpreters, checked."""
     path = _absolute(python or Path(sys.executable))
     inventory = take(path)
     missing = _missing(inventory, wanted.extra)
@@ -135,13 +135,13 @@ def _given(python: Path | None, wanted: Wanted) -> Environment:
 
 
 def _absolute(python: Path) -> Path:
-    """Links stay: a virtual environment's python is a link, and what it points to does not know the environment."""
+    """The absolute path, without following links: a virtual environment's python is a link to one outside it."""
     on_path = None if len(python.parts) > 1 or python.exists() else shutil.which(python)
     return Path(os.path.abspath(on_path or python))  # noqa: PTH100 - Path.absolute() keeps "..", resolve() no link
 
 
 def _short(path: Path) -> str:
-    """The end of a path, which tells environments apart; the rest names folders of the user's in every report."""
+    """The end of a path, enough to tell environments apart without showing the user's folders in every report."""
     return str(Path(*path.parts[-3:]))
 
 
@@ -220,17 +220,17 @@ def _recipe(side: Name, asked: Sequence[Requirement], extra: Sequence[str], mode
     return Recipe(
         side=side,
         python=f"{running.implementation} {running.version} {Path(sys.executable).resolve()}",
-        requirements=(*named, *sorted(beside.values())),  # what the user named first: it is the most likely to fail
+        requirements=(*named, *sorted(beside.values())),  # the user's own first, as they are the most likely to fail
         constraints=tuple(_constraints(asked, running.packages)),
         mode=mode,
     )
 
 
 def _beside(asked: Sequence[Requirement]) -> dict[str, str]:
-    """What a worker needs, by name, in forms that get on with what the user asked for."""
+    """The requirements of a worker, by name, in forms compatible with what the user asked for."""
     names = {each.name for each in asked}
     packages = {bare(each): each for each in WORKER_PACKAGES}
-    if "psycopg2" in names:  # both are the module psycopg2: whichever comes last would win
+    if "psycopg2" in names:  # both contain the module psycopg2, and the last one installed would win
         del packages["psycopg2-binary"]
     by_user = "psycopg-c" in names or any(
         each.name == "psycopg" and (each.is_source or "c" in each.extras) for each in asked
@@ -241,7 +241,7 @@ def _beside(asked: Sequence[Requirement]) -> dict[str, str]:
 
 
 def _constraints(asked: Sequence[Requirement], installed: Mapping[str, str]) -> list[str]:
-    """Versions of everything that was not asked for: those that dbbench itself runs with, the same on both sides."""
+    """Version constraints for everything else: the versions that dbbench itself runs with, the same on both sides."""
     free = {each.name for each in asked}
     for driver in DRIVERS.values():
         if free.intersection(driver.distributions):
@@ -257,13 +257,13 @@ def _constraints(asked: Sequence[Requirement], installed: Mapping[str, str]) -> 
 
 
 def _missing(inventory: Inventory, extra: Sequence[str]) -> list[str]:
-    """Packages that no worker can do without and that are not there, as pip would be asked for them."""
+    """The missing packages that no worker can run without, as requirements for pip."""
     by_name = {bare(each): each for each in (*WORKER_PACKAGES, *extra)}
     return [by_name[name] for name in (*_NEEDED, *map(bare, extra)) if name not in inventory.packages]
 
 
 def _unlike(base: Inventory, head: Inventory) -> str:
-    """Say which packages that are measured were not built alike on the two sides; empty: none."""
+    """A sentence about the measured packages that were built differently on the two sides; empty: none were."""
     names = sorted({"sqlalchemy", *(name for driver in DRIVERS.values() for name in driver.distributions)})
     found = [
         f"{name} is {what} in {'base' if name in of_base else 'head'} only"

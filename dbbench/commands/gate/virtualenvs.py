@@ -1,4 +1,4 @@
-"""Virtual environments for requirements: made, kept in the cache, used again."""
+"""Virtual environments for requirements: made, kept in the cache, and reused."""
 
 import contextlib
 import hashlib
@@ -19,25 +19,25 @@ from dbbench.commands.gate.programs import clean_environment, finish
 from dbbench.commands.gate.requirements import Name, Say
 from dbbench.errors import CannotStartError
 
-KEPT: Final = 8  # virtual environments in the cache
-UNUSED_S: Final = 24 * 3600.0  # after this time without use one may be removed: no gate runs that long
-_USED: Final = "used"  # a file whose time says when an environment was last used
+KEPT: Final = 8  # number of virtual environments that always stay in the cache
+UNUSED_S: Final = 24 * 3600.0  # time without use after which others may be removed: no gate runs that long
+_USED: Final = "used"  # a file whose modification time is the environment's last use
 _MAKING: Final = ".making-"
-_LONGEST: Final = 400  # characters of somebody else's message
+_LONGEST: Final = 400  # characters of another program's message
 
 
 def temporary(stack: contextlib.ExitStack) -> Path:
-    """A folder that goes with `stack`."""
+    """A temporary folder that is removed with `stack`."""
     folder = tempfile.TemporaryDirectory(prefix="dbbench-gate-", ignore_cleanup_errors=True)
     return Path(stack.enter_context(folder)).resolve()  # macOS: the temporary folder is behind a link
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides what a virtual environment will be."""
+    """Everything that determines a virtual environment."""
 
-    side: Name  # a part of it: base and head are two installations even if they are equal
-    python: str  # version and path of the interpreter that it is made of
+    side: Name  # included since base and head are separate installations even if they are equal
+    python: str  # version and path of the interpreter that it is made from
     requirements: tuple[str, ...]
     constraints: tuple[str, ...]
     mode: tuple[str, ...]  # pip's options
@@ -49,7 +49,7 @@ class Recipe:
 
 
 def make(recipe: Recipe, label: str, stack: contextlib.ExitStack, say: Say, *, cached: bool) -> Path:
-    """The folder of a virtual environment: from the cache, or made now."""
+    """The folder of a virtual environment, from the cache or made now."""
     shelf = _shelf() if cached else None
     if shelf is None:
         say(f"making the {recipe.side} environment: {label}")
@@ -70,13 +70,13 @@ def _shelf() -> Path | None:
         folder = cache.folder().resolve() / "environments"
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: no home directory
         return None
     return folder
 
 
 def _use(environment: Path) -> bool:
-    """Whether it is there; if so, it counts as used now."""
+    """Whether the environment exists; if so, mark it as used now."""
     try:
         os.utime(environment / _USED)
     except OSError:
@@ -85,16 +85,16 @@ def _use(environment: Path) -> bool:
 
 
 def _publish(made: Path, kept: Path) -> None:
-    """Move it to where it is found. It knows its own path in its scripts only, and nobody runs those."""
+    """Move a new environment to its place in the cache. Only its scripts contain its path, and they are not run."""
     try:
         made.rename(kept)
     except OSError:
-        if not _use(kept):  # else another gate was first, with one that is as good
+        if not _use(kept):  # else another gate was faster and made the same one
             raise
 
 
 def _tidy(shelf: Path) -> None:
-    """Remove what nobody uses: all but the newest environments, and what gates that were killed have left."""
+    """Remove unused environments, except for the newest, and what killed gates have left behind."""
     times = {each: _last_used(each) for each in shelf.iterdir()}
     newest_first = sorted(times, key=lambda each: times[each], reverse=True)
     whole = [each for each in newest_first if not each.name.startswith(_MAKING)]
@@ -104,24 +104,24 @@ def _tidy(shelf: Path) -> None:
 
 
 def _last_used(folder: Path) -> float:
-    """When it was last used, or made; seconds since 1970."""
+    """The time when it was last used, or made; seconds since 1970."""
     for each in (folder / _USED, folder):
         with contextlib.suppress(OSError):
             return each.stat().st_mtime
-    return time.time()  # just gone
+    return time.time()  # it has just been removed
 
 
 def _install(recipe: Recipe, label: str, folder: Path) -> Path:
     """Make a virtual environment in `folder` and return its own folder.
 
-    Everything that venv and pip write is in there, and goes with it should they be interrupted.
+    Everything that venv and pip write is in `folder`, so that nothing else is left behind if they are interrupted.
     """
     made, scratch, constraints = folder / "environment", folder / "scratch", folder / "constraints.txt"
     scratch.mkdir()
     constraints.write_text("".join(f"{each}\n" for each in recipe.constraints), encoding="utf-8")
     environment = {**clean_environment(), "TMPDIR": str(scratch)}
     who = f"the {recipe.side} environment ({label}) cannot be made"
-    # -I: modules in the working directory are not Python's; but paths in the user's configuration are relative to it.
+    # -I instead of another working directory, to which relative paths in the user's configuration would not apply.
     answer = finish([sys.executable, "-I", "-m", "venv", str(made)], environment)
     if answer.returncode:
         raise CannotStartError(f"{who}: {_in_a_line(answer.stdout + answer.stderr)}")
@@ -143,7 +143,7 @@ def _install(recipe: Recipe, label: str, folder: Path) -> Path:
 
 
 def _pip_reason(complaint: str, recipe: Recipe) -> tuple[str, str]:
-    """Why pip failed, and the way out; the latter empty where nobody knows one."""
+    """Why pip failed, and the way out, or an empty text."""
     errors = re.findall(r"^ERROR: (.*)$", complaint, re.MULTILINE)
     # The first lists all versions there are, the second says what the line before it has said.
     telling = [each for each in errors if not each.startswith(("Could not find a version", "ResolutionImpossible"))]
