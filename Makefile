@@ -34,7 +34,7 @@ bench: .venv/installed
 
 check: .venv/installed-dev
 	@$(MAKE) --no-print-directory lint; lint=$$?; \
-	$(PYTEST) $(SHARED) $(wildcard tests/pure tests/engine) $(ARGS) && exit $$lint
+	$(PYTEST) $(SHARED) tests/test_house.py tests/pure tests/engine $(ARGS) && exit $$lint
 
 test: .venv/installed-dev
 	$(call two_parts,--ignore=tests/slow)

@@ -174,12 +174,14 @@ class Plan(msgspec.Struct, frozen=True):
         """Driver -> its settings that are not the default and that all its arms share."""
         found = {}
         for driver in self.drivers:
-            first, *others = [
-                arm.connections.settings.get(driver, {}) for arm in self.arms if arm.driver in ("", driver)
-            ]
-            if common := {
-                name: value for name, value in first.items() if all((name, value) in o.items() for o in others)
-            }:
+            of_arms = [arm.connections.settings.get(driver, {}) for arm in self.arms if arm.driver in ("", driver)]
+            common = {
+                name: value
+                for settings in of_arms[:1]
+                for name, value in settings.items()
+                if all((name, value) in others.items() for others in of_arms)
+            }
+            if common:
                 found[driver] = common
         return found
 
