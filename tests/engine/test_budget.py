@@ -67,7 +67,7 @@ def test_a_budget_ends_with_the_block_that_ends_nearest_to_it(tmp_path: Path, bu
     assert found.run.status == "complete"
     assert abs(found.run.end.measured_s - budget_s) <= max(block_s / 2 * 1.1, BUDGET_SLACK * budget_s)
     assert f"not every ratio is known to 0.01% after {found.run.end.measured_s:.0f} s" in found.listener.notes[0]
-    assert "--budget gives more" in found.listener.notes[0]
+    assert "--budget allows more time" in found.listener.notes[0]
     assert set(found.listener.left_s) == {None}, "how long a precision takes is not known"
 
 
