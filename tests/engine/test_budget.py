@@ -67,8 +67,21 @@ def test_a_budget_ends_with_the_block_that_ends_nearest_to_it(tmp_path: Path, bu
     assert found.run.status == "complete"
     assert abs(found.run.end.measured_s - budget_s) <= max(block_s / 2 * 1.1, BUDGET_SLACK * budget_s)
     assert f"not every ratio is known to 0.01% after {found.run.end.measured_s:.0f} s" in found.listener.notes[0]
-    assert "--budget gives more" in found.listener.notes[0]
+    assert "--budget allows more time" in found.listener.notes[0]
     assert set(found.listener.left_s) == {None}, "how long a precision takes is not known"
+
+
+@pytest.mark.parametrize(("budget_in_blocks", "blocks"), [(1.4, 1), (1.6, 2)])
+def test_a_block_that_would_end_late_is_begun_where_its_end_is_nearer(
+    tmp_path: Path, budget_in_blocks: float, blocks: int
+) -> None:
+    name = "psycopg 100ms, asyncpg 100ms"
+    one = measured(options(tmp_path, name, output=tmp_path / "one.jsonl"))
+    assert one.run.end is not None
+    budget_s = budget_in_blocks * one.run.end.measured_s
+    found = measured(options(tmp_path, name, blocks=None, budget_s=budget_s))
+
+    assert found.blocks == [blocks]
 
 
 def test_time_that_is_left_is_told_where_it_is_known(tmp_path: Path) -> None:
