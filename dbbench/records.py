@@ -6,13 +6,20 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from dbbench.plan import Plan
+from dbbench.plan import Layer, Plan, TxEnd, Value
 from dbbench.stats.histogram import MAX_BUCKET
 
 MAX_BLOCKS: Final = 10_000
+USUAL_TRIALS: Final = 40  # of a search: 17 doublings from 1 to 100,000, 7 halvings to 1%, both ends again, and noise
+MAX_TRIALS: Final = 1_000  # of a search that is read
+TRACE_LINES: Final = 10_000  # of one operation that are kept
+TRACE_BYTES: Final = 150  # of the detail of each
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Bucket = Annotated[int, Meta(ge=0, le=MAX_BUCKET)]
+Mean = Annotated[float, Meta(ge=0, le=1e18)]
+Number = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Rate = Annotated[float, Meta(ge=1e-6, le=1e18)]
 
 
 class Record(msgspec.Struct, frozen=True, tag_field="type"):
@@ -40,6 +47,41 @@ class Header(Record, frozen=True, tag="run"):
     drivers: dict[str, dict[str, str]]  # arm -> facts about its driver: versions, libpq, what its pool does on release
     sides: dict[str, Side] = {}  # in a gate: arm -> its environment
     round_trips: dict[str, list[float | None]] = {}  # with --rtt: arm -> by cell, per operation, counted by the relay
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """The range of rates to search, and the precision."""
+
+    min_rate: Rate  # operations per second
+    max_rate: Rate
+    precision: Annotated[float, Meta(gt=0, le=1e3)]  # a share: with 0.05, the rate that failed is at most 5% above
+    max_trials: Annotated[int, Meta(ge=1, le=MAX_TRIALS)] = USUAL_TRIALS
+
+
+class SearchHeader(Header, frozen=True, tag="capacity", kw_only=True):
+    """The first line of a search for the capacity."""
+
+    objective: Annotated[str, Meta(pattern=r"^(p50|p90|p95|p99|p99\.9|max|mean) <=? \d+(\.\d+)? (µs|ms|s)$")]
+    bounds: Bounds
+
+
+class WireHeader(Header, frozen=True, tag="wire"):
+    """The first line of counts on the wire; with `plan.gate` those of a gate's two sides."""
+
+
+class SelfCheckHeader(Record, frozen=True, tag="selfcheck"):
+    """The first line of a self-check, which has several plans."""
+
+    schema: int
+    id: str
+    started: str  # UTC, ISO 8601
+    dbbench: str  # version
+    environment: dict[str, Any]
+    stage_s: Annotated[float, Meta(ge=0)]  # seconds for each noise floor
+    seed: int | None = None
+
+
+AnyHeader = Header | SearchHeader | WireHeader | SelfCheckHeader
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -111,6 +153,114 @@ class BreakEven(Record, frozen=True, tag="break-even"):
     ratio_high: float | None
 
 
+class Trial(Record, frozen=True, tag="trial"):
+    """A few seconds of one arm at one rate, in a search for the capacity."""
+
+    arm: str
+    rate: Rate  # operations that were due per second
+    held: bool
+    value_us: Annotated[float, Meta(ge=0, le=1e15)] | None  # what the objective is about; None: too few operations
+    operations: Count  # that succeeded
+    errors: Count
+    not_started: Count  # that were due and never begun
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """What one operation, or one connect, exchanged with the server."""
+
+    round_trips: Count  # how often the client waited for the server
+    sent: dict[str, Count]  # message -> number
+    received: dict[str, Count]
+    bytes_sent: Count
+    bytes_received: Count
+    statements: dict[str, Count]  # command tag without its numbers, like SELECT or DEALLOCATE ALL -> number
+    prepares: Count  # Parse messages: statements that the server had to parse and analyse
+
+
+class TraceLine(msgspec.Struct, frozen=True, array_like=True):
+    """One message of a trace; there are many, so a file has their values without names."""
+
+    from_client: bool
+    kind: str
+    size: Count
+    round_trip: Count  # that it lies in, from 1; 0: in none, as a Terminate has no answer
+    detail: str = ""  # SQL, statement name, tag or SQLSTATE; its beginning
+
+
+class WireRow(Record, frozen=True, tag="counts"):
+    """What one arm puts on the wire in one cell; everything but the connect is per operation, and warm."""
+
+    arm: str
+    scenario: str
+    layer: Layer
+    params: str
+    driver: str
+    tx_end: TxEnd
+    operations: Count  # that were counted
+    round_trips: Mean
+    sent: dict[str, Mean]
+    received: dict[str, Mean]
+    bytes_sent: Mean
+    bytes_received: Mean
+    statements: dict[str, Mean]
+    prepares_per_100: Mean
+    spread: tuple[Count, Count]  # fewest and most round trips of an operation
+    connect: Exchange  # of the first connection: start-up, log-in, and the questions of driver and SQLAlchemy
+    connect_statements: list[str]  # what was asked meanwhile, in order
+    first: Exchange  # the first operation on a new connection
+    settings: dict[str, Value] = {}  # of the driver, where they are not the defaults
+    trace: Annotated[list[TraceLine], Meta(max_length=TRACE_LINES)] = []  # the last operation, message by message
+    untraced: Count = 0  # messages of that operation beyond these
+
+
+class Overhead(Record, frozen=True, tag="overhead"):
+    """What dbbench's loop costs: its time per operation relative to the bare loop's, with its 95% interval."""
+
+    driver: str
+    layer: Layer
+    ratio: Number
+    low: Number | None
+    high: Number | None
+
+
+class NoiseFloor(Record, frozen=True, tag="noise floor"):
+    """What identical arms look like."""
+
+    placement: str
+    half_width: Number | None  # of the ratio's 95% interval, as a share
+    false_alarm_rate: Number  # share of resampled tables in which an arm is called faster or slower
+    seconds: Number
+    blocks: Count
+    block_sd: Number  # of the blocks' ln ratios
+    injected: Number  # slow-down, as a share of the operation's time
+    measured: Number  # the same, as found
+    measured_low: Number | None
+    measured_high: Number | None
+
+
+class Sensitivity(Record, frozen=True, tag="sensitivity"):
+    """What a run of a minute would find."""
+
+    placement: str
+    smallest_effect: Number | None  # slow-down found with 95% power, as a share; None: none up to 50%
+    seconds: Number
+    blocks: Count
+
+
+class Pgbench(Record, frozen=True, tag="pgbench"):
+    """A driver against PostgreSQL's own C client, on the same query, one session, prepared."""
+
+    driver: str
+    pgbench_us: Number  # per operation
+    driver_us: Number
+    tax: Number  # of the driver: how much more time it takes, as a share
+    low: Number | None
+    high: Number | None
+
+
+Finding = Overhead | NoiseFloor | Sensitivity | Pgbench
+
+
 class End(Record, frozen=True, tag="end"):
     """The last line: how the run ended. A file without one is incomplete."""
 
@@ -121,7 +271,7 @@ class End(Record, frozen=True, tag="end"):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """A whole result file in memory."""
+    """A whole result file of `run` or `gate` in memory."""
 
     header: Header
     measurements: list[Measurement]
@@ -133,7 +283,45 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def status(self) -> str:
         """How the run ended; "incomplete" without an End."""
-        return self.end.status if self.end else "incomplete"
+        return status(self.end)
+
+
+class Search(msgspec.Struct, frozen=True):
+    """A whole result file of `capacity` in memory."""
+
+    header: SearchHeader
+    trials: list[Trial]
+    problems: list[Problem]
+    end: End | None
+    warnings: list[str] = []
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """A whole result file of `wire`, or of `gate --wire`, in memory."""
+
+    header: WireHeader
+    rows: list[WireRow]
+    problems: list[Problem]
+    end: End | None
+    warnings: list[str] = []
+
+
+class SelfChecked(msgspec.Struct, frozen=True):
+    """A whole result file of `selfcheck` in memory."""
+
+    header: SelfCheckHeader
+    findings: list[Finding]
+    problems: list[Problem]
+    end: End | None
+    warnings: list[str] = []
+
+
+Stored = Run | Search | Counts | SelfChecked
+
+
+def status(end: End | None) -> str:
+    """How a command ended; "incomplete" without an End."""
+    return end.status if end else "incomplete"
 
 
 # Characters that control a terminal: C0 and C1 controls, DEL, and the controls of writing direction.

@@ -1,27 +1,49 @@
 """Writing and reading the result file (JSON Lines).
 
-A result file is one `Header`, then `Measurement` and `Problem` lines as they happen, then one `End`. It is not trusted:
-a file may come from anywhere, so reading limits sizes, checks types and values, and removes control characters.
+A result file is one header, then what was found and `Problem` lines as they happen, then one `End`. The type of the
+header names the command that wrote it. The file is not trusted, as it may come from anywhere: reading limits sizes,
+checks types and values, and removes control characters.
 """
 
-import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, cast
 
 import msgspec
 from msgspec import Meta
 
+from dbbench import records, schema1
 from dbbench.errors import DbbenchError, UnreadableError, UsageError
 from dbbench.plan import Plan
-from dbbench.records import BreakEven, End, Header, Measurement, Problem, Record, Run, clean
+from dbbench.records import (
+    AnyHeader,
+    BreakEven,
+    Counts,
+    End,
+    Finding,
+    Header,
+    Measurement,
+    Problem,
+    Record,
+    Run,
+    Search,
+    SearchHeader,
+    SelfChecked,
+    SelfCheckHeader,
+    Stored,
+    Trial,
+    WireHeader,
+    WireRow,
+    clean,
+)
 
 SCHEMA: Final = 2  # the version that is written; version 1 can be read too
 MAX_BYTES: Final = 64 * 1024 * 1024  # of a result file that is read; a run of an hour writes a few megabytes
@@ -29,6 +51,7 @@ MAX_LINE_BYTES: Final = 4 * 1024 * 1024  # of one line, which limits the memory 
 MAX_DEPTH: Final = 32  # of nesting in values without fixed types: parameters, environment, server
 MAX_ROWS: Final = 1_000  # cells times arms of a plan that is read
 MAX_NAME: Final = 100  # characters in the name of an arm
+MAX_FINDINGS: Final = 1_000  # of a self-check
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -113,22 +136,38 @@ class _Malformed(_Unreadable):
     """A line is not JSON; this is excused in the last line, which may be cut off."""
 
 
-Line = Header | Measurement | Problem | BreakEven | End
+Line = AnyHeader | Measurement | Problem | BreakEven | Trial | WireRow | Finding | End
+_BODY: Final[dict[type[Record], tuple[type[Record], ...]]] = {  # header -> what may follow it, besides problems
+    Header: (Measurement, BreakEven),
+    SearchHeader: (Trial,),
+    WireHeader: (WireRow,),
+    SelfCheckHeader: (records.Overhead, records.NoiseFloor, records.Sensitivity, records.Pgbench),
+}
 
 
 class _Opening(msgspec.Struct):
     """The part of a first line that all schema versions have."""
 
-    type: Literal["run"]
+    type: Literal["run", "capacity", "wire", "selfcheck"]
     schema: Annotated[int, Meta(ge=0, le=2**31)]
 
 
 _LINE: Final = msgspec.json.Decoder(Line)
 _OPENING: Final = msgspec.json.Decoder(_Opening)
+_R = TypeVar("_R", bound=Record)
 
 
 def read(path: Path) -> Run:
-    """Read a result file; raises UnreadableError, which says what is wrong with it."""
+    """Read the result file of a run or a gate; raises UnreadableError, which says what is wrong with it."""
+    stored = read_any(path)
+    if not isinstance(stored, Run):
+        reason = f"is a result of dbbench {command(stored)}, not of a run or a gate"
+        raise UnreadableError(clean(str(path)), reason)
+    return stored
+
+
+def read_any(path: Path) -> Stored:
+    """Read the result file of any command; raises UnreadableError, which says what is wrong with it."""
     shown = clean(str(path))
     try:
         _check_file(path)
@@ -142,6 +181,11 @@ def read(path: Path) -> Run:
         raise UnreadableError(shown, f"cannot be read: {_reason(error)}") from error
 
 
+def command(stored: Stored) -> str:
+    """The command that wrote the file; of a gate that measured: run."""
+    return _tag(stored.header)
+
+
 def _check_file(path: Path) -> None:
     """Check before opening: a named pipe would block, and a huge file would exhaust memory."""
     status = path.stat()
@@ -153,8 +197,8 @@ def _check_file(path: Path) -> None:
         raise _Unreadable(f"is too large to be a result file ({status.st_size >> 20} MB, at most {MAX_BYTES >> 20})")
 
 
-def _assemble(lines: Iterator[bytes]) -> Run:
-    """Put the records together, each checked against the plan in the first."""
+def _assemble(lines: Iterator[bytes]) -> Stored:
+    """Put the records together, each checked against the first."""
     first = next(lines, b"")
     if not first:
         raise _Unreadable("is empty")
@@ -171,51 +215,84 @@ def _assemble(lines: Iterator[bytes]) -> Run:
             raise _Unreadable(f"line {number}: {error}") from None
     if assembly.end is None:
         warnings.append("the run is incomplete: its file does not say how it ended")
-    return Run(assembly.header, assembly.measurements, assembly.problems, assembly.end, warnings, assembly.break_evens)
+    return assembly.whole(warnings)
 
 
 class _Assembly:
     """The records of the lines so far."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: AnyHeader) -> None:
         self.header = header
-        self.measurements: list[Measurement] = []
-        self.problems: list[Problem] = []
-        self.break_evens: list[BreakEven] = []
         self.end: End | None = None
+        self._records: list[Record] = []
         self._seen: set[tuple[int, int, str]] = set()
+        self._number: Counter[str] = Counter()  # of records whose number has a limit
 
     def add(self, record: Record) -> None:
         """Add the next record; raises _Unreadable if it does not fit the previous ones."""
         if self.end:
             raise _Unreadable("the file goes on after its end")
+        if isinstance(record, AnyHeader):
+            raise _Unreadable("a second run begins")
+        if isinstance(record, End):
+            self.end = record
+            return
+        if not isinstance(record, (*_BODY[type(self.header)], Problem)):
+            raise _Unreadable(f"a {_tag(record)} is no part of a result of dbbench {_tag(self.header)}")
+        self._check(record)
+        self._records.append(record)
+
+    def _check(self, record: Record) -> None:
         match record:
             case Measurement(block=block, cell=cell, arm=arm):
                 self._check_place(cell, arm)
                 if (block, cell, arm) in self._seen:
                     raise _Unreadable(f"block {block} of {arm} appears twice in cell {cell}")
                 self._seen.add((block, cell, arm))
-                self.measurements.append(record)
-            case Problem(cell=cell, arm=arm):
+            case Problem(cell=cell, arm=arm) | BreakEven(cell=cell, arm=arm):
                 self._check_place(cell, arm)
-                self.problems.append(record)
-            case BreakEven(cell=cell, arm=arm):
-                self._check_place(cell, arm)
-                self.break_evens.append(record)
-            case End():
-                self.end = record
+            case Trial(arm=arm):
+                self._check_place(None, arm)
+                self._count(f"trials of {arm}", cast("SearchHeader", self.header).bounds.max_trials)
+            case WireRow(arm=arm):
+                self._check_place(None, arm)
+                self._count("rows", MAX_ROWS)
             case _:
-                raise _Unreadable("a second run begins")
+                self._count("findings", MAX_FINDINGS)
+
+    def _count(self, what: str, most: int) -> None:
+        self._number[what] += 1
+        if self._number[what] > most:
+            raise _Unreadable(f"there are more than {most:,} {what}")
 
     def _check_place(self, cell: int | None, arm: str | None) -> None:
+        if isinstance(self.header, SelfCheckHeader):
+            return  # it has no plan
         plan = self.header.plan
         if cell is not None and cell >= len(plan.cells):
             raise _Unreadable(f"cell {cell} is not in the plan, which has {len(plan.cells)}")
         if arm is not None and all(arm != known.name for known in plan.arms):
             raise _Unreadable(f"arm {arm[:MAX_NAME]!r} is not in the plan")
 
+    def whole(self, warnings: list[str]) -> Stored:
+        """The whole file."""
+        problems = self._all(Problem)
+        match self.header:
+            case SearchHeader() as header:
+                return Search(header, self._all(Trial), problems, self.end, warnings)
+            case WireHeader() as header:
+                return Counts(header, self._all(WireRow), problems, self.end, warnings)
+            case SelfCheckHeader() as header:
+                findings = [record for record in self._records if isinstance(record, Finding)]
+                return SelfChecked(header, findings, problems, self.end, warnings)
+            case header:
+                return Run(header, self._all(Measurement), problems, self.end, warnings, self._all(BreakEven))
 
-def _header(line: bytes) -> Header:
+    def _all(self, kind: type[_R]) -> list[_R]:
+        return [record for record in self._records if isinstance(record, kind)]
+
+
+def _header(line: bytes) -> AnyHeader:
     """Decode the first line, checking the schema before anything else."""
     try:
         opening = _OPENING.decode(line)
@@ -224,8 +301,8 @@ def _header(line: bytes) -> Header:
     if not 1 <= opening.schema <= SCHEMA:
         raise _Unreadable(f"has schema {opening.schema}, this dbbench reads schemas 1 to {SCHEMA}")
     try:
-        header = cast("Header", _record(line, opening.schema))  # the type that the opening has
-        _check_plan(header.plan)
+        header = cast("AnyHeader", _record(line, opening.schema))  # the type that the opening has
+        _check_header(header)
     except _Unreadable as error:
         raise _Unreadable(f"line 1: {error}") from None
     return header
@@ -236,9 +313,13 @@ def _record(line: bytes, schema: int) -> Record:
     if len(line) > MAX_LINE_BYTES:
         raise _Unreadable("is too long")
     try:
-        record: Record = _LINE.decode(line) if schema == SCHEMA else _decoded_1(line)
+        record: Record = (
+            _LINE.decode(line)
+            if schema == SCHEMA
+            else msgspec.convert(schema1.upgraded(msgspec.json.decode(line)), Line, str_keys=True)
+        )
         # In JSON all control characters but DEL are escaped, so plain ASCII without escapes is clean, as nearly always.
-        if isinstance(record, Header) or b"\\" in line or b"\x7f" in line or not line.isascii():
+        if isinstance(record, AnyHeader) or b"\\" in line or b"\x7f" in line or not line.isascii():
             plain = _cleaned(msgspec.to_builtins(record, str_keys=True))
             record = msgspec.convert(plain, Line, str_keys=True)
     except msgspec.ValidationError as error:
@@ -246,52 +327,6 @@ def _record(line: bytes, schema: int) -> Record:
     except (msgspec.DecodeError, ValueError):  # ValueError: not UTF-8
         raise _Malformed("is not JSON") from None
     return record
-
-
-def _decoded_1(line: bytes) -> Record:
-    """Decode a line of schema 1, in which slices and plans were flat."""
-    raw = msgspec.json.decode(line)
-    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # the conversion below reports the error
-        if raw["type"] == "measurement":
-            raw["slices"] = [_nested(each, "usage", ("position", "round")) for each in raw["slices"]]
-        elif raw["type"] == "run":
-            raw["plan"] = _plan_of_1(raw["plan"])
-    return msgspec.convert(raw, Line, str_keys=True)  # type: ignore[no-any-return]  # it is a union
-
-
-def _nested(flat: dict[str, Any], name: str, kept: Collection[str]) -> dict[str, Any]:
-    """The mapping with all keys but those kept moved into a mapping called `name`."""
-    return {
-        **{key: value for key, value in flat.items() if key in kept},
-        name: {key: value for key, value in flat.items() if key not in kept},
-    }
-
-
-def _plan_of_1(plan: dict[str, Any]) -> dict[str, Any]:
-    """The plan in a file of schema 1, where connections belonged to the run and not to its arms, in today's form."""
-    settings = plan.get("settings", {})
-    shared: dict[str, Any] = {
-        key: plan[key] for key in ("pool", "checkout", "tx_end", "loop", "pre_ping") if key in plan
-    }
-    arms = []
-    for arm in plan["arms"]:
-        own = dict(settings.get(arm["driver"], {})) | arm.get("settings", {})
-        of_driver: dict[str, Any] = {arm["driver"]: own} if own else {}
-        of_arm = of_driver if arm["driver"] else settings
-        connections: dict[str, Any] = {**shared, "null_pool": arm.get("null_pool", False), "settings": of_arm}
-        arms.append({**_without(arm, ("settings", "null_pool")), "connections": connections})
-    load = {key: plan[key] for key in ("rate", "arrival", "think_s") if key in plan}
-    effort = {key: plan[key] for key in ("budget_s", "blocks", "precision") if key in plan}
-    return {
-        **_without(plan, (*shared, *load, *effort, "settings", "arms")),
-        "arms": arms,
-        "load": load,
-        "effort": effort,
-    }
-
-
-def _without(flat: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    return {key: value for key, value in flat.items() if key not in keys}
 
 
 def _cleaned(value: Any, depth: int = 0) -> Any:
@@ -304,6 +339,14 @@ def _cleaned(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [_cleaned(item, depth + 1) for item in value]
     return value
+
+
+def _check_header(header: AnyHeader) -> None:
+    if isinstance(header, SelfCheckHeader):
+        return
+    _check_plan(header.plan)
+    if isinstance(header, SearchHeader) and len(header.plan.cells) != 1:
+        raise _Unreadable(f"a search has one cell, not {len(header.plan.cells)}")
 
 
 def _check_plan(plan: Plan) -> None:
@@ -321,6 +364,11 @@ def _check_plan(plan: Plan) -> None:
         raise _Unreadable("a cell has fewer sessions than 1")
     if any(cell.rows is not None and cell.rows < 0 for cell in plan.cells):
         raise _Unreadable("a cell has a negative number of rows")
+
+
+def _tag(record: Record) -> str:
+    """The type of the record as its line has it."""
+    return str(type(record).__struct_config__.tag)
 
 
 def _reason(error: Exception) -> str:

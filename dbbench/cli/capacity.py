@@ -8,7 +8,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import CapacityFormat
-from dbbench.cli.output import print_found
+from dbbench.cli.output import show_file
 from dbbench.errors import UsageError
 
 
@@ -90,6 +90,7 @@ def capacity(
     ] = "5%",
     placement: common.Placement = None,
     seed: common.Seed = None,
+    output: common.ResultFile = None,
     format_: Annotated[
         CapacityFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
     ] = CapacityFormat.TABLE,
@@ -133,10 +134,11 @@ def capacity(
         ),
         load=plan.Load(sessions=[sessions or pool.capacity]),
         effort=plan.Effort(blocks=1, seed=seed),
+        output=output,
     )
     with measuring(quiet=quiet) as watch:
         if "DATABASE_URL" in os.environ and options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
-        answer, exit_code = searching.execute(options, wanted, watch)
-    print_found("capacity", format_, answer)
-    raise typer.Exit(exit_code)
+        ended = searching.execute(options, wanted, watch)
+    show_file(ended.path, format_)
+    raise typer.Exit(ended.exit_code)

@@ -12,7 +12,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import GateFormat, WireGateFormat
-from dbbench.cli.output import complain, gate_result, print_found, print_gate, write
+from dbbench.cli.output import complain, print_found, write
 from dbbench.drivers import DEFAULT
 from dbbench.engine.options import Options
 from dbbench.errors import ExitCode, UsageError
@@ -183,7 +183,6 @@ def gate(
     """
     from dbbench import catalog, plan
     from dbbench.cli import values
-    from dbbench.commands import run as running
     from dbbench.commands.gate import steps as gating
     from dbbench.commands.gate.sides import Wanted
 
@@ -225,15 +224,18 @@ def gate(
         if "DATABASE_URL" in os.environ and request.options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
         if wire:
-            _end_wire_gate(gating.count_gate(request, watch), format_, reports)
-        outcome: running.Ended = gating.execute_gate(request, watch)
+            _end_wire_gate(gating.count_gate(request, watch).path, format_, reports)
+        outcome = gating.execute_gate(request, watch)
     _end_gate(outcome, format_, reports, inconclusive)
 
 
-def _end_wire_gate(changes: Any, format_: GateFormat, reports: Sequence[tuple[str, Path]]) -> None:
+def _end_wire_gate(result: Path, format_: GateFormat, reports: Sequence[tuple[str, Path]]) -> None:
     """Print what changed on the wire, write what was asked for, and end with 1 where something grew."""
+    from dbbench import result_file
     from dbbench.reports import report
+    from dbbench.reports.stored import shown
 
+    changes = shown(result_file.read_any(result)).found
     print_found("gate --wire", format_, changes)
     for name, path in reports:
         write(path, report("gate --wire", name)(changes))
@@ -250,9 +252,10 @@ def _end_gate(
     from dbbench import result_file
     from dbbench.commands.gate.findings import exit_code
     from dbbench.reports import report
+    from dbbench.reports.stored import shown
 
-    result = gate_result(result_file.read(outcome.path))
-    print_gate(result, format_, outcome.path)
+    result = shown(result_file.read(outcome.path)).found
+    print_found("gate", format_, result, on_console={"file": str(outcome.path)})
     code = exit_code(result, outcome.exit_code, inconclusive)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         sys.stderr.write(report("gate", "annotations")(result))

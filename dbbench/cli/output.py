@@ -25,18 +25,20 @@ def print_found(
         sys.stdout.write(report(command, format_)(found, **options))
 
 
-def show_run(path: Path, format_: str, *, details: bool) -> None:
-    """Print a result file on stdout."""
+def show_file(path: Path, format_: str, *, details: bool = False) -> None:
+    """Print a result file on stdout, whichever command wrote it; `details`: of a run, also where the time goes."""
     from dbbench import result_file
 
-    print_run(result_file.read(path), format_, path, details=details)
+    show_stored(result_file.read_any(path), format_, path, details=details)
 
 
-def print_run(run: Any, format_: str, path: Path, *, details: bool) -> None:
-    """Print a run on stdout."""
-    from dbbench.analysis.analysis import analyse
+def show_stored(stored: Any, format_: str, path: Path, *, details: bool = False) -> Any:
+    """Print what a result file says on stdout."""
+    from dbbench.reports.stored import shown
 
-    print_found("run", format_, analyse(run), on_console={"file": str(path)}, details=details)
+    one = shown(stored)
+    options = {"details": details} if one.command == "run" else {}
+    print_found(one.command, format_, one.found, on_console={**one.on_console, "file": str(path)}, **options)
 
 
 def console() -> Any:
@@ -48,19 +50,6 @@ def console() -> Any:
             raise BrokenPipeError  # Rich would end with 1, which means a regression
 
     return Out()
-
-
-def gate_result(run: Any) -> Any:
-    """The verdict of a gate's stored run."""
-    from dbbench.commands.gate.findings import result
-    from dbbench.reports.run.footer import conditions
-
-    return result(run, conditions(run))
-
-
-def print_gate(result: Any, format_: str, path: Path) -> None:
-    """Print a verdict on stdout."""
-    print_found("gate", format_, result, on_console={"file": str(path)})
 
 
 def warn(warnings: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import TableFormat
-from dbbench.cli.output import show_run
+from dbbench.cli.output import show_file
 from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.engine.options import Options
 from dbbench.errors import UsageError
@@ -205,7 +205,7 @@ def run(
         if "DATABASE_URL" in os.environ and options.address is None:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
         outcome = running.execute(options, watch)
-    show_run(outcome.path, format_, details=details)
+    show_file(outcome.path, format_, details=details)
     raise typer.Exit(outcome.exit_code)
 
 

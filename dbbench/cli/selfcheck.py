@@ -7,9 +7,7 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import ListFormat
-from dbbench.cli.output import print_found
-from dbbench.commands.selfcheck import kept
-from dbbench.errors import ExitCode
+from dbbench.cli.output import show_file
 
 
 @command("dbbench selfcheck", "dbbench selfcheck --seconds 60 --format json")
@@ -23,6 +21,7 @@ def selfcheck(
         ),
     ] = "30",
     seed: common.Seed = None,
+    output: common.ResultFile = None,
     format_: Annotated[
         ListFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
     ] = ListFormat.TABLE,
@@ -36,8 +35,6 @@ def selfcheck(
     from dbbench.commands.selfcheck import steps as checking
 
     with measuring(quiet=quiet) as watch:
-        found = checking.run(watch, values.seconds("--seconds", seconds), seed=seed)
-        if not kept.keep(found):
-            watch.note(f"the result could not be kept in {kept.path()}: later runs cannot be compared with it")
-    print_found("selfcheck", format_, found)
-    raise typer.Exit(ExitCode.DEGRADED if found.problems else ExitCode.OK)
+        ended = checking.run(watch, values.seconds("--seconds", seconds), seed=seed, output=output)
+    show_file(ended.path, format_)
+    raise typer.Exit(ended.exit_code)

@@ -1,15 +1,16 @@
 """`dbbench show`, `compare`, `history` and `export`: what is done with stored runs."""
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dbbench.cli.command import command
 from dbbench.cli.formats import CsvTable, ExportFormat, HistoryFormat, TableFormat
-from dbbench.cli.output import gate_result, print_found, print_gate, print_run, warn, write
+from dbbench.cli.output import print_found, show_stored, warn, write
 from dbbench.errors import ExitCode, UnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -29,17 +30,15 @@ def show(
     format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
     details: Annotated[bool, typer.Option("--details", help="Also where the time goes, for every cell.")] = False,
 ) -> None:
-    """Print the table of a stored run."""
+    """Print a stored result as the command that wrote it did: run, gate, capacity, wire or selfcheck."""
     from dbbench import result_file
+    from dbbench.reports.stored import shown
 
     path = _newest() if result is None else _stored(result)
-    run = result_file.read(path)
-    if format_ is not TableFormat.TABLE:  # the table says them itself
-        warn(run.warnings)
-    if run.header.plan.gate is not None:
-        print_gate(gate_result(run), format_, path)
-    else:
-        print_run(run, format_, path, details=details)
+    stored = result_file.read_any(path)
+    if format_ is not TableFormat.TABLE or not shown(stored).warns:  # other tables say them themselves
+        warn(stored.warnings)
+    show_stored(stored, format_, path, details=details)
 
 
 def _stored(result: Path) -> Path:
@@ -135,15 +134,23 @@ def history(
 
 
 def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
-    """Read the result files of a folder one at a time; those that cannot be read say why."""
-    from dbbench import result_file
+    """Read the result files of a folder one at a time; those that cannot be read say why, others are counted."""
+    from dbbench import records, result_file
     from dbbench.commands.stored import history as entries
 
+    others = Counter[str]()
     for path in sorted(folder.glob("*.jsonl")):
         try:
-            yield entries.entry(path.name, result_file.read(path), control)
+            stored = result_file.read_any(path)
+            if isinstance(stored, records.Run):
+                yield entries.entry(path.name, stored, control)
+            else:
+                others[result_file.command(stored)] += 1
         except UnreadableError as error:
             yield entries.unreadable(path.name, error.reason)
+    if others:
+        left_out = [f"{number:,} of {command}" for command, number in sorted(others.items())]
+        warn([f"results of other commands are left out: {', '.join(left_out)}; dbbench show prints them"])
 
 
 @command(
@@ -174,30 +181,35 @@ def export(
         CsvTable, typer.Option(help="csv: the comparison, where the time goes, failed operations, or what layers add.")
     ] = CsvTable.CELLS,
 ) -> None:
-    """Write a stored run in another format."""
+    """Write a stored result in another format; which there are depends on the command that wrote it."""
     from dbbench import result_file
-    from dbbench.analysis.analysis import analyse
-    from dbbench.reports import exporter, formats, report
 
-    run = result_file.read(_stored(result))
-    warn(run.warnings)
+    stored = result_file.read_any(_stored(result))
+    warn(stored.warnings)
     if driver is not None and format_ not in (ExportFormat.PYPERF, ExportFormat.HGRM):
         raise UsageError("--driver goes with --format pyperf or hgrm")
     if table is not CsvTable.CELLS and format_ is not ExportFormat.CSV:
         raise UsageError("--table goes with --format csv")
-    is_gate = run.header.plan.gate is not None
-    if is_gate and (format_ not in formats("gate") or table is not CsvTable.CELLS):
-        raise UsageError(
-            f"{result} is the result of a gate: it has verdicts to export, as csv, json, markdown or junit"
-        )
-    if is_gate:
-        files = [(output, report("gate", format_)(gate_result(run)))]
-    else:
-        options = {} if driver is None else {"driver": driver}
-        options |= {} if table is CsvTable.CELLS else {"table": table.value}
-        files = list(exporter(format_)(analyse(run), output, **options))
-    for path, text in files:
+    options = {} if driver is None else {"driver": driver}
+    options |= {} if table is CsvTable.CELLS else {"table": table.value}
+    for path, text in _exported(stored, format_, output, options):
         if path is None:
             sys.stdout.write(text)
         else:
             write(path, text)
+
+
+def _exported(
+    stored: Any, format_: str, output: Path | None, options: Mapping[str, str]
+) -> Iterable[tuple[Path | None, str]]:
+    """The files of an export with their texts; None is stdout."""
+    from dbbench.reports import exportable, exporter, report
+    from dbbench.reports.stored import shown
+
+    command, found, *_ = shown(stored)
+    if command == "run":
+        return exporter(format_)(found, output, **options)
+    formats = exportable(command)
+    if format_ not in formats or options:
+        raise UsageError(f"a result of dbbench {command} can be exported as {', '.join(formats)}")
+    return [(output, report(command, format_)(found))]

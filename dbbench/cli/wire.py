@@ -7,9 +7,9 @@ import typer
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.formats import TableFormat
-from dbbench.cli.output import print_found
+from dbbench.cli.output import show_file
 from dbbench.engine.options import Options
-from dbbench.errors import ExitCode, UsageError
+from dbbench.errors import UsageError
 
 
 @command(
@@ -51,6 +51,7 @@ def wire(
     pool_pre_ping: common.PoolPrePing = False,
     driver_set: common.DriverSet = None,
     loop: common.Loop = "asyncio",
+    output: common.ResultFile = None,
     trace: Annotated[
         bool,
         typer.Option("--trace", rich_help_panel=common.OUTPUT, help="Also one operation of each, message by message."),
@@ -88,8 +89,9 @@ def wire(
             settings=values.driver_settings(driver_set or [], drivers),
         ),
         effort=plan.Effort(seed=seed),
+        output=output,
     )
     with measuring(quiet=quiet) as watch:
-        result = execute_wire(options, operations, watch)
-    print_found("wire", format_, result, on_console={"trace": trace})
-    raise typer.Exit(ExitCode.DEGRADED if result.problems else ExitCode.OK)
+        ended = execute_wire(options, operations, watch, trace=trace)
+    show_file(ended.path, format_)
+    raise typer.Exit(ended.exit_code)

@@ -1,39 +1,29 @@
 """The `run` command as a list of steps, from options to a finished result file."""
 
 import contextlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, Literal
+from functools import partial
+from typing import Final
 
 import msgspec
 
-from dbbench import records, result_file
+from dbbench import result_file
 from dbbench.commands import break_even
+from dbbench.commands.recording import Ended, Journal, recording
 from dbbench.commands.selfcheck import kept
 from dbbench.engine.blocks import BUDGET_SLACK, Blocks, decided_cells
 from dbbench.engine.exclusive import exclusive
-from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site, problem_line
+from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site
 from dbbench.engine.options import Options
 from dbbench.engine.setup import Cost, SetUp
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import AT_HOME, Homes
-from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError
+from dbbench.engine.workers import AT_HOME, Homes, Workers
+from dbbench.errors import ExitCode
 from dbbench.plan import Plan
-from dbbench.records import End, Measurement, Problem, Side
+from dbbench.records import Header, Measurement, Problem, Side
 from dbbench.relay.handle import can_relay
-from dbbench.result_file import Writer
-from dbbench.server.target import redacted
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended."""
-
-    path: Path
-    exit_code: int
 
 
 def remark(blocks: Blocks, watch: Watcher) -> None:
@@ -79,56 +69,24 @@ def execute(
     """
     started = datetime.now(UTC)
     run_id = result_file.new_id()
-    with _output(options, started, run_id) as writer, exclusive(watch) as is_alone:
-        journal = _Journal(writer, other_runs=not is_alone, expects_errors=options.pooler is not None)
-        status: Literal["complete", "degraded", "interrupted", "failed"]
-        try:
-            with opened(options, run_id, watch, purpose.arrange, purpose.homes, open_site) as found:
-                _measure(options, found, run_id, started, journal, watch, purpose)
-            exit_code: int = journal.exit_code
-            status, reason = ("degraded" if exit_code == ExitCode.DEGRADED else "complete"), ""
-        except Interrupted as signal:
-            status, reason, exit_code = "interrupted", str(signal), signal.exit_code
-            if not journal.measured:
-                raise
-        except DbbenchError as error:
-            if not journal.measured:
-                raise
-            status, reason, exit_code = "failed", str(error), error.exit_code
-            if isinstance(error, ServerLostError):
-                journal.write(Problem("server lost", str(error)))
-        journal.write(End(status, datetime.now(UTC).isoformat(timespec="seconds"), journal.measured_s, reason))
-    return Ended(writer.path, exit_code)
-
-
-class _Journal:
-    """Writes records, and keeps track of what decides the exit code."""
-
-    def __init__(self, writer: Writer, *, other_runs: bool, expects_errors: bool) -> None:
-        self._writer = writer
-        self._fine = ("different", "errors") if expects_errors else ("different",)  # problems that are results
-        self.other_runs = other_runs  # whether others were running on this machine when this one began
-        self.measured = False
-        self.measured_s = 0.0
-        self.exit_code = ExitCode.OK
-
-    def write(self, record: records.Record) -> None:
-        """Write one record."""
-        self._writer.write(record)
-        if isinstance(record, Measurement):
-            self.measured = True
-        if isinstance(record, Problem):
-            not_comparable = record.kind == "not comparable" and self.exit_code is not ExitCode.DEGRADED
-            if record.kind not in self._fine:
-                self.exit_code = ExitCode.INCONCLUSIVE if not_comparable else ExitCode.DEGRADED
+    exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE}
+    if options.pooler is not None:
+        exit_codes["errors"] = ExitCode.OK  # what fails behind a pooler is what is to be known
+    with (
+        recording(options.output, started, run_id, exit_codes) as journal,
+        exclusive(watch) as is_alone,
+        opened(options, run_id, watch, purpose.arrange, purpose.homes, open_site) as found,
+    ):
+        make_header = partial(header, run_id=run_id, started=started, other_runs=not is_alone)
+        _measure(options, found, make_header, journal, watch, purpose)
+    return Ended(journal.path, journal.exit_code)
 
 
 def _measure(
     options: Options,
     found: Opened,
-    run_id: str,
-    started: datetime,
-    journal: _Journal,
+    make_header: Callable[[Workers], Header],
+    journal: Journal,
     watch: Watcher,
     purpose: Purpose,
 ) -> None:
@@ -141,16 +99,15 @@ def _measure(
         workers = replace(workers, plan=purpose.settle(workers.plan, set_up.costs()))
         counts = bool(options.rtts or options.pooler) and can_relay(workers.site.start.address)
         trips = break_even.round_trips(workers, found.routes.relay) if counts else {}
-        top = header(workers, run_id, started, other_runs=journal.other_runs)
-        top = msgspec.structs.replace(top, sides=dict(purpose.sides), round_trips=trips)
+        top = msgspec.structs.replace(make_header(workers), sides=dict(purpose.sides), round_trips=trips)
         journal.write(top)
         for problem in problems:
-            _report(problem, secret, journal, watch)
+            journal.report(problem, secret, watch)
     blocks = Blocks(workers, set_up.shapes, watch.say, purpose.look)
     watch.advance(*blocks.progress())
     for record in blocks.blocks():
         if isinstance(record, Problem):
-            _report(record, secret, journal, watch)
+            journal.report(record, secret, watch)
         else:
             journal.write(record)
         journal.measured_s = blocks.measured_s
@@ -159,26 +116,3 @@ def _measure(
         for checked in break_even.checks(blocks, top, watch.say):
             journal.write(checked)
     purpose.remark(blocks, watch)
-
-
-def _report(problem: Problem, secret: str, journal: _Journal, watch: Watcher) -> None:
-    message = redacted(problem.message, secret)  # a scenario's exception may contain the password
-    problem = msgspec.structs.replace(problem, message=message)
-    journal.write(problem)
-    watch.problem(problem_line(problem))
-
-
-@contextlib.contextmanager
-def _output(options: Options, started: datetime, run_id: str) -> Iterator[Writer]:
-    """The result file, made before anything else starts, and removed again if the run raises."""
-    path = options.output or Path("results")
-    if options.output is None or os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it may not look
-        path = result_file.default_path(path, started, run_id)
-    writer = None
-    try:
-        with Writer.create(path) as writer:
-            yield writer
-    except BaseException:
-        if writer is not None:
-            path.unlink(missing_ok=True)
-        raise

@@ -76,6 +76,11 @@ def formats(command: str) -> tuple[str, ...]:
     return tuple(name for name in names if command != "export" or name not in _NO_EXPORT)
 
 
+def exportable(command: str) -> tuple[str, ...]:
+    """The names of a command's formats in which `export` writes its results."""
+    return tuple(name for name in formats(command) if name not in _NO_EXPORT)
+
+
 def report(command: str, format_: str) -> Report:
     """The report as a function of what the command found that gives text; a table is 80 columns wide, without colours.
 

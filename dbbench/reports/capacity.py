@@ -9,7 +9,7 @@ from rich.padding import Padding
 from dbbench.analysis.rows import params_text
 from dbbench.commands.capacity.result import Answer, Capacity, Result, rate_text
 from dbbench.commands.capacity.slo import MAX_ERRORS
-from dbbench.records import clean
+from dbbench.records import Trial, clean
 from dbbench.reports.columns import NOTHING, Column
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
@@ -56,21 +56,21 @@ def json_report(answer: Answer) -> str:
         "status": run.status,
         "problems": [clean(problem.message) for problem in run.problems],
         "drivers": [
-            {**exported(driver), "trials": [exported(trial) for trial in driver.trials]} for driver in answer.drivers
+            {**exported(driver), "trials": [_trial(trial) for trial in driver.trials]} for driver in answer.drivers
         ],
     }
     return text(document)
 
 
-def render(answer: Answer, console: Console) -> None:
-    """Print on the console, which decides on colours."""
+def render(answer: Answer, console: Console, file: str = "") -> None:
+    """Print on the console, which decides on colours; `file` names the result file."""
     name, rest = title(answer.cell, params_text(answer.cell))
     print_title(name, [*rest, answer.objective.text], console)
     print_table(columns(answer), console, [_STYLES.get(capacity.outcome, "") for capacity in answer.drivers])
     for line in sentences(answer):
         console.print(Padding(plain(line, console), INDENT), width=prose(console))
     console.print()
-    print_footer(conditions(answer), console)
+    print_footer(conditions(answer, file), console)
 
 
 def columns(answer: Answer) -> list[Column]:
@@ -96,7 +96,7 @@ def sentences(answer: Answer) -> list[str]:
     return comparison + [line for driver in answer.drivers if (line := _alone(answer, driver))]
 
 
-def conditions(answer: Answer) -> list[tuple[str, str]]:
+def conditions(answer: Answer, file: str = "") -> list[tuple[str, str]]:
     """The conditions under which this holds: the footer of a run, with what is different here."""
     different = {
         "run": _run(answer),
@@ -107,7 +107,7 @@ def conditions(answer: Answer) -> list[tuple[str, str]]:
             "but what else the machine does can move them by more"
         ),
     }
-    return [(label, different.get(label, text)) for label, text in footer(answer.run, [])]
+    return [(label, different.get(label, text)) for label, text in footer(answer.run, [], file)]
 
 
 def _compared(answer: Answer, limited: Sequence[Capacity]) -> Iterator[str]:
@@ -165,6 +165,12 @@ def _where(answer: Answer) -> dict[str, Any]:
         "sessions": cell.sessions,
         "params": params_text(cell),
     }
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    fields = exported(trial)
+    del fields["arm"]  # stands above them
+    return fields
 
 
 def _rate(rate: float | None) -> str:

@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 
-from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.commands.selfcheck.result import SelfCheck
+from dbbench.records import NoiseFloor, Overhead, Pgbench, Sensitivity
 from dbbench.reports.columns import NOTHING as _DASH
 from dbbench.reports.columns import Column
-from dbbench.reports.console import plain, print_table, print_title, prose
+from dbbench.reports.console import plain, print_footer, print_table, print_title, prose
 from dbbench.reports.json_text import text
 
 _DEFAULT: Final = "split"  # placement of `dbbench run`
 
 
-def render(check: SelfCheck, console: Console) -> None:
-    """Print tables and a sentence."""
+def render(check: SelfCheck, console: Console, *, file: str = "") -> None:
+    """Print tables and a sentence; `file` names the result file."""
     tables = {
         ("harness overhead", "dbbench's loop against a bare one, shared"): _overhead(check.harness_overhead),
         ("noise floor", "two identical arms, raw; then one that is slowed down"): _floor(check.noise_floor),
@@ -31,13 +33,34 @@ def render(check: SelfCheck, console: Console) -> None:
         layout = [Column(title[0], title[1], values) for title, *values in zip(head, *rows, strict=True)]
         print_table(layout, console)
         console.print()
-    for line in (*check.problems, sentence(check)):
+    for line in (*check.problems, *_ended(check)):
         console.print(plain(line, console), width=prose(console))
+    if file:
+        print_footer([("file", file)], console)
 
 
 def json_report(check: SelfCheck) -> str:
     """Write one document: all fields of the self-check."""
-    return text(check)
+    return text(_fields(check))
+
+
+def _fields(record: msgspec.Struct) -> dict[str, Any]:
+    """The fields by name, without the types that the lines of a result file have."""
+    return {name: _plain(value) for name, value in msgspec.structs.asdict(record).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return _fields(value)
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _ended(check: SelfCheck) -> Iterator[str]:
+    """How it ended, and what it means as far as it came."""
+    if not check.finished:
+        yield f"The self-check did not finish: {': '.join(filter(None, (check.status, check.reason)))}."
+    if check.finished or check.sensitivity:
+        yield sentence(check)
 
 
 def sentence(check: SelfCheck) -> str:

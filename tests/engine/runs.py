@@ -10,7 +10,8 @@ from engine.scripted import ScriptedMachine
 from dbbench import result_file
 from dbbench.analysis.analysis import analyse
 from dbbench.analysis.rows import CellRow
-from dbbench.commands.run import DRIVERS_COMPARED, Ended, Purpose, execute
+from dbbench.commands.recording import Ended
+from dbbench.commands.run import DRIVERS_COMPARED, Purpose, execute
 from dbbench.engine.options import Options
 from dbbench.plan import Effort
 from dbbench.records import Measurement, Run

@@ -12,10 +12,11 @@ from engine.scripted import START_NS
 
 from dbbench.analysis.analysis import analyse
 from dbbench.commands.selfcheck import kept
-from dbbench.commands.selfcheck.result import NoiseFloor, SelfCheck
+from dbbench.commands.selfcheck.result import SelfCheck
 from dbbench.engine.blocks import BUDGET_SLACK
 from dbbench.engine.planning import MAX_ROUNDS, MIN_SHORT_ROUNDS
 from dbbench.errors import ExitCode
+from dbbench.records import NoiseFloor
 from dbbench.stats.paired import Verdict, half_width, looks
 
 CLEAR = "psycopg 1ms, asyncpg 2ms"

@@ -22,7 +22,6 @@ from engine.scripted import ScriptedMachine
 from dbbench import messages, result_file
 from dbbench.cli.formats import GateFormat
 from dbbench.cli.gate import Inconclusive, _end_gate
-from dbbench.cli.output import gate_result
 from dbbench.commands.gate.findings import exit_code
 from dbbench.commands.gate.homes import GateHomes
 from dbbench.commands.gate.inventory import Inventory
@@ -30,11 +29,13 @@ from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS, SUSPECT
 from dbbench.commands.gate.result import ARMS, BASE, HEAD, GateResult, GateVerdict
 from dbbench.commands.gate.sides import Environment, Wanted
 from dbbench.commands.gate.steps import MIN_ROUNDS, Request, between
-from dbbench.commands.run import Ended, execute
+from dbbench.commands.recording import Ended
+from dbbench.commands.run import execute
 from dbbench.engine.planning import MAX_ROUNDS
 from dbbench.errors import CannotStartError, ExitCode, UsageError
 from dbbench.records import Run
 from dbbench.reports import report
+from dbbench.reports.stored import shown
 
 SAME = "base 1ms, head 1ms recorded"
 SLOWER = "base 1000us, head 1100us recorded"
@@ -100,7 +101,7 @@ def gated(asked: Request, homes: GateHomes, *, at_looks: bool = False) -> Gated:
         )
     ended = execute(given, listener, purpose, machine.site)
     run = result_file.read(ended.path)
-    return Gated(run, gate_result(run), ended, listener, machine)
+    return Gated(run, shown(run).found, ended, listener, machine)
 
 
 @pytest.fixture(scope="module")

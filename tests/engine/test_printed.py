@@ -12,7 +12,7 @@ from engine.runs import Measured, measured, options
 from dbbench import result_file
 from dbbench.analysis.analysis import analyse
 from dbbench.cli.formats import TableFormat
-from dbbench.cli.output import print_run, show_run
+from dbbench.cli.output import show_file, show_stored
 from dbbench.errors import ExitCode
 from dbbench.records import Run
 from dbbench.reports import report
@@ -29,7 +29,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Measured:
 
 
 def printed(run: Run, format_: TableFormat, capsys: pytest.CaptureFixture[str], *, details: bool = False) -> str:
-    print_run(run, format_, Path("run.jsonl"), details=details)
+    show_stored(run, format_, Path("run.jsonl"), details=details)
     return capsys.readouterr().out
 
 
@@ -69,7 +69,7 @@ def test_every_format_prints_what_the_report_is(
 ) -> None:
     assert printed(one.run, format_, capsys) == report("run", format_)(analyse(one.run))
 
-    show_run(one.ended.path, format_, details=False)
+    show_file(one.ended.path, format_, details=False)
     assert capsys.readouterr().out == report("run", format_)(analyse(one.run))
 
 

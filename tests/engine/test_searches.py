@@ -12,11 +12,13 @@ from engine.runs import Listener, options
 from engine.scripted import PASSWORD, ScriptedMachine
 from rich.console import Console
 
-from dbbench.commands.capacity.result import Answer, Capacity
+from dbbench import result_file
+from dbbench.commands.capacity.result import Answer, Capacity, answer
 from dbbench.commands.capacity.slo import parse
 from dbbench.commands.capacity.steps import Wanted, execute, wanted
 from dbbench.errors import ExitCode, Interrupted, ServerLostError
 from dbbench.messages import Reset
+from dbbench.records import Search
 from dbbench.reports.capacity import COLUMNS, csv_report, json_report, render, sentences
 
 
@@ -45,9 +47,11 @@ def sought(slo: str = "p50<50ms", min_rate: float = 1.0, max_rate: float = 10_00
 
 def searched(folder: Path, name: str, target: Wanted | None = None, machine: ScriptedMachine | None = None) -> Searched:
     machine, listener = machine or ScriptedMachine(), Listener()
-    given = options(folder, name, sessions=[1], output=None)
-    answer, exit_code = execute(given, target or sought(), listener, machine.site)
-    return Searched(answer, exit_code, listener, machine)
+    given = options(folder, name, sessions=[1], output=folder)
+    ended = execute(given, target or sought(), listener, machine.site)
+    stored = result_file.read_any(ended.path)
+    assert isinstance(stored, Search)
+    return Searched(answer(stored), ended.exit_code, listener, machine)
 
 
 def test_a_rate_is_doubled_until_it_fails_and_then_bisected(tmp_path: Path) -> None:

@@ -140,7 +140,8 @@ def test_the_exact_gate_names_what_a_revision_adds(measure: Cli, project: Path, 
     assert "SELECT: 2 -> 9" in document["changes"][0]["because"]
     assert "11 round trips per operation" in (project / "wire.md").read_text()
     assert "FAIL" in (tmp_path / "summary.md").read_text()
-    assert not (project / "results").exists(), "nothing is measured"
+    (stored,) = (project / "results").iterdir()
+    assert measure("show", str(stored), "--format", "json").stdout == grown.stdout
 
     fewer = measure(*arguments, "--base", "HEAD", "--head", "before", cwd=project)
     assert fewer.returncode == 0, fewer.stderr
@@ -160,6 +161,7 @@ def test_the_exact_gate_takes_no_verdict_from_half_a_count(measure: Cli, project
     assert half.returncode == 3
     assert "broken" in half.stderr
     assert "there is no verdict" in half.stderr
+    assert list((project / "results").iterdir()) == [], "half a count is none"
 
     unknown = measure(*arguments, "--report", "junit=gate.xml", cwd=project)
     assert unknown.returncode == 2

@@ -10,7 +10,7 @@ from dbbench import result_file
 from dbbench.address import Address
 from dbbench.analysis.analysis import analyse
 from dbbench.cli.formats import TableFormat
-from dbbench.cli.output import print_run
+from dbbench.cli.output import show_stored
 from dbbench.commands.run import execute
 from dbbench.engine.options import Options
 from dbbench.plan import Effort
@@ -68,7 +68,7 @@ def test_a_run_ends_when_every_cell_is_decided_and_shows_the_same_again(
     assert row.ratio_high is not None
     assert row.ratio_low <= row.ratio <= row.ratio_high
     assert row.blocks in {look.blocks for look in looks(1)}, "it ends at a look that was planned"
-    print_run(run, TableFormat.JSON, ended.path, details=False)
+    show_stored(run, TableFormat.JSON, ended.path, details=False)
     document = json.loads(capsys.readouterr().out)
     assert json.loads(dbbench("show", "r.jsonl", "--format", "json").stdout)["cells"] == document["cells"]
 

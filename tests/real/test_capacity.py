@@ -36,7 +36,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.alone
-def test_the_capacity_of_a_known_operation_is_found(measure: Cli, slow: Path) -> None:
+def test_the_capacity_of_a_known_operation_is_found(measure: Cli, slow: Path, tmp_path: Path) -> None:
     done = measure(
         "capacity", str(slow), "--slo", "p50<50ms", "--driver", "psycopg2,asyncpg",  # 50 ms: trials of 1 s
         *TWO, *QUICK, "--format", "json",
@@ -58,6 +58,8 @@ def test_the_capacity_of_a_known_operation_is_found(measure: Cli, slow: Path) ->
         rates = [trial["rate"] for trial in driver["trials"]]
         assert len(rates) > len(set(rates))  # both ends were tried again
         assert list(driver["trials"][0]) == ["rate", "held", "value_us", "operations", "errors", "not_started"]
+    (stored,) = (tmp_path / "results").iterdir()
+    assert measure("show", str(stored), "--format", "json").stdout == done.stdout
     # The drivers took turns.
     said = re.findall(r"^trial (\d+), (\w+):", done.stderr, re.MULTILINE)
     assert sorted(said[:4]) == [(number, driver) for number in "12" for driver in ("asyncpg", "psycopg2")]
@@ -81,12 +83,15 @@ def test_a_signal_ends_a_search_with_what_is_known(tmp_path: Path, server: Addre
 
     assert process.returncode == 130
     assert "Traceback" not in stderr
+    files = list((tmp_path / "results").iterdir())
     if moment == "before":
         assert stdout == ""
+        assert files == []
         assert "interrupted (SIGINT) before anything was measured" in stderr
     else:
         assert re.search(r"psycopg2 .* +1 +unfinished", stdout)
         assert "interrupted  SIGINT" in stdout
+        assert files[0].name in stdout
 
 
 def test_a_password_is_not_said(dbbench: Cli, foreign: Address) -> None:

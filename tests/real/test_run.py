@@ -12,7 +12,8 @@ from dbbench import catalog, result_file
 from dbbench.address import Address
 from dbbench.analysis.analysis import analyse
 from dbbench.analysis.rows import CellRow
-from dbbench.commands.run import Ended, execute
+from dbbench.commands.recording import Ended
+from dbbench.commands.run import execute
 from dbbench.drivers import DRIVERS
 from dbbench.engine.options import Options
 from dbbench.errors import ExitCode

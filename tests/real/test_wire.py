@@ -97,16 +97,21 @@ def test_a_session_that_holds_its_connection(measure: Cli) -> None:
     assert cells["raw", "asyncpg"]["round_trips"] == 3, "nothing goes back to the pool"
 
 
-def test_the_csv_and_the_trace(measure: Cli) -> None:
+def test_the_csv_and_the_trace(measure: Cli, tmp_path: Path) -> None:
     done = measure("wire", "point_reads", "--layer", "core", "--operations", "1", "--format", "csv", "--quiet")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["driver"] for row in rows] == list(DRIVERS)
     assert list(rows[0])[: len(CSV_COLUMNS)] == CSV_COLUMNS
     assert rows[0]["round_trips"] == "3"
+    (stored,) = (tmp_path / "results").iterdir()
+    assert measure("export", str(stored)).stdout == done.stdout
 
-    shown = measure("wire", "point_reads", "--layer", "core", "--driver", "asyncpg", "--operations", "1", "--trace")
+    shown = measure(
+        "wire", "point_reads", "--layer", "core", "--driver", "asyncpg", "--operations", "1", "--trace", "-o", "t.jsonl"
+    )
     assert shown.returncode == 0, shown.stderr
+    assert measure("show", "t.jsonl").stdout == shown.stdout
     assert "-> Bind" in shown.stdout
     assert "round trip 3" in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
@@ -154,6 +159,7 @@ def test_what_cannot_be_counted_is_said_and_the_rest_is_kept(measure: Cli, tmp_p
     none = measure("wire", "none.py", "--quiet")
     assert none.returncode == 3
     assert none.stdout == ""
+    assert len(list((tmp_path / "results").iterdir())) == 1, "of the first"
     assert none.stderr.strip().splitlines()[-1] == "dbbench: nothing could be counted"
 
 

@@ -3,17 +3,26 @@
 import json
 from pathlib import Path
 
-import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from dbbench.cli.app import app
 from dbbench.commands.selfcheck import kept, steps
+from dbbench.commands.selfcheck.result import self_check
+from dbbench.records import SelfChecked
+from dbbench.result_file import read_any
+
+
+def read(path: Path) -> SelfChecked:
+    stored = read_any(path)
+    assert isinstance(stored, SelfChecked)
+    return stored
 
 
 @pytest.mark.alone
 def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     drivers = ["asyncpg", "psycopg2"]
     # Seven rounds in the only block: the median of their ratios bears three that were disturbed.
     quick = {"DRIVERS": drivers, "OVERHEAD_ROUNDS": 7, "FLOOR_ROUNDS": 7, "PGBENCH_PAIRS": 6}
@@ -25,7 +34,10 @@ def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
     assert done.exit_code == 0, done.stderr
     assert found is not None
-    assert json.loads(msgspec.json.encode(found)) == document
+    (stored,) = (tmp_path / "results").iterdir()
+    assert CliRunner().invoke(app, ["show", str(stored), "--format", "json"]).stdout == done.stdout
+    assert found == self_check(read(stored)), "it is kept, too"
+    assert (document["status"], document["problems"]) == ("complete", [])
     assert [(one["layer"], one["driver"]) for one in document["harness_overhead"]] == [
         (layer, driver) for layer in ("raw", "core", "orm") for driver in drivers
     ]

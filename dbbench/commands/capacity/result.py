@@ -7,24 +7,14 @@ import msgspec
 
 from dbbench.commands.capacity import search
 from dbbench.commands.capacity.search import Tried
-from dbbench.commands.capacity.slo import Objective
+from dbbench.commands.capacity.slo import Objective, parse
 from dbbench.plan import Cell
-from dbbench.records import Run
+from dbbench.records import Problem, Run, Search, Trial
 
 _MS: Final = 1_000  # microseconds
 _S: Final = 1_000_000
+_LEFT_OUT: Final = ("scenario", "operation", "worker lost")  # problems for which a driver is left out
 Result = Literal["found", "not saturated", "never met", "unfinished", "failed", "not comparable"]
-
-
-class Trial(msgspec.Struct, frozen=True):
-    """A few seconds at one rate."""
-
-    rate: float  # operations that were due per second
-    held: bool
-    value_us: float | None  # what the objective is about, of the operations that succeeded; None: too few
-    operations: int  # that succeeded
-    errors: int
-    not_started: int  # that were due and never begun
 
 
 class Capacity(msgspec.Struct, frozen=True):
@@ -47,6 +37,39 @@ class Answer(msgspec.Struct, frozen=True):
     cell: Cell
     run: Run  # without measurements: these are trials
     drivers: list[Capacity]
+
+
+def answer(stored: Search) -> Answer:
+    """What the trials of a result file say, however far the search came.
+
+    Raises UsageError where the file's objective is none.
+    """
+    header = stored.header
+    return Answer(
+        objective=parse(header.objective),
+        precision=header.bounds.precision,
+        cell=header.plan.cells[0],
+        run=Run(header, [], stored.problems, stored.end, stored.warnings),
+        drivers=[_capacity(stored, arm.name) for arm in header.plan.arms],
+    )
+
+
+def _capacity(stored: Search, name: str) -> Capacity:
+    trials = [trial for trial in stored.trials if trial.arm == name]
+    known = tried(trials)
+    # A search that has begun needs no guess where to begin.
+    outcome = search.step(known, stored.header.bounds, guess=0.0) if known else search.so_far(known)
+    if isinstance(outcome, float):
+        outcome = search.so_far(known)
+    return capacity(name, trials, outcome, _left_out(stored.problems, name))
+
+
+def _left_out(problems: Sequence[Problem], name: str) -> Result | None:
+    """Why a driver was left out, None where it was not."""
+    if any(problem.kind == "not comparable" and problem.arm == name for problem in problems):
+        return "not comparable"
+    concerned = (problem.kind for problem in problems if problem.arm in (None, name))
+    return "failed" if any(kind in _LEFT_OUT for kind in concerned) else None
 
 
 def tried(trials: Sequence[Trial]) -> list[Tried]:

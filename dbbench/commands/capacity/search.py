@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-MAX_TRIALS: Final = 40  # of one search: 17 doublings from 1 to 100,000, 7 halvings to 1%, both ends again, and noise
+from dbbench.records import Bounds
+
 _FACTOR: Final = 2.0  # between rates while there is no bracket
 _AGREE: Final = 2  # trials with the same result that make a rate certain
 
@@ -24,16 +25,6 @@ class Tried(NamedTuple):
 
     rate: float  # operations per second
     held: bool  # whether it met the objective
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The range of rates to search, and the precision."""
-
-    min_rate: float
-    max_rate: float
-    precision: float  # as a share: with 0.05, the rate that failed is at most 5% above the one that met the objective
-    max_trials: int = MAX_TRIALS
 
 
 @dataclass(frozen=True)

@@ -6,30 +6,31 @@ half a minute slows them all down. A trial is a slice in an open loop; the table
 
 import math
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal
+from functools import partial
+from typing import Final
 
 import msgspec
 
 from dbbench import result_file
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.commands.capacity import search, slo
-from dbbench.commands.capacity.result import Answer, Capacity, Result, Trial, capacity, rate_text, time_text, tried
-from dbbench.commands.capacity.search import Bounds
+from dbbench.commands.capacity.result import rate_text, time_text, tried
 from dbbench.commands.capacity.slo import Objective
+from dbbench.commands.recording import Ended, Journal, recording
 from dbbench.engine.exclusive import exclusive
-from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site, problem_line
+from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp, Shape
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
-from dbbench.errors import DbbenchError, ExitCode, Interrupted, ServerLostError, UsageError
+from dbbench.errors import ExitCode, UsageError
 from dbbench.messages import Failed, Ran
 from dbbench.plan import Arm, Arrival, Cell, Load
-from dbbench.records import End, Header, Problem, Run
+from dbbench.records import Bounds, Header, Problem, SearchHeader, Trial
 from dbbench.server.target import redacted
 from dbbench.wording import count
 
@@ -69,37 +70,22 @@ def wanted(
     return Wanted(objective, Bounds(max(min_rate, lowest), max_rate, precision), trial_s, arrival)
 
 
-def execute(options: Options, target: Wanted, watch: Watcher, open_site: OpenSite = opened_site) -> tuple[Answer, int]:
-    """Search, and give what was found with the exit code; also when it ends early, once something was tried.
+def execute(options: Options, target: Wanted, watch: Watcher, open_site: OpenSite = opened_site) -> Ended:
+    """Search, and write the result file as it goes; also when the search ends early, once something was tried.
 
-    `options` has one scenario, one layer and one number of sessions. Raises DbbenchError or Interrupted when nothing
-    was tried at all.
+    `options` has one scenario, one layer and one number of sessions. Raises DbbenchError or Interrupted, and leaves no
+    file, when nothing was tried at all.
     """
+    started = datetime.now(UTC)
     run_id = result_file.new_id()
-    began = datetime.now(UTC)
-    searches: _Searches | None = None
-    status: Literal["complete", "degraded", "interrupted", "failed"]
-    try:
-        with exclusive(watch) as is_alone, opened(options, run_id, watch, open_site=open_site) as found:
-            searches = _Searches(found, target, watch, header(found.workers, run_id, began, other_runs=not is_alone))
-            searches.run()
-    except Interrupted as signal:
-        if searches is None or not searches.measured:
-            raise
-        status, reason, exit_code = "interrupted", str(signal), signal.exit_code
-    except DbbenchError as error:
-        if searches is None or not searches.measured:
-            raise
-        status, reason, exit_code = "failed", str(error), int(error.exit_code)
-        if isinstance(error, ServerLostError):
-            searches.report(Problem("server lost", str(error)))
-    else:
-        exit_code = searches.exit_code
-        status, reason = "degraded" if exit_code == ExitCode.DEGRADED else "complete", ""
-    now = datetime.now(UTC)
-    return searches.answer(
-        End(status, now.isoformat(timespec="seconds"), (now - began).total_seconds(), reason)
-    ), exit_code
+    with (
+        recording(options.output, started, run_id, {"not comparable": ExitCode.INCONCLUSIVE}) as journal,
+        exclusive(watch) as is_alone,
+        opened(options, run_id, watch, open_site=open_site) as found,
+    ):
+        make_header = partial(header, run_id=run_id, started=started, other_runs=not is_alone)
+        _Searches(found, target, watch, journal).run(make_header)
+    return Ended(journal.path, journal.exit_code)
 
 
 @dataclass
@@ -109,43 +95,21 @@ class _Searches:
     found: Opened
     target: Wanted
     watch: Watcher
-    header: Header
-    problems: list[Problem] = field(default_factory=list)
+    journal: Journal
     guesses: dict[str, float] = field(default_factory=dict)  # arm -> operations per second
     trials: dict[str, list[Trial]] = field(default_factory=dict)  # arm -> in the order of time
     _said: set[tuple[str, str]] = field(default_factory=set)  # (arm, message) of operations that failed
 
-    @property
-    def measured(self) -> bool:
-        """Whether there is anything to tell."""
-        return any(self.trials.values())
-
-    @property
-    def exit_code(self) -> int:
-        """How it ends when nothing ends it early."""
-        if any(problem.kind != "not comparable" for problem in self.problems):
-            return ExitCode.DEGRADED
-        return ExitCode.INCONCLUSIVE if self.problems else ExitCode.OK
-
-    def answer(self, end: End) -> Answer:
-        """Put together what is known."""
-        plan = self.header.plan
-        return Answer(
-            objective=self.target.objective,
-            precision=self.target.bounds.precision,
-            cell=plan.cells[0],
-            run=Run(self.header, [], self.problems, end),
-            drivers=[self._capacity(arm.name) for arm in plan.arms],
-        )
-
-    def run(self) -> None:
+    def run(self, make_header: Callable[[Workers], Header]) -> None:
         """Make the tables, check that the drivers give equal results, then search, a trial of each driver in turn."""
         workers = self._workers
         set_up = SetUp(workers, self.watch.say, self.watch.note)
         with ExitStack() as stack:
             workers.start("set-up", stack)
+            top = msgspec.structs.asdict(make_header(workers))
+            self.journal.write(SearchHeader(**top, objective=self.target.objective.text, bounds=self.target.bounds))
             for problem in set_up.run(self.found.described, stack):
-                self.report(problem)
+                self._report(problem)
                 if problem.kind == "not comparable" and problem.arm is not None:
                     workers.excluded.add((0, problem.arm))
         if 0 not in set_up.shapes:
@@ -162,11 +126,8 @@ class _Searches:
                 round_ += 1
                 self._advance()
 
-    def report(self, problem: Problem) -> None:
-        """Keep a problem and say it."""
-        message = redacted(problem.message, self._workers.site.start.address.password)  # a scenario may say anything
-        self.problems.append(msgspec.structs.replace(problem, message=message))
-        self.watch.problem(problem_line(self.problems[-1]))
+    def _report(self, problem: Problem) -> None:
+        self.journal.report(problem, self._workers.site.start.address.password, self.watch)
 
     @property
     def _workers(self) -> Workers:
@@ -190,7 +151,7 @@ class _Searches:
             ran = workers.slice(arm.name, shape.operations, f"{seed}/guess", lead_in=shape.lead_in)
             guess = _guessed(ran)
         except (WorkerFailedError, WorkerLostError) as error:
-            self.report(workers.exclude(0, arm.name, error))
+            self._report(workers.exclude(0, arm.name, error))
         else:
             self.guesses[arm.name] = guess
             self.trials[arm.name] = []
@@ -220,10 +181,11 @@ class _Searches:
                 grace_ns=_grace_ns(objective, rate, operations),
             )
         except (WorkerFailedError, WorkerLostError) as error:
-            self.report(workers.exclude(0, arm.name, error))
+            self._report(workers.exclude(0, arm.name, error))
             return
-        trial = judged(objective, rate, ran)
+        trial = judged(arm.name, objective, rate, ran)
         self.trials[arm.name].append(trial)
+        self.journal.write(trial)
         self.watch.note(f"{name} {'held' if trial.held else 'failed'} ({'; '.join(self._details(arm, trial, ran))})")
 
     def _details(self, arm: Arm, trial: Trial, ran: Ran) -> Iterator[str]:
@@ -261,22 +223,8 @@ class _Searches:
         ]
         self.watch.advance(sum(shares) / len(shares), None)
 
-    def _capacity(self, name: str) -> Capacity:
-        trials = self.trials.get(name, [])
-        outcome = self._step(name) if name in self.guesses else search.Unfinished(None, None)
-        if isinstance(outcome, float):
-            outcome = search.so_far(tried(trials))
-        return capacity(name, trials, outcome, self._left_out(name))
 
-    def _left_out(self, name: str) -> Result | None:
-        """Why a driver was left out, None where it was not."""
-        if (0, name) not in self._workers.excluded:
-            return None
-        different = any(problem.arm == name and problem.kind == "not comparable" for problem in self.problems)
-        return "not comparable" if different else "failed"
-
-
-def judged(objective: Objective, rate: float, ran: Ran) -> Trial:
+def judged(arm: str, objective: Objective, rate: float, ran: Ran) -> Trial:
     """Say whether a slice met the objective."""
     latencies = array("q", ran.latencies)
     value_ns = objective.value_ns(latencies)
@@ -284,6 +232,7 @@ def judged(objective: Objective, rate: float, ran: Ran) -> Trial:
         value_ns, operations=len(latencies), errors=ran.usage.errors, not_started=ran.usage.not_started
     )
     return Trial(
+        arm=arm,
         rate=rate,
         held=held is True,  # what cannot be told has not held
         value_us=None if value_ns is None else value_ns / _NS_PER_US,

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -19,19 +20,21 @@ from dbbench.commands.gate.requirements import parse
 from dbbench.commands.gate.result import ARMS, BASE, Difference, GateVerdict
 from dbbench.commands.gate.sides import Environment, Wanted, environments
 from dbbench.commands.gate.tables import tables
-from dbbench.commands.run import Ended, Purpose, execute
+from dbbench.commands.recording import Ended, recording
+from dbbench.commands.run import Purpose, execute
 from dbbench.commands.wire.changes import Change, changes
 from dbbench.commands.wire.explain import amount
-from dbbench.commands.wire.steps import OPERATIONS, count_all, single
+from dbbench.commands.wire.steps import OPERATIONS, count_all, single, wire_header
 from dbbench.drivers import DRIVERS
-from dbbench.engine.opening import opened
+from dbbench.engine.opening import opened, problem_line
 from dbbench.engine.options import Options
 from dbbench.engine.planning import MAX_ROUNDS
 from dbbench.engine.setup import Cost
 from dbbench.engine.watcher import Watcher
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
 from dbbench.plan import Arm, Cell, Connections, Gate, Plan
-from dbbench.records import Measurement, Side
+from dbbench.records import Counts, Measurement, Problem, Side, status
+from dbbench.server.target import redacted
 
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
 _BLOCKS_IN_TIME: Final = 27  # that should fit in the budget: all looks, and the second in three fifths of it
@@ -59,24 +62,43 @@ def execute_gate(request: Request, watch: Watcher) -> Ended:
         return execute(options, watch, purpose)
 
 
-def count_gate(request: Request, watch: Watcher) -> list[Change]:
-    """Make the environments, count what both put on the wire, and give what differs.
+def count_gate(request: Request, watch: Watcher) -> Ended:
+    """Make the environments, count what both put on the wire, and write the result file.
 
-    Raises DbbenchError where one side could not be counted: what is missing is no gain.
+    Raises DbbenchError, and leaves no file, where one side could not be counted: what is missing is no gain.
     """
+    started, run_id = datetime.now(UTC), result_file.new_id()
     with (
         _sides(request, watch) as (options, purpose),
-        opened(
-            options, result_file.new_id(), watch, lambda plan: single(purpose.arrange(plan)), purpose.homes
-        ) as found,
+        recording(options.output, started, run_id) as journal,
+        opened(options, run_id, watch, lambda plan: single(purpose.arrange(plan)), purpose.homes) as found,
     ):
-        counted, problems = count_all(found, OPERATIONS, watch)
-    if problems:
-        raise DbbenchError("not everything could be counted on both sides: there is no verdict")
-    base, head = ([one.row for one in counted if one.arm == arm] for arm in ARMS)
+        counted = list(count_all(found, OPERATIONS, watch))
+        problems = [one for one in counted if isinstance(one, Problem)]
+        rows = [one for one in counted if not isinstance(one, Problem)]
+        for problem in problems:
+            watch.problem(redacted(problem_line(problem), found.workers.site.start.address.password))
+        if problems:
+            raise DbbenchError("not everything could be counted on both sides: there is no verdict")
+        top = wire_header(found.workers, run_id, started)
+        journal.write(msgspec.structs.replace(top, sides=dict(purpose.sides)))
+        for row in rows:
+            journal.write(msgspec.structs.replace(row, trace=[], untraced=0))
+    base, head = ([row for row in rows if row.arm == arm] for arm in ARMS)
     for one, other in zip(base, head, strict=True):
         trips = f"{amount(one.round_trips)} and {amount(other.round_trips)} round trips per operation"
         watch.note(f"{one.scenario}, {one.driver}, {one.layer}: {trips}")
+    return Ended(journal.path, journal.exit_code)
+
+
+def wire_changes(counts: Counts) -> list[Change]:
+    """What differs between the two sides of a gate's counts.
+
+    Raises DbbenchError where the file does not have both sides whole: what is missing is no gain.
+    """
+    if counts.problems or status(counts.end) != "complete":
+        raise DbbenchError("not everything was counted on both sides: there is no verdict")
+    base, head = ([row for row in counts.rows if row.arm == arm] for arm in ARMS)
     return changes(base, head)
 
 

@@ -1,51 +1,13 @@
-"""What a self-check finds, and the last one on this machine, kept for the runs that come after it."""
+"""What a self-check finds, as one document: plain data, and how it follows from its findings. Pure."""
+
+from typing import TypeVar
 
 import msgspec
 
+from dbbench.engine.opening import problem_line
+from dbbench.records import Finding, NoiseFloor, Overhead, Pgbench, SelfChecked, Sensitivity, status
 
-class Overhead(msgspec.Struct, frozen=True):
-    """What dbbench's loop costs: its time per operation relative to the bare loop's, with its 95% interval."""
-
-    driver: str
-    layer: str
-    ratio: float
-    low: float | None
-    high: float | None
-
-
-class NoiseFloor(msgspec.Struct, frozen=True):
-    """What identical arms look like."""
-
-    placement: str
-    half_width: float | None  # of the ratio's 95% interval, as a share
-    false_alarm_rate: float  # share of resampled tables in which an arm is called faster or slower
-    seconds: float
-    blocks: int
-    block_sd: float  # of the blocks' ln ratios
-    injected: float  # slow-down, as a share of the operation's time
-    measured: float  # the same, as found
-    measured_low: float | None
-    measured_high: float | None
-
-
-class Sensitivity(msgspec.Struct, frozen=True):
-    """What a run of a minute would find."""
-
-    placement: str
-    smallest_effect: float | None  # slow-down found with 95% power, as a share; None: none up to 50%
-    seconds: float
-    blocks: int
-
-
-class Pgbench(msgspec.Struct, frozen=True):
-    """A driver against PostgreSQL's own C client, on the same query, one session, prepared."""
-
-    driver: str
-    pgbench_us: float  # per operation
-    driver_us: float
-    tax: float  # of the driver: how much more time it takes, as a share
-    low: float | None
-    high: float | None
+_F = TypeVar("_F", bound=Finding)
 
 
 class SelfCheck(msgspec.Struct, frozen=True):
@@ -57,3 +19,29 @@ class SelfCheck(msgspec.Struct, frozen=True):
     pgbench: Pgbench | None
     problems: list[str]
     measured: str = ""  # UTC, ISO 8601
+    status: str = "complete"  # how it ended
+    reason: str = ""  # why it ended early
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return self.status in ("complete", "degraded")
+
+
+def self_check(stored: SelfChecked) -> SelfCheck:
+    """What the findings of a result file say, however far the self-check came."""
+
+    def all_(kind: type[_F]) -> list[_F]:
+        return [finding for finding in stored.findings if isinstance(finding, kind)]
+
+    end = stored.end
+    return SelfCheck(
+        harness_overhead=all_(Overhead),
+        noise_floor=all_(NoiseFloor),
+        sensitivity=all_(Sensitivity),
+        pgbench=next(iter(all_(Pgbench)), None),
+        problems=[problem_line(problem) for problem in stored.problems],
+        measured=end.finished if end else "",
+        status=status(end),
+        reason=end.reason if end else "",
+    )

@@ -7,13 +7,14 @@ pgbench            PostgreSQL's own C client on the same query, in turns with a 
 """
 
 import contextlib
+import itertools
 import math
 import os
 import random
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,28 +24,26 @@ from typing import Final
 
 import msgspec
 
-from dbbench import catalog, result_file
-from dbbench.analysis.ratios import log_ratios
+from dbbench import __version__, result_file
 from dbbench.child import worker_environment
-from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.commands.recording import Ended, recording
+from dbbench.commands.selfcheck import kept
+from dbbench.commands.selfcheck.result import self_check
+from dbbench.commands.selfcheck.stages import RUN_S, Stage, measure, options, set_up
 from dbbench.drivers import DRIVERS as ALL_DRIVERS
 from dbbench.drivers.point_read import QUERY
-from dbbench.engine.blocks import Blocks
+from dbbench.engine import machine
 from dbbench.engine.exclusive import exclusive
-from dbbench.engine.opening import opened, problem_line
-from dbbench.engine.options import Options
-from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
-from dbbench.plan import Arm, Connections, Effort, Layer, Load, PlacementMode, Plan, Pool
-from dbbench.records import Measurement, Problem
+from dbbench.plan import Arm, Connections, Effort, Layer, PlacementMode, Plan, Pool
+from dbbench.records import Finding, NoiseFloor, Overhead, Pgbench, Problem, SelfChecked, SelfCheckHeader, Sensitivity
 from dbbench.scenario import LAYERS
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisors.postgres import Binaries
 from dbbench.stats.paired import ERROR, Verdict, half_width, judge, median_interval
 
-SCENARIO: Final = "point_reads"
 DRIVERS: Final = tuple(name for name, driver in ALL_DRIVERS.items() if set(LAYERS) <= set(driver.layers))
 FLOOR_DRIVER: Final = "psycopg"
 FLOOR_LAYER: Final[Layer] = "raw"  # the least noisy: how an SQLAlchemy process lies in memory differs by more
@@ -56,12 +55,10 @@ RAW_STAGES: Final = 1.5  # times the seconds of a stage: eight arms at one layer
 SQLALCHEMY_STAGES: Final = 2.0  # eight arms at two layers
 INJECTED_STAGES: Final = 0.5
 INJECTED: Final = 0.05  # of an operation's time, roughly, as a busy-wait; how much it was is known afterwards
-RUN_S: Final = 60.0  # of a run whose sensitivity is asked for
 POWER: Final = 0.95
 TABLES: Final = 400  # resampled
 TABLE_ROWS: Final = 9  # of a resampled table: three scenarios, three drivers
 TABLE_BLOCKS: Final = 12
-ONE_CONNECTION: Final = Connections(Pool(1, 0))
 HELD: Final = Connections(Pool(1, 0), checkout="session", tx_end="autocommit")  # as bare loops and pgbench have it
 PGBENCH_DRIVER: Final = "psycopg-sync"
 PGBENCH_PAIRS: Final = 12
@@ -69,54 +66,44 @@ PGBENCH_OPERATIONS: Final = 2_000
 _PGBENCH_TIMEOUT_S: Final = 60.0
 
 
-@dataclass
-class _Stage:
-    """One measurement of the self-check."""
-
-    workers: Workers
-    measurements: list[Measurement]
-    seconds: float
-    problems: list[str]
-
-    @property
-    def plan(self) -> Plan:
-        return self.workers.plan
-
-    def time_per_operation_ns(self, arm: str) -> float:
-        """Of all slices of the arm."""
-        slices = [part for one in self.measurements if one.arm == arm for part in one.slices]
-        return sum(part.usage.elapsed_ns for part in slices) / sum(part.usage.operations for part in slices)
-
-    def logs(self, arm: str, against: str, cell: int = 0) -> list[float]:
-        """The ln of how many times the time of the other arm this arm took, by block."""
-        plan = msgspec.structs.replace(self.plan, baseline=against)
-        return [value for value in log_ratios(plan, self.measurements).get((cell, arm), []) if value is not None]
-
-
-def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None) -> SelfCheck:
+def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None, output: Path | None = None) -> Ended:
     """Measure everything, with `stage_s` seconds for each noise floor and in proportion for the rest.
 
-    Takes 6.5 times that, and half a minute. Raises DbbenchError when it cannot start.
+    Takes 6.5 times that, and half a minute. Writes the result file as it goes. Raises DbbenchError, and leaves no file,
+    when nothing could be measured at all.
     """
-    with exclusive(watch):
-        return _run(watch, stage_s, seed)
+    started, run_id = datetime.now(UTC), result_file.new_id()
+    with recording(output, started, run_id) as journal, exclusive(watch) as is_alone:
+        distributions = [name for driver in DRIVERS for name in ALL_DRIVERS[driver].distributions]
+        environment = {**machine.describe(dict.fromkeys(distributions)), "other_runs": not is_alone}
+        began = started.isoformat(timespec="seconds")
+        journal.write(SelfCheckHeader(result_file.SCHEMA, run_id, began, __version__, environment, stage_s, seed))
+        for record in _found(watch, stage_s, seed):
+            journal.write(record)
+    _keep(journal.path, watch)
+    return Ended(journal.path, journal.exit_code)
 
 
-def _run(watch: Watcher, stage_s: float, seed: int | None) -> SelfCheck:
-    problems: list[str] = []
-    overhead = [
-        *_raw_overhead(watch, RAW_STAGES * stage_s, problems, seed),
-        *_sqlalchemy_overhead(watch, SQLALCHEMY_STAGES * stage_s, problems, seed),
+def _keep(path: Path, watch: Watcher) -> None:
+    """Keep the result for the runs that come after it, if it is whole."""
+    stored = result_file.read_any(path)
+    assert isinstance(stored, SelfChecked)
+    found = self_check(stored)
+    if found.finished and not kept.keep(found):
+        watch.note(f"the result could not be kept in {kept.path()}: later runs cannot be compared with it")
+
+
+def _found(watch: Watcher, stage_s: float, seed: int | None) -> Iterator[Finding | Problem]:
+    """Everything that is found, as it is found."""
+    stages = [
+        _raw_overhead(watch, RAW_STAGES * stage_s, seed),
+        _sqlalchemy_overhead(watch, SQLALCHEMY_STAGES * stage_s, seed),
+        *(_floor(watch, placement, stage_s, seed) for placement in PLACEMENTS),
+        _pgbench(watch, seed),
     ]
-    floors, sensitivities = [], []
-    for placement in PLACEMENTS:
-        watch.say(f"noise floor, {placement}")
-        floor, sensitivity = _floor(watch, placement, stage_s, problems, seed)
-        floors.append(floor)
-        sensitivities.append(sensitivity)
-    pgbench = _pgbench(watch, problems, seed)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return SelfCheck(overhead, floors, sensitivities, pgbench, problems, now)
+    for record in itertools.chain.from_iterable(stages):
+        # The file has no plan into which a cell could point.
+        yield msgspec.structs.replace(record, cell=None) if isinstance(record, Problem) else record
 
 
 # --- harness overhead ------------------------------------------------------------------------------------------------
@@ -131,20 +118,20 @@ def _bare(driver: str) -> str:
     return f"{driver} bare"
 
 
-def _raw_overhead(watch: Watcher, seconds: float, problems: list[str], seed: int | None) -> Iterator[Overhead]:
+def _raw_overhead(watch: Watcher, seconds: float, seed: int | None) -> Iterator[Overhead | Problem]:
     watch.say("harness overhead, raw")
-    options = _options(["raw"], DRIVERS, "shared", seed, HELD, budget_s=seconds)
-    yield from _overheads(_measure(options, watch, _with_bare), problems)
+    asked = options(["raw"], DRIVERS, "shared", seed, HELD, budget_s=seconds)
+    yield from _overheads(measure(asked, watch, _with_bare))
 
 
-def _sqlalchemy_overhead(watch: Watcher, seconds: float, problems: list[str], seed: int | None) -> Iterator[Overhead]:
+def _sqlalchemy_overhead(watch: Watcher, seconds: float, seed: int | None) -> Iterator[Overhead | Problem]:
     watch.say("harness overhead, Core and ORM")
-    options = _options(["core", "orm"], DRIVERS, "shared", seed, budget_s=seconds)
-    yield from _overheads(_measure(options, watch, _with_bare), problems)
+    asked = options(["core", "orm"], DRIVERS, "shared", seed, budget_s=seconds)
+    yield from _overheads(measure(asked, watch, _with_bare))
 
 
-def _overheads(stage: _Stage, problems: list[str]) -> Iterator[Overhead]:
-    problems += stage.problems
+def _overheads(stage: Stage) -> Iterator[Overhead | Problem]:
+    yield from stage.problems
     for index, cell in enumerate(stage.plan.cells):
         for driver in DRIVERS:
             logs = stage.logs(driver, _bare(driver), index)
@@ -160,17 +147,18 @@ _SLOWED: Final = "slowed"
 
 
 def _floor(
-    watch: Watcher, placement: PlacementMode, seconds: float, problems: list[str], seed: int | None
-) -> tuple[NoiseFloor, Sensitivity]:
+    watch: Watcher, placement: PlacementMode, seconds: float, seed: int | None
+) -> Iterator[NoiseFloor | Sensitivity | Problem]:
     """Two identical arms for so many seconds, then one that is slowed down for half as many."""
-    options = _options([FLOOR_LAYER], [FLOOR_DRIVER], placement, seed, budget_s=seconds)
-    stage = _measure(options, watch, partial(_two_arms, _SAME, 0))
+    watch.say(f"noise floor, {placement}")
+    asked = options([FLOOR_LAYER], [FLOOR_DRIVER], placement, seed, budget_s=seconds)
+    stage = measure(asked, watch, partial(_two_arms, _SAME, 0))
     same = stage.logs(_SAME, FLOOR_DRIVER)
     busy_ns = round(INJECTED * stage.time_per_operation_ns(FLOOR_DRIVER))
-    slowed_options = replace(options, effort=Effort(budget_s=seconds * INJECTED_STAGES, seed=seed))
-    slowed = _measure(slowed_options, watch, partial(_two_arms, _SLOWED, busy_ns))
+    slowed_options = replace(asked, effort=Effort(budget_s=seconds * INJECTED_STAGES, seed=seed))
+    slowed = measure(slowed_options, watch, partial(_two_arms, _SLOWED, busy_ns))
     slow = slowed.logs(_SLOWED, FLOOR_DRIVER)
-    problems += [*stage.problems, *slowed.problems]
+    yield from (*stage.problems, *slowed.problems)
     if not same or not slow:
         raise DbbenchError("the noise floor could not be measured")
     ratio, (low, high) = math.exp(median(same)), _interval(same)
@@ -189,7 +177,8 @@ def _floor(
         measured_high=None if found_high is None else found_high - 1,
     )
     blocks = max(1, int(RUN_S * len(same) / stage.seconds))
-    return floor, Sensitivity(floor.placement, smallest_effect(same, blocks, rng), RUN_S, blocks)
+    yield floor
+    yield Sensitivity(floor.placement, smallest_effect(same, blocks, rng), RUN_S, blocks)
 
 
 def _two_arms(name: str, busy_ns: int, plan: Plan) -> Plan:
@@ -243,17 +232,18 @@ def _interval(logs: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
 # --- pgbench ---------------------------------------------------------------------------------------------------------
 
 
-def _pgbench(watch: Watcher, problems: list[str], seed: int | None) -> Pgbench | None:
-    """Turns of a driver and pgbench on the same query, table and CPU; None, with a problem, where it is not there."""
+def _pgbench(watch: Watcher, seed: int | None) -> Iterator[Pgbench | Problem]:
+    """Turns of a driver and pgbench on the same query, table and CPU; a problem where it is not there."""
     watch.say("pgbench")
-    options = _options(["raw"], [PGBENCH_DRIVER], "shared", seed, HELD)
+    asked = options(["raw"], [PGBENCH_DRIVER], "shared", seed, HELD)
+    problems: list[Problem] = []
     pairs: list[tuple[float, float]] = []
     program = _program()
     if program is None:
-        problems.append("pgbench is not there: no comparison with a C client")
-        return None
-    with _set_up(options, watch, lambda plan: plan, problems) as set_up, contextlib.ExitStack() as stack:
-        workers, cell = set_up.workers, set_up.workers.plan.cells[0]
+        yield Problem("operation", "pgbench is not there: no comparison with a C client")
+        return
+    with set_up(asked, watch, lambda plan: plan, problems) as made, contextlib.ExitStack() as stack:
+        workers, cell = made.workers, made.workers.plan.cells[0]
         pgbench = _Pgbench(program, workers, workers.schemas[cell.path, PGBENCH_DRIVER], cell.params["rows"])
         workers.start("pgbench", stack)
         workers.open(cell, PGBENCH_DRIVER)
@@ -264,7 +254,8 @@ def _pgbench(watch: Watcher, problems: list[str], seed: int | None) -> Pgbench |
         workers.close(PGBENCH_DRIVER)
     logs = [math.log(driver_us / pgbench_us) for driver_us, pgbench_us in pairs]
     low, high = _interval(logs)
-    return Pgbench(
+    yield from problems
+    yield Pgbench(
         driver=PGBENCH_DRIVER,
         pgbench_us=median(pgbench_us for _, pgbench_us in pairs),
         driver_us=median(driver_us for driver_us, _ in pairs),
@@ -319,77 +310,3 @@ class _Pgbench:
         if process.returncode or found is None:
             raise DbbenchError(f"pgbench failed: {said.strip().rpartition(chr(10))[2]}")
         return 1e6 / float(found[1])
-
-
-# --- stages ----------------------------------------------------------------------------------------------------------
-
-
-def _options(
-    layers: list[Layer],
-    drivers: Sequence[str],
-    placement: PlacementMode,
-    seed: int | None,
-    connections: Connections = ONE_CONNECTION,
-    *,
-    budget_s: float = RUN_S,
-) -> Options:
-    """Point reads with one session."""
-    return Options(
-        scenarios=[catalog.builtin()[SCENARIO]],
-        drivers=list(drivers),
-        baseline=drivers[0],
-        layers=layers,
-        connections=connections,
-        load=Load(sessions=[1]),
-        effort=Effort(budget_s=budget_s, seed=seed),
-        placement=placement,
-    )
-
-
-@contextlib.contextmanager
-def _set_up(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan], problems: list[str]) -> Iterator[SetUp]:
-    """A server, the table and the size of slices."""
-    with opened(options, result_file.new_id(), _Hushed(watch), arrange) as found:
-        set_up = SetUp(found.workers, lambda _: None, lambda _: None)
-        with contextlib.ExitStack() as stack:
-            found.workers.start("set-up", stack)
-            problems.extend(map(problem_line, found.problems))
-            problems.extend(map(problem_line, set_up.run(found.described, stack)))
-        yield set_up
-
-
-def _measure(options: Options, watch: Watcher, arrange: Callable[[Plan], Plan]) -> _Stage:
-    """Measure one stage."""
-    problems: list[str] = []
-    measurements: list[Measurement] = []
-    with _set_up(options, watch, arrange, problems) as set_up:
-        bench = Blocks(set_up.workers, set_up.shapes, lambda _: None)
-        for record in bench.blocks():
-            watch.advance(*bench.progress())
-            if isinstance(record, Problem):
-                problems.append(problem_line(record))
-            else:
-                measurements.append(record)
-    return _Stage(set_up.workers, measurements, bench.measured_s, problems)
-
-
-@dataclass(frozen=True)
-class _Hushed:
-    """Passes on what must be said and keeps the steps of a stage to itself."""
-
-    watch: Watcher
-
-    def say(self, what: str) -> None:
-        """Keep it."""
-
-    def advance(self, fraction: float, left_s: float | None) -> None:
-        """Pass it on."""
-        self.watch.advance(fraction, left_s)
-
-    def note(self, text: str) -> None:
-        """Pass it on."""
-        self.watch.note(text)
-
-    def problem(self, text: str) -> None:
-        """Pass it on."""
-        self.watch.problem(text)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from dbbench.commands.wire.explain import amount
-from dbbench.commands.wire.result import WireRow
+from dbbench.records import WireRow
 
 ROUND_TRIPS: Final = "round trips per operation"
 STATEMENTS: Final = "statements per operation"

@@ -23,8 +23,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from dbbench.commands.wire.result import Exchange, TraceLine, WireRow
 from dbbench.plan import Layer, TxEnd
+from dbbench.records import TRACE_BYTES, TRACE_LINES, Exchange, TraceLine, WireRow, clean
 from dbbench.relay.frame import Frame
 
 EMPTY: Final = "(empty)"
@@ -70,17 +70,22 @@ def exchange(frames: Sequence[Frame]) -> Exchange:
 
 
 def trace(frames: Sequence[Frame]) -> list[TraceLine]:
-    """Every message, with the number of its round trip."""
+    """The first TRACE_LINES messages, each with the number of its round trip and the beginning of its text."""
     return [
         TraceLine(
             from_client=frame.from_client,
             kind=frame.kind,
             size=frame.size,
             round_trip=number,
-            detail=frame.text or frame.name,
+            detail=_beginning(frame.text or frame.name),
         )
-        for frame, number, _ in _steps(frames)
+        for frame, number, _ in _steps(frames)[:TRACE_LINES]
     ]
+
+
+def _beginning(text: str) -> str:
+    """As much of the text, on one line, as a trace keeps."""
+    return clean(text).encode(errors="replace")[:TRACE_BYTES].decode(errors="ignore")
 
 
 def connect_statements(frames: Iterable[Frame]) -> list[str]:
@@ -90,6 +95,7 @@ def connect_statements(frames: Iterable[Frame]) -> list[str]:
 
 def row(
     *,
+    arm: str,
     scenario: str,
     layer: Layer,
     params: str,
@@ -109,6 +115,7 @@ def row(
         raise ValueError("no operation was counted")
     trips = [one.round_trips for one in exchanges]
     return WireRow(
+        arm=arm,
         scenario=scenario,
         layer=layer,
         params=params,

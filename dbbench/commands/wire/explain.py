@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dbbench.commands.wire.counting import EMPTY
-from dbbench.commands.wire.result import TraceLine, WireRow
+from dbbench.records import TraceLine, WireRow
 from dbbench.wording import count, listed
 
 MAX_SENTENCES: Final = 3  # about a row

@@ -1,54 +1,13 @@
 """What `dbbench wire` found: counts per operation, plain data between the counting and the reports."""
 
+from collections.abc import Mapping
+
 import msgspec
 
-from dbbench.plan import Layer, TxEnd, Value
-
-
-class Exchange(msgspec.Struct, frozen=True):
-    """What one operation, or one connect, exchanged with the server."""
-
-    round_trips: int  # how often the client waited for the server
-    sent: dict[str, int]  # message -> number
-    received: dict[str, int]
-    bytes_sent: int
-    bytes_received: int
-    statements: dict[str, int]  # command tag without its numbers, like SELECT or DEALLOCATE ALL -> number
-    prepares: int  # Parse messages: statements that the server had to parse and analyse
-
-
-class WireRow(msgspec.Struct, frozen=True):
-    """One driver in one scenario and layer; everything but the connect is per operation, and warm."""
-
-    scenario: str
-    layer: Layer
-    params: str
-    driver: str  # the arm's name
-    tx_end: TxEnd
-    operations: int  # that were counted
-    round_trips: float
-    sent: dict[str, float]
-    received: dict[str, float]
-    bytes_sent: float
-    bytes_received: float
-    statements: dict[str, float]
-    prepares_per_100: float
-    spread: tuple[int, int]  # fewest and most round trips of an operation
-    connect: Exchange  # of the first connection: start-up, log-in, and the questions of driver and SQLAlchemy
-    connect_statements: list[str]  # what was asked meanwhile, in order
-    first: Exchange  # the first operation on a new connection
-    settings: dict[str, Value] = {}  # of the driver, where they are not the defaults
-    trace: list["TraceLine"] = []  # the last operation that was counted, message by message
-
-
-class TraceLine(msgspec.Struct, frozen=True):
-    """One message of a trace."""
-
-    from_client: bool
-    kind: str
-    size: int
-    round_trip: int  # that it lies in, from 1; 0: in none, as a Terminate has no answer
-    detail: str = ""  # SQL, statement name, tag or SQLSTATE
+from dbbench.drivers import DRIVERS
+from dbbench.engine.opening import problem_line
+from dbbench.plan import TxEnd, Value
+from dbbench.records import Counts, WireHeader, WireRow, status
 
 
 class WireResult(msgspec.Struct, frozen=True):
@@ -61,3 +20,42 @@ class WireResult(msgspec.Struct, frozen=True):
     versions: dict[str, str]  # driver -> version
     server: str  # version
     problems: list[str]  # what could not be counted, and why
+    status: str = "complete"  # how the command ended
+    reason: str = ""  # why it ended early
+
+    @property
+    def traced(self) -> bool:
+        """Whether it has the messages of operations."""
+        return any(row.trace for row in self.rows)
+
+
+def result(counts: Counts) -> WireResult:
+    """What the rows of a result file say, however far the counting came."""
+    plan = counts.header.plan
+    return WireResult(
+        rows=counts.rows,
+        tx_end=plan.shared.tx_end,
+        pool_pre_ping=plan.shared.pre_ping,
+        settings=plan.settings,
+        versions=_versions(counts.header),
+        server=_server(counts.header),
+        problems=[problem_line(problem) for problem in counts.problems],
+        status=status(counts.end),
+        reason=counts.end.reason if counts.end else "",
+    )
+
+
+def _versions(header: WireHeader) -> dict[str, str]:
+    """By driver, the version of its first package that was installed; the file may say anything."""
+    packages = header.environment.get("packages")
+    known = packages if isinstance(packages, Mapping) else {}
+    return {
+        name: next((str(known[each]) for each in DRIVERS[name].distributions if each in known), "")
+        for name in header.plan.drivers
+        if name in DRIVERS
+    }
+
+
+def _server(header: WireHeader) -> str:
+    settings = header.server.get("settings")
+    return str(settings.get("server_version", "")) if isinstance(settings, Mapping) else ""

@@ -3,9 +3,10 @@
 Nothing is timed here. One session, so that what passes between two questions to the relay is one operation's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -14,11 +15,9 @@ import msgspec
 from dbbench import messages, result_file
 from dbbench.analysis.rows import params_text
 from dbbench.child import WorkerFailedError, WorkerLostError
+from dbbench.commands.recording import Ended, recording
 from dbbench.commands.wire.counting import connect_statements, exchange, row, trace
-from dbbench.commands.wire.result import WireResult, WireRow
-from dbbench.drivers import DRIVERS
-from dbbench.engine.machine import installed
-from dbbench.engine.opening import Opened, opened, problem_line
+from dbbench.engine.opening import Opened, header, opened
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
@@ -26,44 +25,40 @@ from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
 from dbbench.messages import Done, Route
 from dbbench.plan import Cell, Plan
-from dbbench.records import Problem
+from dbbench.records import Problem, WireHeader, WireRow
 from dbbench.relay.frame import Frame
 from dbbench.relay.handle import RelayProcess, refuse_tls
-from dbbench.server.target import redacted
 
 OPERATIONS: Final = 20  # counts have no noise, but operations may differ from each other
 WARM_UP: Final = 20  # operations: psycopg prepares a statement at its 6th execution, for every combination of types
 
 
-@dataclass(frozen=True)
-class Counted:
-    """What one arm put on the wire in one cell."""
-
-    arm: str
-    row: WireRow
-
-
-def execute_wire(options: Options, operations: int, watch: Watcher) -> WireResult:
+def execute_wire(options: Options, operations: int, watch: Watcher, *, trace: bool = False) -> Ended:
     """Count what every driver exchanges with the server for an operation of every scenario and layer.
 
-    Raises DbbenchError when nothing could be counted at all.
+    Writes the result file as it goes; `trace`: with the messages of one operation each. Raises DbbenchError, and leaves
+    no file, when nothing could be counted at all.
     """
     if options.address is not None:
         refuse_tls(options.address)
-    with opened(options, result_file.new_id(), watch, single) as found:
-        counted, problems = count_all(found, operations, watch)
-        if not counted:
+    started, run_id = datetime.now(UTC), result_file.new_id()
+    with recording(options.output, started, run_id) as journal, opened(options, run_id, watch, single) as found:
+        secret = found.workers.site.start.address.password
+        for number, record in enumerate(count_all(found, operations, watch)):
+            if not number:
+                journal.write(wire_header(found.workers, run_id, started))
+            if isinstance(record, Problem):
+                journal.report(record, secret, watch)
+            else:
+                journal.write(record if trace else msgspec.structs.replace(record, trace=[], untraced=0))
+        if not journal.measured:
             raise DbbenchError("nothing could be counted")
-        plan = found.workers.plan
-        return WireResult(
-            rows=[one.row for one in counted],
-            tx_end=plan.shared.tx_end,
-            pool_pre_ping=plan.shared.pre_ping,
-            settings=plan.settings,
-            versions={name: _version(name) for name in plan.drivers},
-            server=str(found.workers.site.describe()["settings"]["server_version"]),
-            problems=problems,
-        )
+    return Ended(journal.path, journal.exit_code)
+
+
+def wire_header(workers: Workers, run_id: str, started: datetime) -> WireHeader:
+    """The first line of the file; counts are the same whatever else the machine does."""
+    return WireHeader(**msgspec.structs.asdict(header(workers, run_id, started, other_runs=False)))
 
 
 def single(plan: Plan) -> Plan:
@@ -79,31 +74,31 @@ def single_session(cell: Cell) -> Cell:
     return msgspec.structs.replace(cell, sessions=1, rtt_s=None, pooler=None)
 
 
-def count_all(found: Opened, operations: int, watch: Watcher) -> tuple[list[Counted], list[str]]:
-    """Make the tables and count, in every cell, with every arm. Also gives what could not be counted, a line each."""
-    workers, problems = found.workers, list(found.problems)
+def count_all(found: Opened, operations: int, watch: Watcher) -> Iterator[WireRow | Problem]:
+    """Make the tables and count, in every cell, with every arm; what cannot be counted is a problem.
+
+    The workers have started when the first record comes.
+    """
+    workers = found.workers
     with ExitStack() as stack:
         set_up = SetUp(workers, watch.say, watch.note)
-        problems += set_up.prepare(found.described)
-        counted = []
+        problems = [*found.problems, *set_up.prepare(found.described)]
         counting = Counting(workers, found.routes.relay, operations)
         for index, cell in enumerate(workers.plan.cells):
             watch.say(f"counting {cell.label}")
             if not workers.complete:
                 workers.start(f"wire/{index}", stack)
+            yield from problems
+            problems = []
             for arm in workers.arms(index):
-                try:
-                    counted.append(Counted(arm.name, counting.row(index, arm.name)))
-                except (WorkerFailedError, WorkerLostError) as error:
-                    problems.append(workers.exclude(index, arm.name, error))
-    return counted, list(_said(problems, workers, watch))
+                yield _counted(counting, index, arm.name)
 
 
-def _said(problems: Sequence[Problem], workers: Workers, watch: Watcher) -> Iterator[str]:
-    for problem in problems:
-        line = redacted(problem_line(problem), workers.site.start.address.password)
-        watch.problem(line)
-        yield line
+def _counted(counting: "Counting", index: int, arm: str) -> WireRow | Problem:
+    try:
+        return counting.row(index, arm)
+    except (WorkerFailedError, WorkerLostError) as error:
+        return counting.workers.exclude(index, arm, error)
 
 
 @dataclass
@@ -138,6 +133,7 @@ class Counting:
         workers.close(arm)
         self._passed()
         made = row(
+            arm=arm,
             scenario=cell.scenario,
             layer=cell.layer,
             params=params_text(cell),
@@ -149,7 +145,8 @@ class Counting:
             first=exchange(first),
             trace=trace(each[-1]),
         )
-        return msgspec.structs.replace(made, settings=plan.settings.get(made.driver, {}))
+        untraced = len(each[-1]) - len(made.trace)
+        return msgspec.structs.replace(made, settings=plan.settings.get(made.driver, {}), untraced=untraced)
 
     def _operations(self, arm: str, number: int, seed: str) -> list[Frame]:
         """Run operations, and give what passed meanwhile."""
@@ -164,8 +161,3 @@ class Counting:
         for problem in recorded.problems:
             raise WorkerFailedError(messages.Failed(problem, scenario=False))
         return recorded.frames
-
-
-def _version(driver: str) -> str:
-    """The version of the driver's first package that is installed."""
-    return next(filter(None, map(installed, DRIVERS[driver].distributions)), "")

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from dbbench.commands.wire.result import WireResult, WireRow
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import WireRow
 from dbbench.reports.csv_text import table
 from dbbench.reports.exported import mean_count
 

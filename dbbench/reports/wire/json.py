@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbbench.commands.wire.explain import explanations
-from dbbench.commands.wire.result import WireResult, WireRow
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import WireRow
 from dbbench.reports.exported import mean_count
 from dbbench.reports.json_text import SCHEMA, ascii_text
 from dbbench.reports.wire.csv import record
@@ -25,6 +26,7 @@ def report(result: WireResult) -> str:
                 "settings": result.settings,
                 "versions": result.versions,
                 "server": result.server,
+                "status": result.status,
                 "problems": result.problems,
             },
             "cells": [_cell(row, rows) for rows in cells(result) for row in rows],

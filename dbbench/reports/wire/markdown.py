@@ -6,7 +6,8 @@ Data never begins a line, and what it contains is escaped, so that no name becom
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from dbbench.commands.wire.result import WireResult, WireRow
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import WireRow
 from dbbench.reports.gate.markdown import inert
 from dbbench.reports.markdown_text import line
 from dbbench.reports.text import shown

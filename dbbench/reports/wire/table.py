@@ -6,7 +6,8 @@ from typing import Final
 from rich.console import Console
 from rich.padding import Padding
 
-from dbbench.commands.wire.result import WireResult, WireRow
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import WireRow
 from dbbench.reports.columns import Column
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.text import shown
@@ -19,8 +20,11 @@ _HEADINGS: Final = (
 )  # fmt: skip
 
 
-def render(result: WireResult, console: Console, *, trace: bool = False) -> None:
-    """Print on the console, which decides on colours; `trace`: also the messages of one operation per row."""
+def render(result: WireResult, console: Console, *, trace: bool = False, file: str = "") -> None:
+    """Print on the console, which decides on colours; `trace`: with the messages of one operation per row.
+
+    `file` names the result file.
+    """
     for rows in cells(result):
         name, rest = place(rows[0])
         print_title(name, [*rest, "per operation"], console)
@@ -31,7 +35,7 @@ def render(result: WireResult, console: Console, *, trace: bool = False) -> None
         _print_connects(result, console)
     if trace:
         ladder.render(result, console)
-    print_footer(conditions(result), console)
+    print_footer(conditions(result, file), console)
 
 
 def _columns(rows: Sequence[WireRow]) -> list[Column]:

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len
 from rich.console import Console
 
-from dbbench.commands.wire.result import TraceLine, WireResult
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import TraceLine
 from dbbench.reports.console import WIDTH, plain, print_title
 from dbbench.reports.text import shown
 from dbbench.reports.wire.words import place
@@ -38,6 +39,8 @@ def render(result: WireResult, console: Console) -> None:
             console.print(plain(line, console), no_wrap=True, crop=False, overflow="ignore")
         if more := len(lines) - min(len(lines), MAX_LINES):
             console.print(plain(f"  {more:,} more lines are left out", console, "dim"))
+        if row.untraced:
+            console.print(plain(f"  {row.untraced:,} more messages were not kept", console, "dim"))
         console.print()
 
 

@@ -8,7 +8,8 @@ from typing import Final, Literal, NamedTuple
 
 from dbbench.commands.wire.counting import PORTION
 from dbbench.commands.wire.explain import amount, explanations
-from dbbench.commands.wire.result import WireResult, WireRow
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import WireRow
 from dbbench.reports.text import MAX_TEXT, shown
 from dbbench.wording import count
 
@@ -106,18 +107,24 @@ def questions(found: Sequence[Connect]) -> Iterator[str]:
         yield f"{', '.join(who)}: {asked}"
 
 
-def conditions(result: WireResult) -> list[tuple[str, str]]:
-    """The settings under which this was counted, and what went wrong, as pairs of a word and a text."""
+def conditions(result: WireResult, file: str = "") -> list[tuple[str, str]]:
+    """The settings under which this was counted, and what went wrong, as pairs of a word and a text.
+
+    `file` names the result file.
+    """
     operations = sorted({row.operations for row in result.rows})
     facts = [
         ("server", f"PostgreSQL {result.server}" if result.server else ""),
         ("drivers", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
         ("settings", _settings(result)),
         ("counted", f"{' to '.join(f'{number:,}' for number in _ends(operations))} operations each"),
+        ("file", file),
         ("note", NOTE if result.rows else ""),
     ]
     if any(PORTION in row.statements for row in result.rows):
         facts.append(("", f"{PORTION}: an Execute that ended at its row limit, so that no tag names its statement"))
+    if result.status not in ("complete", "degraded"):
+        facts.append((result.status, result.reason or "the counting did not end"))
     facts += [("problem", problem) for problem in result.problems[:MAX_PROBLEMS]]
     if (more := len(result.problems) - MAX_PROBLEMS) > 0:
         facts.append(("", f"{count(more, 'more problem')} in the JSON report"))

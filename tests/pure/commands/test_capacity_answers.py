@@ -14,19 +14,19 @@ from conftest import Cli
 from rich.console import Console
 
 from dbbench.commands.capacity import search
-from dbbench.commands.capacity.result import Answer, Capacity, Result, Trial, capacity, rate_text, time_text
+from dbbench.commands.capacity.result import Answer, Capacity, Result, capacity, rate_text, time_text
 from dbbench.commands.capacity.slo import parse
 from dbbench.commands.capacity.steps import judged, wanted
 from dbbench.errors import UsageError
 from dbbench.messages import Ran
-from dbbench.records import End, Problem, Run, Usage
+from dbbench.records import End, Problem, Run, Trial, Usage
 from dbbench.reports.capacity import conditions, csv_report, json_report, render, sentences
 
 OBJECTIVE = parse("p99<10ms")
 
 
 def trial(rate: float, *, held: bool, value_us: float | None = 5000.0) -> Trial:
-    return Trial(rate, held, value_us, 1000, 0, 0)
+    return Trial("psycopg", rate, held, value_us, 1000, 0, 0)
 
 
 def found(driver: str, rate: float, failed_rate: float) -> Capacity:
@@ -140,14 +140,14 @@ def ran(latencies: Sequence[int], *, not_started: int = 0, failures: Mapping[str
 def test_a_trial_is_judged_by_all_that_happened() -> None:
     quick = [1_000_000] * 500
 
-    held = judged(OBJECTIVE, 100.0, ran(quick))
+    held = judged("psycopg", OBJECTIVE, 100.0, ran(quick))
 
     assert (held.rate, held.held, held.operations, held.errors, held.not_started) == (100.0, True, 500, 0, 0)
     assert held.value_us == pytest.approx(1000, rel=0.005)
-    assert not judged(OBJECTIVE, 100.0, ran(quick, not_started=1)).held
-    assert not judged(OBJECTIVE, 100.0, ran(quick, failures={"57014": 1})).held
-    assert not judged(OBJECTIVE, 100.0, ran([20_000_000] * 500)).held
-    assert not judged(OBJECTIVE, 100.0, ran([])).held
+    assert not judged("psycopg", OBJECTIVE, 100.0, ran(quick, not_started=1)).held
+    assert not judged("psycopg", OBJECTIVE, 100.0, ran(quick, failures={"57014": 1})).held
+    assert not judged("psycopg", OBJECTIVE, 100.0, ran([20_000_000] * 500)).held
+    assert not judged("psycopg", OBJECTIVE, 100.0, ran([])).held
 
 
 def test_rates_at_which_a_trial_would_take_too_long_are_not_searched() -> None:
@@ -177,7 +177,7 @@ def test_times_have_three_digits_and_a_unit_that_suits_them(us: float, text: str
     ("arguments", "message"),
     [
         (("--slo", "p98<10ms"), "--slo p98<10ms: write it like p99<10ms"),
-        (("--slo", "p99<10s"), "up to 3 s"),
+        (("--slo", "p99<10s"), "at most 3 s"),
         (("--slo", "p99<10ms", "--max-rate", "5"), "--max-rate 5: p99 takes 500 operations"),
         (("--slo", "p99<10ms", "--min-rate", "50", "--max-rate", "20"), "--max-rate 20 is below --min-rate 50"),
         (("--slo", "p99<10ms", "--layer", "orb"), "--layer orb"),

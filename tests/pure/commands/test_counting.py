@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dbbench.commands.wire.counting import EMPTY, PORTION, connect_statements, exchange, row, trace
 from dbbench.commands.wire.explain import MAX_SENTENCES, amount, explanations
-from dbbench.commands.wire.result import Exchange, WireRow
+from dbbench.records import Exchange, WireRow
 from dbbench.relay.frame import Frame
 
 Talk = list[Frame]
@@ -310,7 +310,7 @@ def test_a_row_has_the_means_of_the_operations() -> None:
 def counted(driver: str, *talks: Talk, tx_end: str = "rollback") -> WireRow:
     exchanges = [exchange(talk) for talk in talks]
     return row(
-        scenario="point_reads", layer="core", params="", driver=driver, tx_end=tx_end,  # type: ignore[arg-type]
+        arm=driver, scenario="point_reads", layer="core", params="", driver=driver, tx_end=tx_end,  # type: ignore[arg-type]
         exchanges=exchanges, connect=exchange(SCRAM), connect_statements=[], first=exchange([]),
         trace=trace(talks[-1]) if talks else [],
     )  # fmt: skip

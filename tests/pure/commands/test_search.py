@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbbench.commands.capacity.search import (
-    MAX_TRIALS,
-    Bounds,
     Found,
     NeverMet,
     NotSaturated,
@@ -21,6 +19,7 @@ from dbbench.commands.capacity.search import (
     step,
     usual_trials,
 )
+from dbbench.records import USUAL_TRIALS, Bounds
 
 BOUNDS = Bounds(1.0, 100_000.0, 0.05)
 rates = st.floats(0, 5).map(lambda exponent: 10**exponent)  # from 1 to 100,000
@@ -77,7 +76,7 @@ def test_a_noisy_search_ends_and_never_says_more_than_was_seen(
 
     outcome = find(trial, BOUNDS, guess)
 
-    assert len(seen) <= MAX_TRIALS
+    assert len(seen) <= USUAL_TRIALS
     assert all(BOUNDS.min_rate <= tried.rate <= BOUNDS.max_rate for tried in seen)
     match outcome:
         case Found(rate, failed_rate):
@@ -89,7 +88,7 @@ def test_a_noisy_search_ends_and_never_says_more_than_was_seen(
         case NeverMet(failed_rate):
             assert seen.count(Tried(failed_rate, held=False)) >= 2
         case Unfinished():
-            assert len(seen) == MAX_TRIALS
+            assert len(seen) == USUAL_TRIALS
 
 
 @given(threshold=rates, fooled=st.integers(0, 7), guess=rates)

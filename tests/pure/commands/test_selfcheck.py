@@ -13,8 +13,9 @@ from rich.console import Console
 
 from dbbench.analysis.ratios import log_ratios
 from dbbench.commands.selfcheck import kept
-from dbbench.commands.selfcheck.result import NoiseFloor, Overhead, Pgbench, SelfCheck, Sensitivity
+from dbbench.commands.selfcheck.result import SelfCheck
 from dbbench.commands.selfcheck.steps import false_alarm_rate, smallest_effect
+from dbbench.records import NoiseFloor, Overhead, Pgbench, Sensitivity
 from dbbench.reports.selfcheck import render, sentence
 from dbbench.scenario import LAYERS
 from dbbench.stats.paired import median_interval

@@ -18,10 +18,11 @@ from dbbench.commands.wire.changes import (
     Change,
     changes,
 )
-from dbbench.commands.wire.result import Exchange, WireRow
+from dbbench.records import Exchange, WireRow
 
 NOTHING = Exchange(2, {"StartupMessage": 1}, {"Authentication": 1}, 50, 400, {}, 0)
 BASE = WireRow(
+    arm="asyncpg",
     scenario="point_reads",
     layer="orm",
     params="",

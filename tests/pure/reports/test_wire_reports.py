@@ -17,7 +17,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dbbench.commands.wire.changes import ROUND_TRIPS, Change
-from dbbench.commands.wire.result import Exchange, TraceLine, WireResult, WireRow
+from dbbench.commands.wire.result import WireResult
+from dbbench.records import Exchange, TraceLine, WireRow
 from dbbench.reports import formats, report
 from dbbench.reports.console import as_text
 from dbbench.reports.wire import gate, table, trace
@@ -61,6 +62,7 @@ TRACE = [
 
 def row(driver: str = "psycopg", **changed: Any) -> WireRow:
     made = WireRow(
+        arm=driver,
         scenario="point_reads",
         layer="core",
         params="rows=10000",
@@ -206,6 +208,7 @@ def test_json_has_everything_and_names_as_they_are() -> None:
         "settings": {"asyncpg": {"statement_cache_size": 0, "x": None}},
         "versions": {"psycopg": "3.3.9", "asyncpg": "0.32.0"},
         "server": "18.4",
+        "status": "complete",
         "problems": ["psycopg2: no such table"],
     }
     cell = document["cells"][0]
