@@ -20,7 +20,7 @@ import msgspec
 from dbbench import catalog, result_file
 from dbbench.analysis.ratios import log_ratios
 from dbbench.cli.progress import watcher
-from dbbench.cli.values import choices
+from dbbench.cli.values import layers as named_layers
 from dbbench.drivers import DEFAULT
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.machine import describe
@@ -72,7 +72,7 @@ def main(
     blocks: str, path: str, rounds: str = "4", layers: str = "raw,core,orm", drivers: str = ",".join(DEFAULT)
 ) -> None:
     """Measure and write the file."""
-    plan, measured = record(int(blocks), int(rounds), choices("layers", [layers], Layer), drivers.split(","))
+    plan, measured = record(int(blocks), int(rounds), named_layers([layers]) or [], drivers.split(","))
     rows, columns = [], []
     for index, cell in enumerate(plan.cells):
         for driver in drivers.split(","):

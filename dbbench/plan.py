@@ -1,19 +1,20 @@
 """What is measured, with which settings and in which order: plain data, decided before anything runs."""
 
 import random
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from dbbench.choices import Arrival as Arrival
+from dbbench.choices import Checkout as Checkout
+from dbbench.choices import Layer as Layer
+from dbbench.choices import Loop as Loop
+from dbbench.choices import PlacementMode as PlacementMode
+from dbbench.choices import PoolerMode as PoolerMode
+from dbbench.choices import TxEnd as TxEnd
+from dbbench.units import milliseconds
 from dbbench.wording import count
 
-Layer = Literal["orm", "core", "raw"]
-TxEnd = Literal["rollback", "commit", "autocommit"]
-Checkout = Literal["request", "session"]
-PlacementMode = Literal["split", "shared", "free"]
-Loop = Literal["asyncio", "uvloop"]
-Arrival = Literal["poisson", "constant"]
-PoolerMode = Literal["transaction", "session"]
 Value = int | str | bool | None
 """The value of a driver's setting."""
 
@@ -116,11 +117,6 @@ class Pooler(msgspec.Struct, frozen=True):
         """The pooler's name in reports."""
         most = self.max_prepared_statements
         return self.mode if most is None else f"{self.mode},max_prepared_statements={most}"
-
-
-def milliseconds(seconds: float) -> str:
-    """A short time as it is written on the command line: 5ms, 0.5ms, 0."""
-    return f"{seconds * 1e3:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0"
 
 
 class Placement(msgspec.Struct, frozen=True):

@@ -1,23 +1,51 @@
-"""`dbbench capacity`: options to search, and its answer printed."""
+"""`dbbench capacity`."""
 
-import os
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
-from dbbench.cli.formats import CapacityFormat
+from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
+from dbbench.drivers import DEFAULT
 from dbbench.errors import UsageError
+from dbbench.reports import formats
 
+if TYPE_CHECKING:
+    from dbbench.commands.capacity.steps import Wanted
+    from dbbench.engine.options import Options
+    from dbbench.plan import Connections, Load
 
-@command(
-    'dbbench capacity --slo "p99<10ms"',
-    'dbbench capacity concurrent_sessions --slo "p99<50ms" --driver psycopg,asyncpg --trial 10',
-    'dbbench capacity point_reads --slo "p95<=2ms" --layer core --sessions 5 --precision 10%',
+LAYER: Final = "orm, core or raw: one of them. Default: orm."
+SESSIONS: Final = (
+    "Concurrent sessions, one number: so many operations run or wait for a connection at once. "
+    "Default: as many as the pool has connections."
 )
-def capacity(
+PACED: Final = ("rate", "think")  # of a load: the rates are what is searched
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `dbbench capacity` was asked to do."""
+
+    options: "Options"
+    wanted: "Wanted"
+    format_: str
+    quiet: bool
+
+    def execute(self) -> int:
+        """Search, and print what was stored."""
+        from dbbench.commands.capacity.steps import execute
+
+        with measuring(self.options, quiet=self.quiet) as watch:
+            ended = execute(self.options, self.wanted, watch)
+        show_file(ended.path, self.format_)
+        return ended.exit_code
+
+
+def search(
     slo: Annotated[
         str,
         typer.Option(
@@ -27,46 +55,14 @@ def capacity(
             show_default=False,
         ),
     ],
-    scenario: Annotated[
-        str,
-        typer.Argument(metavar="SCENARIO|FILE", help="A built-in scenario or your own file."),
-    ] = "point_reads",
-    driver: common.Drivers = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=common.WHAT, metavar="L", help="orm, core or raw. Default: orm.", show_default=False
-        ),
-    ] = None,
-    sessions: Annotated[
-        int | None,
-        typer.Option(
-            rich_help_panel=common.WHAT,
-            min=1,
-            metavar="N",
-            help="Concurrent sessions: so many operations run or wait for a connection at once. "
-            "Default: as many as the pool has connections.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: common.Set = None,
-    url: common.Url = None,
-    env_url: common.EnvUrl = False,
-    allow_production: common.AllowProduction = False,
-    tx_end: common.TxEnd = "rollback",
-    pool_size: common.PoolSize = 5,
-    max_overflow: common.MaxOverflow = 10,
-    pool_timeout: common.PoolTimeout = 30.0,
-    loop: common.Loop = "asyncio",
-    arrival: common.Arrival = "poisson",
     min_rate: Annotated[
         float,
         typer.Option(
             rich_help_panel=common.LOAD,
             min=0.1,
             metavar="R",
-            help="Lowest rate to try, operations per second; "
-            "none is so low that a minute has too few of them for the percentile.",
+            help="Lowest rate to try, in operations per second. "
+            "Rates too low for the percentile to be known within a minute are skipped.",
         ),
     ] = 1.0,
     max_rate: Annotated[
@@ -85,17 +81,46 @@ def capacity(
         typer.Option(
             rich_help_panel=common.MEASURING,
             metavar="SHARE",
-            help="Search until a rate failed that is within so much of one that held, like 5%.",
+            help="Search until a rate failed that is within this share of one that held (5%, say).",
         ),
     ] = "5%",
+) -> "Wanted":
+    """Make the options of the search."""
+    from dbbench import units
+    from dbbench.cli import values
+    from dbbench.commands.capacity import slo as objectives
+    from dbbench.commands.capacity.steps import wanted
+
+    return wanted(
+        objectives.parse(slo),
+        min_rate,
+        max_rate,
+        values.read("--precision", precision, units.share),
+        values.read("--trial", trial, units.seconds),
+    )
+
+
+@command(
+    'dbbench capacity --slo "p99<10ms"',
+    'dbbench capacity concurrent_sessions --slo "p99<50ms" --driver psycopg,asyncpg --trial 10',
+    'dbbench capacity point_reads --slo "p95<=2ms" --layer core --sessions 5 --precision 10%',
+    configured=True,
+)
+def capacity(
+    search: Annotated["Wanted", Group(search)],
+    subject: Annotated[common.Subject, Group(common.subject, without=("scenarios",), help={"layer": LAYER})],
+    server: Annotated[common.Server, Group(common.server)],
+    connections: Annotated["Connections", Group(common.connections)],
+    load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO|FILE", help="A built-in scenario or your own file.")
+    ] = "point_reads",
     placement: common.Placement = None,
     seed: common.Seed = None,
     output: common.ResultFile = None,
-    format_: Annotated[
-        CapacityFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
-    ] = CapacityFormat.TABLE,
+    format_: Annotated[str, OneOf(formats("capacity")), common.FORMAT] = "table",
     quiet: common.Quiet = False,
-) -> None:
+) -> Request:
     """Find the highest rate at which each driver still holds an objective.
 
     Operations are due at random, so many per second, whether a driver keeps up or not (open loop). The rates are
@@ -103,42 +128,27 @@ def capacity(
     """
     from dbbench import catalog, plan
     from dbbench.cli import values
-    from dbbench.commands.capacity import slo as objectives
-    from dbbench.commands.capacity import steps as searching
     from dbbench.engine.options import Options
 
-    wanted = searching.wanted(
-        objectives.parse(slo),
-        min_rate,
-        max_rate,
-        values.share("--precision", precision),
-        values.seconds("--trial", trial),
-        values.choice("--arrival", arrival, plan.Arrival),
-    )
     paths = catalog.find([scenario])
     if len(paths) > 1:
         raise UsageError(f"{scenario}: {len(paths)} scenarios; capacity takes one of them")
-    drivers, first = values.drivers(driver, (driver or ["psycopg"])[0].partition(",")[0])
-    pool = plan.Pool(pool_size, max_overflow, pool_timeout)
+    for option, several in (("--layer", subject.layers), ("--sessions", load.sessions)):
+        if several is not None and len(several) > 1:
+            raise UsageError(f"{option} {','.join(map(str, several))}: capacity takes one of them")
+    drivers = subject.drivers or list(DEFAULT)
     options = Options(
         scenarios=paths,
         drivers=drivers,
-        baseline=first,
-        layers=None if layer is None else [values.choice("--layer", layer, plan.Layer)],
-        address=values.address(url, env_url=env_url),
-        allow_production=allow_production,
-        placement=None if placement is None else values.choice("--placement", placement, plan.PlacementMode),
-        params=values.params(set_ or []),
-        connections=plan.Connections(
-            pool=pool, tx_end=values.choice("--tx-end", tx_end, plan.TxEnd), loop=values.loop(loop)
-        ),
-        load=plan.Load(sessions=[sessions or pool.capacity]),
-        effort=plan.Effort(blocks=1, seed=seed),
+        baseline=drivers[0],
+        layers=subject.layers,
+        params=subject.params,
+        address=server.address,
+        allow_production=server.allow_production,
+        connections=connections,
+        load=plan.Load(load.sessions or [connections.pool.capacity], arrival=load.arrival),
+        effort=plan.Effort(blocks=1, seed=seed),  # nothing of a run's budget applies
+        placement=placement,
         output=output,
     )
-    with measuring(quiet=quiet) as watch:
-        if "DATABASE_URL" in os.environ and options.address is None:
-            watch.note("DATABASE_URL is set but not used; --env-url uses it")
-        ended = searching.execute(options, wanted, watch)
-    show_file(ended.path, format_)
-    raise typer.Exit(ended.exit_code)
+    return Request(values.checked(options), search, format_, quiet)

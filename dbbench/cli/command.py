@@ -1,27 +1,37 @@
-"""What every command is wrapped in: how it ends, its signals, who is told of progress."""
+"""What every command is wrapped in: how it ends, its signals, who is told of progress.
+
+A command is a function from words to a request, which reads no server and changes nothing, and the request's execute().
+"""
 
 import contextlib
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from inspect import getdoc
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from dbbench.cli.output import complain
+from dbbench.cli.groups import expanded
+from dbbench.cli.output import complain, discard_stdout, flush
 from dbbench.errors import DbbenchError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
+    from dbbench.engine.options import Options
     from dbbench.engine.watcher import Watcher
 
-_P = ParamSpec("_P")
+
+class Request(Protocol):
+    """What a command was asked to do: plain data."""
+
+    def execute(self) -> int:
+        """Do it, and give the exit code."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,13 +39,27 @@ class Command:
     """A subcommand as `--help` shows it."""
 
     name: str
-    function: Callable[..., None]
+    request: Callable[..., Request]  # makes the request of what Typer read
     examples: tuple[str, ...]
+    configured: bool  # its options may stand in pyproject.toml
+
+    @property
+    def function(self) -> Callable[..., None]:
+        """The whole command, as Typer calls it."""
+
+        @ends_well()
+        @wraps(self.request)
+        def function(**given: object) -> None:
+            code = self.request(**given).execute()
+            flush()
+            raise typer.Exit(code)
+
+        return function
 
     @property
     def help(self) -> str:
         """The docstring, a line for each paragraph: Typer would break lines where the source does."""
-        return re.sub(r"(?<!\n)\n(?!\n)", " ", getdoc(self.function) or "")
+        return re.sub(r"(?<!\n)\n(?!\n)", " ", getdoc(self.request) or "")
 
     @property
     def epilog(self) -> str:
@@ -43,42 +67,41 @@ class Command:
         return "\n\n".join(("Examples:", *self.examples))
 
 
-def command(*examples: str, name: str = "") -> Callable[[Callable[..., None]], Command]:
-    """Make a subcommand of a function whose parameters are Typer's; it ends as errors.py says."""
-    return lambda function: Command(name or function.__name__, ends_well(function), examples)
+def command(*examples: str, name: str = "", configured: bool = False) -> Callable[[Callable[..., Request]], Command]:
+    """Make a subcommand of a function whose parameters are Typer's or groups of them (see groups.py)."""
+    return lambda function: Command(name or function.__name__, expanded(function), examples, configured)
 
 
-def ends_well(command: Callable[_P, None]) -> Callable[_P, None]:
+def given(context: typer.Context, *names: str) -> set[str]:
+    """Which of the parameters were given on the command line itself."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+@contextlib.contextmanager
+def ends_well() -> Iterator[None]:
     """Let a command end as errors.py says, with one line on stderr instead of a traceback."""
-
-    @wraps(command)
-    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-            if sys.stdout is not None:  # it is when the shell closed it
-                sys.stdout.flush()
-        except DbbenchError as error:
-            complain(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except Interrupted as interrupted:
-            complain(f"interrupted ({interrupted}) before anything was measured")
-            raise typer.Exit(interrupted.exit_code) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(128 + signal.SIGINT) from None
-        except BrokenPipeError:
-            # Whoever read our output has seen enough, like `head`. Python would complain again when it flushes.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(ExitCode.OK) from None
-        except typer.Exit:
-            raise
-        except OSError as error:
-            complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
-            raise typer.Exit(ExitCode.DEGRADED) from None
-        except Exception as error:  # a bug must not look like a regression (exit 1)
-            complain(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}")
-            raise typer.Exit(ExitCode.BUG) from None
-
-    return wrapped
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except DbbenchError as error:
+        complain(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except Interrupted as interrupted:
+        complain(f"interrupted ({interrupted}) before anything was measured")
+        raise typer.Exit(interrupted.exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(128 + signal.SIGINT) from None
+    except BrokenPipeError:
+        discard_stdout()  # whoever read it has seen enough, like `head`
+        raise typer.Exit(ExitCode.OK) from None
+    except OSError as error:
+        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        raise typer.Exit(ExitCode.DEGRADED) from None
+    except Exception as error:  # a bug must not look like a regression (exit 1)
+        complain(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}")
+        raise typer.Exit(ExitCode.BUG) from None
 
 
 def _where(error: Exception) -> str:
@@ -91,14 +114,19 @@ def _where(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def measuring(*, quiet: bool) -> Iterator["Watcher"]:
-    """What every command that measures works in: its own signals, nothing of libpq's environment, somebody to tell."""
+def measuring(options: "Options | None" = None, *, quiet: bool) -> Iterator["Watcher"]:
+    """What every command that measures works in: its own signals, nothing of libpq's environment, somebody to tell.
+
+    `options` are those of a command that measures any server.
+    """
     from dbbench.child import libpq_variables
     from dbbench.cli.progress import watcher
 
     for name in libpq_variables():
         del os.environ[name]
     with signals(), watcher(quiet=quiet) as watch:
+        if options is not None and options.address is None and "DATABASE_URL" in os.environ:
+            watch.note("DATABASE_URL is set but not used; --env-url uses it")
         yield watch
 
 

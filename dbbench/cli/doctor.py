@@ -1,32 +1,47 @@
 """`dbbench doctor`."""
 
-import sys
+from dataclasses import dataclass
 from typing import Annotated
-
-import typer
 
 from dbbench.cli import options as common
 from dbbench.cli.command import command, signals
-from dbbench.cli.formats import ListFormat
+from dbbench.cli.groups import OneOf
 from dbbench.cli.output import print_found
 from dbbench.errors import ExitCode
+from dbbench.reports import formats
 
 
-@command("dbbench doctor", "dbbench doctor --format json", "dbbench doctor --url postgresql://me@localhost/scratch")
+@dataclass(frozen=True)
+class Request:
+    """What `dbbench doctor` was asked to do."""
+
+    url: str | None  # as it was written: one that cannot be read is a finding
+    env_url: bool
+    format_: str
+
+    def execute(self) -> int:
+        """Look at everything, and print what was found."""
+        from dbbench.commands.doctor import examine, ready
+
+        with signals():
+            checks = examine(self.url, env_url=self.env_url)
+        print_found("doctor", self.format_, checks)
+        return ExitCode.OK if ready(checks) else ExitCode.CANNOT_START
+
+
+@command(
+    "dbbench doctor",
+    "dbbench doctor --format json",
+    "dbbench doctor --url postgresql://me@localhost/scratch",
+    configured=True,
+)
 def doctor(
     url: common.Url = None,
     env_url: common.EnvUrl = False,
-    format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
-) -> None:
+    format_: Annotated[str, OneOf(formats("doctor")), common.FORMAT] = "table",
+) -> Request:
     """Say what is installed, which server there is, and what is missing.
 
     Without --url it starts the embedded PostgreSQL for a moment. It ends with 4 when `dbbench run` could not start.
     """
-    from dbbench.commands import doctor as examining
-
-    with signals():
-        checks = examining.examine(url, env_url=env_url)
-    print_found("doctor", format_, checks)
-    sys.stdout.flush()
-    if not examining.ready(checks):
-        raise typer.Exit(ExitCode.CANNOT_START)
+    return Request(url, env_url, format_)

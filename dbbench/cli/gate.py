@@ -2,38 +2,145 @@
 
 import os
 import sys
-from collections.abc import Sequence
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import typer
 
+from dbbench import choices
 from dbbench.cli import options as common
-from dbbench.cli.command import command, measuring
-from dbbench.cli.formats import GateFormat, WireGateFormat
-from dbbench.cli.output import complain, print_found, write
+from dbbench.cli.command import command, given, measuring
+from dbbench.cli.groups import Group, OneOf
+from dbbench.cli.output import complain, discard_stdout, flush, print_found, write
 from dbbench.drivers import DEFAULT
-from dbbench.engine.options import Options
 from dbbench.errors import ExitCode, UsageError
+from dbbench.reports import formats
 
+if TYPE_CHECKING:
+    from dbbench.commands.gate import steps
+    from dbbench.commands.gate.sides import Wanted
+    from dbbench.commands.recording import Ended
+    from dbbench.commands.wire.changes import Change
+    from dbbench.plan import Connections, Effort, Load
 
-class Inconclusive(StrEnum):
-    """How an inconclusive gate ends."""
-
-    PASS = "pass"  # noqa: S105 - no password
-    FAIL = "fail"
-
-
-@command(
-    'dbbench gate --base "asyncpg==0.30.0" --head "asyncpg==0.31.0"',
-    "dbbench gate --base-python .venv-main/bin/python --head-python .venv/bin/python",
-    "dbbench gate my_scenario.py --project . --base main --head HEAD",
-    "dbbench gate my_scenario.py --project . --base origin/main --tolerance 3% --tolerance cpu=5% "
-    "--report junit=gate.xml",
+Inconclusive = Literal["pass", "fail"]
+DRIVERS: Final = (
+    f"Driver to measure, repeatable. Default: those that are required by name, or else {', '.join(DEFAULT)}."
 )
-def gate(
-    scenarios: common.Scenarios = None,
+SESSIONS: Final = "Concurrent sessions, like 1,15. Default: the fewest of the scenario's own, which repeat best."
+PACED: Final = ("rate", "arrival", "think")  # of a load: what is judged is the time that an operation takes
+ENDLESS: Final = ("blocks", "precision")  # of an effort: the verdict has looks of its own
+BUDGET: Final = (
+    "Time to measure at most, without set-up: 180, 180s or 3m. The gate ends earlier when everything is decided. "
+    "Default: 5m."
+)
+REPORT: Final = typer.Option(
+    rich_help_panel=common.OUTPUT,
+    metavar="FORMAT=FILE",
+    help="Also write a report, repeatable: junit=gate.xml, json=, csv=, markdown=, bmf= (Bencher), "
+    "customSmallerIsBetter= (github-action-benchmark), annotations=, table=.",
+    show_default=False,
+)
+NOT_OF_WIRE: Final = {  # parameters, by the option that one is told of
+    "tolerance": "--tolerance",
+    "inconclusive": "--inconclusive",
+    "sessions": "--sessions",
+    "budget": "--budget",
+    "rounds": "--rounds",
+    "placement": "--placement",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `dbbench gate` was asked to do."""
+
+    gate: "steps.Request"
+    wire: bool
+    inconclusive: Inconclusive | None
+    format_: str
+    reports: list[tuple[str, Path]]  # format, file
+    quiet: bool
+
+    def execute(self) -> int:
+        """Measure or count, print the verdict, write what was asked for, and end as the verdict says."""
+        from dbbench import result_file
+        from dbbench.commands.gate.steps import count_gate, execute_gate
+        from dbbench.reports.stored import shown
+
+        with measuring(self.gate.options, quiet=self.quiet) as watch:
+            if self.wire:
+                verdict = counted_verdict(shown(result_file.read_any(count_gate(self.gate, watch).path)).found)
+            else:
+                verdict = measured_verdict(execute_gate(self.gate, watch), self.inconclusive)
+        return verdict.end(self.format_, self.reports)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a gate. Minutes were measured for it: it stands whatever cannot be written."""
+
+    command: str  # as the table of reports has it
+    found: Any
+    exit_code: int
+    on_console: Mapping[str, str] = field(default_factory=dict)  # options of the table
+    summary: Mapping[str, int] = field(default_factory=dict)  # options of the job's summary
+
+    def end(self, format_: str, reports: Sequence[tuple[str, Path]]) -> int:
+        """Print it and write it, also for GitHub; gives the exit code.
+
+        What cannot be written makes it DEGRADED where it would be OK.
+        """
+        from dbbench.reports import report
+
+        code = self.exit_code
+        try:
+            print_found(self.command, format_, self.found, on_console=self.on_console)
+            flush()
+        except BrokenPipeError:
+            discard_stdout()
+        except OSError as error:
+            complain(f"the output cannot be written: {error.strerror}")
+            discard_stdout()
+            code = code or ExitCode.DEGRADED
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            sys.stderr.write(report(self.command, "annotations")(self.found))
+        for name, path in reports:
+            try:
+                write(path, report(self.command, name)(self.found))
+            except UsageError as error:
+                complain(str(error))
+                code = code or ExitCode.DEGRADED
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            try:
+                with Path(summary).open("a", encoding="utf-8") as file:
+                    file.write(report(self.command, "markdown")(self.found, **self.summary))
+            except OSError as error:
+                complain(f"GITHUB_STEP_SUMMARY: {summary} cannot be written: {error.strerror}")
+        return code
+
+
+def measured_verdict(ended: "Ended", inconclusive: Inconclusive | None) -> Verdict:
+    """The verdict of a gate that was measured."""
+    from dbbench import result_file
+    from dbbench.commands.gate.findings import exit_code
+    from dbbench.reports.gate.markdown import SUMMARY_BYTES
+    from dbbench.reports.stored import shown
+
+    result = shown(result_file.read(ended.path)).found
+    code = exit_code(result, ended.exit_code, inconclusive)
+    return Verdict("gate", result, code, {"file": str(ended.path)}, {"limit": SUMMARY_BYTES})
+
+
+def counted_verdict(changes: "Sequence[Change]") -> Verdict:
+    """The verdict of a gate that counted."""
+    code = ExitCode.REGRESSION if any(change.grew for change in changes) else ExitCode.OK
+    return Verdict("gate --wire", changes, code)
+
+
+def sides(
     base: Annotated[
         list[str] | None,
         typer.Option(
@@ -78,40 +185,38 @@ def gate(
     ] = None,
     from_source: Annotated[
         bool,
-        typer.Option(
-            "--from-source", rich_help_panel=common.SIDES, help="Build the required packages on both sides: no wheels."
-        ),
+        typer.Option("--from-source", rich_help_panel=common.SIDES, help="Build required packages: no wheels."),
     ] = False,
-    driver: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driver",
-            "-d",
-            rich_help_panel=common.WHAT,
-            metavar="D",
-            help="Driver to measure, repeatable. Default: those that are required by name, "
-            f"or else {', '.join(DEFAULT)}.",
-            show_default=False,
-        ),
-    ] = None,
-    layer: common.Layers = None,
-    sessions: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=common.WHAT,
-            metavar="N,...",
-            help="Concurrent sessions, like 1,15. Default: the fewest of the scenario's own, which repeat best.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: common.Set = None,
+) -> "Wanted":
+    """Make the options of base and head."""
+    from dbbench.commands.gate.sides import Wanted
+
+    return Wanted(
+        base=base or [],
+        head=head or (["HEAD"] if project is not None else []),
+        base_python=base_python,
+        head_python=head_python,
+        project=project,
+        from_source=from_source,
+    )
+
+
+class Judging(NamedTuple):
+    """What makes the verdict."""
+
+    tolerances: list[str]
+    wire: bool
+    inconclusive: Inconclusive | None
+
+
+def judging(
     tolerance: Annotated[
         list[str] | None,
         typer.Option(
             rich_help_panel=common.VERDICT,
             metavar="[NAME=]SHARE",
             help="Loss that is still fine, repeatable: 5%, cpu=8%, p95=10%, bulk_inserts=10% or "
-            "bulk_inserts.cpu=12%. Time per operation is always looked at; others are when they have a tolerance. "
+            "bulk_inserts.cpu=12%. Time per operation is always judged; other metrics are if they have a tolerance. "
             "Default: 5%.",
             show_default=False,
         ),
@@ -122,155 +227,81 @@ def gate(
             "--wire",
             rich_help_panel=common.VERDICT,
             help="Measure no time: count round trips, messages and statements per operation, "
-            "which have no noise, and fail when there are more of them. No budget and no tolerance has a part in it; "
-            "formats and reports are table, csv, json and markdown.",
+            "which have no noise, and fail when there are more of them. Takes no budget and no tolerance; "
+            "formats and reports are table, csv, json, markdown and annotations.",
         ),
     ] = False,
     inconclusive: Annotated[
         Inconclusive | None,
         typer.Option(
             rich_help_panel=common.VERDICT,
-            metavar="pass|fail",
             help="End with 0 or 1 when the noise allows no verdict. Default: end with 6.",
             show_default=False,
         ),
     ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=common.MEASURING,
-            metavar="SECONDS",
-            help="Time to measure at most, set-up apart: 180, 180s or 3m. It ends earlier when all is decided.",
-        ),
-    ] = "5m",
-    placement: Annotated[
-        str,
-        typer.Option(
-            rich_help_panel=common.MEASURING,
-            metavar="split|shared|free",
-            help="CPUs: client and server apart, on one (repeats best), or left to the scheduler.",
-        ),
-    ] = "shared",
-    seed: common.Seed = None,
-    url: common.Url = None,
-    env_url: common.EnvUrl = False,
-    allow_production: common.AllowProduction = False,
-    tx_end: common.TxEnd = "rollback",
-    pool_size: common.PoolSize = 5,
-    max_overflow: common.MaxOverflow = 10,
-    pool_timeout: common.PoolTimeout = 30.0,
-    loop: common.Loop = "asyncio",
+) -> Judging:
+    """Make the options of the verdict."""
+    return Judging(tolerance or [], wire, inconclusive)
+
+
+@command(
+    'dbbench gate --base "asyncpg==0.30.0" --head "asyncpg==0.31.0"',
+    "dbbench gate --base-python .venv-main/bin/python --head-python .venv/bin/python",
+    "dbbench gate my_scenario.py --project . --base main --head HEAD",
+    "dbbench gate my_scenario.py --project . --base origin/main --tolerance 3% --tolerance cpu=5% "
+    "--report junit=gate.xml",
+    configured=True,
+)
+def gate(
+    context: typer.Context,
+    sides: Annotated["Wanted", Group(sides)],
+    subject: Annotated[common.Subject, Group(common.subject, help={"driver": DRIVERS})],
+    server: Annotated[common.Server, Group(common.server)],
+    connections: Annotated["Connections", Group(common.connections)],
+    load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
+    effort: Annotated[
+        "Effort", Group(common.effort, without=ENDLESS, defaults={"budget": "5m"}, help={"budget": BUDGET})
+    ],
+    judging: Annotated[Judging, Group(judging)],
+    placement: Annotated[choices.PlacementMode, common.placement("shared, which repeats best")] = "shared",
     output: common.ResultFile = None,
-    format_: Annotated[
-        GateFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
-    ] = GateFormat.TABLE,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=common.OUTPUT,
-            metavar="FORMAT=FILE",
-            help="Also write a report, repeatable: junit=gate.xml, json=, csv=, markdown=, bmf= (Bencher), "
-            "customSmallerIsBetter= (github-action-benchmark), annotations=, table=.",
-            show_default=False,
-        ),
-    ] = None,
+    format_: Annotated[str, OneOf(formats("gate")), common.FORMAT] = "table",
+    report: Annotated[list[str] | None, REPORT] = None,
     quiet: common.Quiet = False,
-) -> None:
+) -> Request:
     """Fail when head is slower than base: both measured in one job, in turns, and judged as a whole.
 
     Ends with 0 (pass), 1 (something got slower) or 6 (inconclusive). In a GitHub workflow it also writes the job's
     summary and annotations.
     """
-    from dbbench import catalog, plan
+    from dbbench import catalog
     from dbbench.cli import values
-    from dbbench.commands.gate import steps as gating
-    from dbbench.commands.gate.sides import Wanted
+    from dbbench.commands.gate import steps
+    from dbbench.engine.options import Options
 
-    paths = catalog.find(scenarios or [])
-    formats = list(WireGateFormat) if wire else list(GateFormat)
-    reports = values.reports(report or [], formats)
-    if format_ not in formats:
-        raise UsageError(f"--format {format_}: --wire has {', '.join(formats)}")
-    request = gating.Request(
-        wanted=Wanted(
-            base=base or [],
-            head=head or (["HEAD"] if project is not None else []),
-            base_python=base_python,
-            head_python=head_python,
-            project=project,
-            from_source=from_source,
-            extra=["uvloop"] if loop == "uvloop" else [],
-        ),
-        options=Options(
-            scenarios=paths,
-            drivers=values.drivers(driver, driver[0].partition(",")[0])[0] if driver else [],
-            layers=None if layer is None else values.choices("--layer", layer, plan.Layer),
-            address=values.address(url, env_url=env_url),
-            allow_production=allow_production,
-            placement=values.choice("--placement", placement, plan.PlacementMode),
-            params=values.params(set_ or []),
-            output=output,
-            connections=plan.Connections(
-                pool=plan.Pool(pool_size, max_overflow, pool_timeout),
-                tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
-                loop=values.loop(loop),
-            ),
-            load=plan.Load(sessions=None if sessions is None else values.numbers("--sessions", sessions)),
-            effort=plan.Effort(budget_s=values.seconds("--budget", budget), seed=seed),
-        ),
-        tolerances=values.tolerances(tolerance or [], [path.stem for path in paths]),
+    if judging.wire and (useless := given(context, *NOT_OF_WIRE)):
+        raise UsageError(f"{NOT_OF_WIRE[min(useless)]} means nothing with --wire, which counts and measures no time")
+    command = "gate --wire" if judging.wire else "gate"
+    reports = values.reports(report or [], formats(command))
+    if format_ not in formats(command):
+        raise UsageError(f"--format {format_}: --wire has {', '.join(formats(command))}")
+    paths = catalog.find(subject.scenarios)
+    options = Options(
+        scenarios=paths,
+        drivers=subject.drivers,
+        layers=subject.layers,
+        params=subject.params,
+        address=server.address,
+        allow_production=server.allow_production,
+        connections=connections,
+        load=load,
+        effort=effort,
+        placement=placement,
+        output=output,
     )
-    with measuring(quiet=quiet) as watch:
-        if "DATABASE_URL" in os.environ and request.options.address is None:
-            watch.note("DATABASE_URL is set but not used; --env-url uses it")
-        if wire:
-            _end_wire_gate(gating.count_gate(request, watch).path, format_, reports)
-        outcome = gating.execute_gate(request, watch)
-    _end_gate(outcome, format_, reports, inconclusive)
-
-
-def _end_wire_gate(result: Path, format_: GateFormat, reports: Sequence[tuple[str, Path]]) -> None:
-    """Print what changed on the wire, write what was asked for, and end with 1 where something grew."""
-    from dbbench import result_file
-    from dbbench.reports import report
-    from dbbench.reports.stored import shown
-
-    changes = shown(result_file.read_any(result)).found
-    print_found("gate --wire", format_, changes)
-    for name, path in reports:
-        write(path, report("gate --wire", name)(changes))
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(report("gate --wire", "markdown")(changes))
-    raise typer.Exit(ExitCode.REGRESSION if any(change.grew for change in changes) else ExitCode.OK)
-
-
-def _end_gate(
-    outcome: Any, format_: GateFormat, reports: Sequence[tuple[str, Path]], inconclusive: Inconclusive | None
-) -> None:
-    """Print the verdict, write what was asked for, and end as the verdict says."""
-    from dbbench import result_file
-    from dbbench.commands.gate.findings import exit_code
-    from dbbench.reports import report
-    from dbbench.reports.stored import shown
-
-    result = shown(result_file.read(outcome.path)).found
-    print_found("gate", format_, result, on_console={"file": str(outcome.path)})
-    code = exit_code(result, outcome.exit_code, inconclusive)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        sys.stderr.write(report("gate", "annotations")(result))
-    for name, path in reports:
-        try:
-            write(path, report("gate", name)(result))
-        except UsageError as error:  # minutes were measured for the verdict: it stands
-            complain(str(error))
-            code = code or ExitCode.DEGRADED
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        from dbbench.reports.gate.markdown import SUMMARY_BYTES
-
-        try:
-            with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(report("gate", "markdown")(result, limit=SUMMARY_BYTES))
-        except OSError as error:
-            complain(f"GITHUB_STEP_SUMMARY: {summary} cannot be written: {error.strerror}")
-    raise typer.Exit(code)
+    request = steps.Request(
+        wanted=replace(sides, extra=["uvloop"]) if connections.loop == "uvloop" else sides,
+        options=values.checked(options),
+        tolerances=values.tolerances(judging.tolerances, [path.stem for path in paths]),
+    )
+    return Request(request, judging.wire, judging.inconclusive, format_, reports, quiet)

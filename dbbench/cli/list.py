@@ -1,30 +1,40 @@
 """`dbbench list`."""
 
-from enum import StrEnum
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import typer
 
+from dbbench.cli import options as common
 from dbbench.cli.command import command
-from dbbench.cli.formats import ListFormat
+from dbbench.cli.groups import OneOf
 from dbbench.cli.output import print_found
+from dbbench.errors import ExitCode
+from dbbench.reports import formats
+
+Listed = Literal["scenarios", "drivers"]
 
 
-class Listed(StrEnum):
-    """What `list` lists."""
+@dataclass(frozen=True)
+class Request:
+    """What `dbbench list` was asked to do."""
 
-    SCENARIOS = "scenarios"
-    DRIVERS = "drivers"
+    what: Listed
+    format_: str
+
+    def execute(self) -> int:
+        """Print what there is."""
+        print_found("list", self.format_, _scenario_rows() if self.what == "scenarios" else _driver_rows())
+        return ExitCode.OK
 
 
 @command("dbbench list scenarios", "dbbench list drivers --format json", name="list")
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.", show_default=False)],
-    format_: Annotated[ListFormat, typer.Option("--format", help="What to print on stdout.")] = ListFormat.TABLE,
-) -> None:
+    format_: Annotated[str, OneOf(formats("list")), common.FORMAT] = "table",
+) -> Request:
     """List the scenarios or the drivers there are."""
-    rows = _scenario_rows() if what is Listed.SCENARIOS else _driver_rows()
-    print_found("list", format_, rows)
+    return Request(what, format_)
 
 
 def _scenario_rows() -> list[dict[str, Any]]:

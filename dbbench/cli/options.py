@@ -1,11 +1,16 @@
-"""Options of the command line that several commands have, each written once: `Annotated` types for Typer."""
+"""Options that several commands have, each declared once: types for Typer, and groups (see groups.py)."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
+from dbbench import choices
 from dbbench.drivers import DEFAULT, DRIVERS
+
+if TYPE_CHECKING:
+    from dbbench.address import Address
+    from dbbench.plan import Connections, Effort, Load
 
 SIDES: Final = "Base and head"
 WHAT: Final = "What is measured"
@@ -16,44 +21,66 @@ LOAD: Final = "Load"
 MEASURING: Final = "How it is measured"
 OUTPUT: Final = "Output"
 
-Scenarios = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="SCENARIO|FILE|DIR",
-        help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
-        show_default=False,
-    ),
-]
-Drivers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--driver",
-        "-d",
-        rich_help_panel=WHAT,
-        metavar="D",
-        help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
-        show_default=False,
-    ),
-]
-Layers = Annotated[
-    list[str] | None,
-    typer.Option(
-        rich_help_panel=WHAT,
-        metavar="L",
-        help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
-        show_default=False,
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        rich_help_panel=WHAT,
-        metavar="NAME=VALUE",
-        help="A parameter of the scenarios (see: dbbench list scenarios).",
-        show_default=False,
-    ),
-]
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+class Subject(NamedTuple):
+    """What is measured."""
+
+    scenarios: list[str]  # as they were named; empty: the usual ones
+    drivers: list[str]  # those that were named; empty: the usual ones
+    layers: "list[choices.Layer] | None"
+    params: dict[str, str]
+
+
+def subject(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SCENARIO|FILE|DIR",
+            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
+            show_default=False,
+        ),
+    ] = None,
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--driver",
+            "-d",
+            rich_help_panel=WHAT,
+            metavar="D",
+            help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=WHAT,
+            metavar="L",
+            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
+            show_default=False,
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            rich_help_panel=WHAT,
+            metavar="NAME=VALUE",
+            help="Set a parameter of the scenarios, repeatable (see: dbbench list scenarios).",
+            show_default=False,
+        ),
+    ] = None,
+) -> Subject:
+    """Make the options of what is measured."""
+    from dbbench.cli import values
+
+    return Subject(scenarios or [], values.drivers(driver), values.layers(layer), values.params(set_ or []))
+
+
+# --- server ----------------------------------------------------------------------------------------------------------
+
 Url = Annotated[
     str | None,
     typer.Option(
@@ -64,53 +91,145 @@ Url = Annotated[
     ),
 ]
 EnvUrl = Annotated[bool, typer.Option("--env-url", rich_help_panel=SERVER, help="Your own server, from DATABASE_URL.")]
-AllowProduction = Annotated[
-    bool,
-    typer.Option(
-        "--allow-production",
-        rich_help_panel=SERVER,
-        help="Measure even a server that looks like production or is in use.",
-    ),
-]
-TxEnd = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel=CONNECTIONS,
-        metavar="rollback|commit|autocommit",
-        help="How a transaction ends that the operation left open.",
-    ),
-]
-Checkout = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel=CONNECTIONS,
-        metavar="request|session",
-        help="Check a connection out for every operation, or hold one per session.",
-    ),
-]
-PoolSize = Annotated[int, typer.Option(rich_help_panel=CONNECTIONS, min=1, help="Connections that the pool keeps.")]
-MaxOverflow = Annotated[
-    int, typer.Option(rich_help_panel=CONNECTIONS, min=0, help="Connections that it opens beyond that.")
-]
-PoolTimeout = Annotated[
-    float, typer.Option(rich_help_panel=CONNECTIONS, min=0.001, help="Seconds to wait for a connection.")
-]
-Loop = Annotated[
-    str, typer.Option(rich_help_panel=LOAD, metavar="asyncio|uvloop", help="Event loop of the async drivers.")
-]
-Arrival = Annotated[
-    str,
-    typer.Option(rich_help_panel=LOAD, metavar="poisson|constant", help="Open loop: when operations are due."),
-]
-Placement = Annotated[
-    str | None,
-    typer.Option(
-        rich_help_panel=MEASURING,
-        metavar="split|shared|free",
-        help="CPUs: client and server apart, on one, or left to the scheduler. Default: split.",
-        show_default=False,
-    ),
-]
+
+
+class Server(NamedTuple):
+    """Which server is measured."""
+
+    address: "Address | None"  # None: the embedded one
+    allow_production: bool
+
+
+def server(
+    url: Url = None,
+    env_url: EnvUrl = False,
+    allow_production: Annotated[
+        bool,
+        typer.Option(
+            "--allow-production",
+            rich_help_panel=SERVER,
+            help="Measure even a server that looks like production or is in use.",
+        ),
+    ] = False,
+) -> Server:
+    """Make the options of the server."""
+    from dbbench.server.target import chosen_address
+
+    return Server(chosen_address(url, env_url=env_url), allow_production)
+
+
+# --- connections -----------------------------------------------------------------------------------------------------
+
+
+def connections(
+    tx_end: Annotated[
+        choices.TxEnd,
+        typer.Option(rich_help_panel=CONNECTIONS, help="What to do with a transaction that an operation leaves open."),
+    ] = "rollback",
+    checkout: Annotated[
+        choices.Checkout,
+        typer.Option(
+            rich_help_panel=CONNECTIONS,
+            help="Check out a connection for every operation, or hold one per session.",
+        ),
+    ] = "request",
+    pool_size: Annotated[
+        int, typer.Option(rich_help_panel=CONNECTIONS, min=1, help="Connections that the pool keeps open.")
+    ] = 5,
+    max_overflow: Annotated[
+        int, typer.Option(rich_help_panel=CONNECTIONS, min=0, help="Connections that it opens beyond those.")
+    ] = 10,
+    pool_timeout: Annotated[
+        float, typer.Option(rich_help_panel=CONNECTIONS, min=0.001, help="Seconds to wait for a connection.")
+    ] = 30.0,
+    pool_pre_ping: Annotated[
+        bool,
+        typer.Option(
+            "--pool-pre-ping",
+            rich_help_panel=CONNECTIONS,
+            help="Let SQLAlchemy's pool test each connection at checkout (core and orm).",
+        ),
+    ] = False,
+    driver_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=CONNECTIONS,
+            metavar="DRIVER.NAME=VALUE",
+            help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
+            "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
+            show_default=False,
+        ),
+    ] = None,
+    loop: Annotated[
+        choices.Loop, typer.Option(rich_help_panel=CONNECTIONS, help="Event loop of the async drivers.")
+    ] = "asyncio",
+) -> "Connections":
+    """Make the options of connections."""
+    from dbbench import plan
+    from dbbench.cli import values
+
+    return plan.Connections(
+        pool=plan.Pool(pool_size, max_overflow, pool_timeout),
+        checkout=checkout,
+        tx_end=tx_end,
+        loop=values.loop(loop),
+        pre_ping=pool_pre_ping,
+        settings=values.driver_settings(driver_set or []),
+    )
+
+
+# --- load ------------------------------------------------------------------------------------------------------------
+
+
+def load(
+    sessions: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=LOAD,
+            metavar="N,...",
+            help="Concurrent sessions, like 1,15,50. Default: the scenario's own.",
+            show_default=False,
+        ),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=LOAD,
+            min=0.1,
+            metavar="R",
+            help="Open loop: start R operations per second per driver, whether or not it keeps up.",
+            show_default=False,
+        ),
+    ] = None,
+    arrival: Annotated[
+        choices.Arrival,
+        typer.Option(rich_help_panel=LOAD, help="Open loop: start operations at random, or evenly spaced."),
+    ] = "poisson",
+    think: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=LOAD,
+            metavar="TIME",
+            help="Pause of a session after each operation: 20ms, 500us, 1.5s.",
+            show_default=False,
+        ),
+    ] = None,
+) -> "Load":
+    """Make the options of the load."""
+    from dbbench import units
+    from dbbench.cli import values
+    from dbbench.plan import Load
+
+    return Load(
+        sessions=None if sessions is None else values.numbers("--sessions", sessions),
+        rate=rate,
+        arrival=arrival,
+        think_s=0.0 if think is None else values.read("--think", think, units.duration),
+    )
+
+
+# --- effort ----------------------------------------------------------------------------------------------------------
+
 Seed = Annotated[
     int | None,
     typer.Option(
@@ -121,6 +240,88 @@ Seed = Annotated[
         show_default=False,
     ),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=MEASURING,
+        metavar="SECONDS",
+        help="Time to measure at most, without set-up: 90, 90s or 2m. "
+        "The run ends earlier when every cell is decided. Default: 60.",
+        show_default=False,
+    ),
+]
+
+
+def effort(
+    context: typer.Context,
+    budget: Budget = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=MEASURING,
+            metavar="SHARE",
+            help="Measure until every ratio is known to within this share (2%, say), "
+            "for at most 15 minutes or --budget.",
+            show_default=False,
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=MEASURING,
+            min=1,
+            metavar="N",
+            help="Measure exactly N blocks instead of using a time budget.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            rich_help_panel=MEASURING,
+            min=1,
+            metavar="N",
+            help="Slices of every driver in a cell and block. Default: as many as the budget has time for.",
+            show_default=False,
+            hidden=True,  # for tests and very short runs: fewer slices are noisier blocks
+        ),
+    ] = None,
+    seed: Seed = None,
+) -> "Effort":
+    """Make the options of the effort."""
+    from dbbench import units
+    from dbbench.cli import values
+    from dbbench.cli.command import given
+    from dbbench.plan import Effort
+
+    # Each of the three says when to stop: one that is written here goes before another in pyproject.toml.
+    written = given(context, "budget", "blocks", "precision")
+    if written and "blocks" not in written:
+        blocks = None
+    if written and "precision" not in written:
+        precision = None
+    return Effort(
+        budget_s=None if budget is None else values.read("--budget", budget, units.seconds),
+        blocks=blocks,
+        precision=None if precision is None else values.read("--precision", precision, units.share),
+        rounds=rounds,
+        seed=seed,
+    )
+
+
+# --- how it is measured, output --------------------------------------------------------------------------------------
+
+
+def placement(default: str) -> Any:
+    """The option that says where client and server run."""
+    return typer.Option(
+        rich_help_panel=MEASURING,
+        help=f"CPUs: client and server apart, on one, or left to the scheduler. Default: {default}.",
+        show_default=False,
+    )
+
+
+Placement = Annotated[choices.PlacementMode | None, placement("split")]
 ResultFile = Annotated[
     Path | None,
     typer.Option(
@@ -132,46 +333,5 @@ ResultFile = Annotated[
         show_default=False,
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="No progress and no notes.")]
-Rtt = Annotated[
-    str | None,
-    typer.Option(
-        "--rtt",
-        rich_help_panel=CONNECTIONS,
-        metavar="TIME,...",
-        help="Simulate network latency: round-trip times like 0,1ms,5ms,20ms. Each is measured, "
-        "and the one from which on two drivers tie is worked out and checked. Default scenario: point_reads.",
-        show_default=False,
-    ),
-]
-Pooler = Annotated[
-    str | None,
-    typer.Option(
-        "--pooler",
-        rich_help_panel=CONNECTIONS,
-        metavar="transaction|session",
-        help="Put a PgBouncer of its own in front of the server: each driver with its defaults and with the "
-        "settings that are documented for poolers, QueuePool and NullPool; errors are counted. "
-        "Default: point_reads, as many sessions as the pool has connections.",
-        show_default=False,
-    ),
-]
-PoolPrePing = Annotated[
-    bool,
-    typer.Option(
-        "--pool-pre-ping",
-        rich_help_panel=CONNECTIONS,
-        help="SQLAlchemy's pool asks before each checkout whether the connection lives (core and orm).",
-    ),
-]
-DriverSet = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--driver-set",
-        rich_help_panel=CONNECTIONS,
-        metavar="DRIVER.NAME=VALUE",
-        help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
-        "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
-        show_default=False,
-    ),
-]
+FORMAT: Final = typer.Option("--format", rich_help_panel=OUTPUT, help="What to print on stdout.")
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="Print no progress and no notes.")]

@@ -1,5 +1,6 @@
 """What goes to stdout and to files, and what is complained about on stderr."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,6 +51,21 @@ def console() -> Any:
             raise BrokenPipeError  # Rich would end with 1, which means a regression
 
     return Out()
+
+
+def flush() -> None:
+    """See that stdout has everything; whoever read it may have seen enough meanwhile, like `head`."""
+    if sys.stdout is None:  # the shell closed it
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()
+
+
+def discard_stdout() -> None:
+    """Print no more: nobody reads it, and Python would complain once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(warnings: Sequence[str]) -> None:

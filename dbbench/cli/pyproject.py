@@ -1,54 +1,77 @@
-"""Defaults from pyproject.toml, by the names of the options: [tool.dbbench] of `run`, [tool.dbbench.gate] of `gate`."""
+"""Defaults from pyproject.toml, by the names of the options: [tool.dbbench], and [tool.dbbench.COMMAND] of one command.
+
+Every command takes from [tool.dbbench] what it has: an option, or a word that an option may be, is ignored where
+another command has it, and refused where none has.
+"""
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dbbench.errors import UsageError, nearest
 
-_TABLES = ("dbbench.gate",)  # of another command, within a table of options
-_RENAMED = {"set": "set_", "format": "format_"}  # options whose parameter has another name
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command."""
+
+    parameter: str
+    repeatable: bool
+    words: tuple[str, ...] = ()  # that it may be; empty: anything
 
 
-def defaults(
-    folder: Path, options: Collection[str], repeatable: Collection[str], table: str = "dbbench"
-) -> dict[str, Any]:
-    """The defaults from the nearest pyproject.toml at or above `folder`, by parameter; of [tool.TABLE].
+Options = Mapping[str, Option]
 
-    `options` are those there are, `repeatable` those that may be given several times.
 
-    Raises UsageError, naming the file, for one that cannot be read and for an option that there is not.
+def defaults(folder: Path, command: str, commands: Mapping[str, Options]) -> dict[str, Any]:
+    """A command's defaults from the nearest pyproject.toml at or above `folder`, by parameter.
+
+    `commands` are all whose options may stand there. Raises UsageError, naming the file, for one that cannot be read
+    and for an option that there is not.
     """
     for each in (folder, *folder.parents):
         path = each / "pyproject.toml"
         if path.is_file():
-            return _read(path, options, repeatable, table)
+            return _read(path, command, commands)
     return {}
 
 
-def _read(path: Path, options: Collection[str], repeatable: Collection[str], table: str) -> dict[str, Any]:
+def _read(path: Path, command: str, commands: Mapping[str, Options]) -> dict[str, Any]:
     try:
         found: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
-    for part in table.split("."):
-        found = found.get(part, {})
-        if not isinstance(found, dict):
-            raise UsageError(f"{path}: [tool.{table}] must be a table")
-    made = {}
-    for key, value in found.items():
-        if f"{table}.{key}" in _TABLES:
-            continue
-        if key not in options:
-            raise UsageError(f"{path}: [tool.{table}] has no option {key!r}; {nearest(key, options)}")
-        written = _as_written(value)
-        listed = key in repeatable and isinstance(written, str)
-        made[_RENAMED.get(key, key.replace("-", "_"))] = [written] if listed else written
-    return made
+    shared = _table(path, "tool.dbbench", found.get("dbbench", {}))
+    own = shared[command] if isinstance(shared.get(command), dict) else {}
+    shared = {name: value for name, value in shared.items() if not (name in commands and isinstance(value, dict))}
+    known = commands[command]
+    for name in shared:
+        if not any(name in options for options in commands.values()):
+            names = sorted({each for options in commands.values() for each in options})
+            raise UsageError(f"{path}: [tool.dbbench] has no option {name!r}; {nearest(name, names)}")
+    for name in own:
+        if name not in known:
+            raise UsageError(f"{path}: [tool.dbbench.{command}] has no option {name!r}; {nearest(name, known)}")
+    usable = {name: value for name, value in shared.items() if name in known and _fits(name, value, known, commands)}
+    return {known[name].parameter: _as_written(value, known[name]) for name, value in {**usable, **own}.items()}
 
 
-def _as_written(value: Any) -> Any:
+def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: [{name}] must be a table")
+    return value
+
+
+def _fits(name: str, value: Any, known: Options, commands: Mapping[str, Options]) -> bool:
+    """Whether the command's option may be this: no, where it is one of other words and another command has this one."""
+    words = known[name].words
+    others = {word for options in commands.values() if name in options for word in options[name].words}
+    return not words or value in words or value not in others
+
+
+def _as_written(value: Any, option: Option) -> Any:
     """A TOML value as the command line would give it: numbers as text, a table as NAME=VALUE."""
     match value:
         case bool():
@@ -57,4 +80,4 @@ def _as_written(value: Any) -> Any:
             return [f"{name}={each}" for name, each in value.items()]
         case list():
             return [str(each) for each in value]
-    return str(value)
+    return [str(value)] if option.repeatable else str(value)

@@ -2,19 +2,46 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from dbbench.cli.command import command
-from dbbench.cli.formats import CsvTable, ExportFormat, HistoryFormat, TableFormat
-from dbbench.cli.output import print_found, show_stored, warn, write
+from dbbench.cli.groups import OneOf
+from dbbench.cli.output import flush, print_found, show_stored, warn, write
 from dbbench.errors import ExitCode, UnreadableError, UsageError
+from dbbench.reports import formats
 
 if TYPE_CHECKING:
     from dbbench.commands.stored.history import Entry
+    from dbbench.records import Stored
+
+CsvTable = Literal["cells", "breakdown", "errors", "layers"]
+PRINTED = typer.Option("--format", help="What to print on stdout.")
+
+
+@dataclass(frozen=True)
+class ShowRequest:
+    """What `dbbench show` was asked to do."""
+
+    result: Path | None  # None: the newest
+    format_: str
+    details: bool
+
+    def execute(self) -> int:
+        """Read the result, and print it as the command did that wrote it."""
+        from dbbench import result_file
+        from dbbench.reports.stored import shown
+
+        path = _newest() if self.result is None else _stored(self.result)
+        stored = result_file.read_any(path)
+        if self.format_ != "table" or not shown(stored).warns:  # other tables say them themselves
+            warn(stored.warnings)
+        show_stored(stored, self.format_, path, details=self.details)
+        return ExitCode.OK
 
 
 @command("dbbench show", "dbbench show results/20261123T031500Z-3f9c2a.jsonl --format markdown")
@@ -27,18 +54,11 @@ def show(
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
+    format_: Annotated[str, OneOf(formats("show")), PRINTED] = "table",
     details: Annotated[bool, typer.Option("--details", help="Also where the time goes, for every cell.")] = False,
-) -> None:
+) -> ShowRequest:
     """Print a stored result as the command that wrote it did: run, gate, capacity, wire or selfcheck."""
-    from dbbench import result_file
-    from dbbench.reports.stored import shown
-
-    path = _newest() if result is None else _stored(result)
-    stored = result_file.read_any(path)
-    if format_ is not TableFormat.TABLE or not shown(stored).warns:  # other tables say them themselves
-        warn(stored.warnings)
-    show_stored(stored, format_, path, details=details)
+    return ShowRequest(result, format_, details)
 
 
 def _stored(result: Path) -> Path:
@@ -54,6 +74,38 @@ def _newest() -> Path:
     return files[-1]
 
 
+@dataclass(frozen=True)
+class CompareRequest:
+    """What `dbbench compare` was asked to do."""
+
+    base: Path
+    head: Path
+    control: str | None
+    force: bool
+    limit: float | None  # as a share
+    format_: str
+
+    def execute(self) -> int:
+        """Read both runs, and print what has changed."""
+        from dbbench import result_file
+        from dbbench.commands.stored.compare import compare, over
+        from dbbench.reports.compare import over_text
+
+        before, after = (result_file.read(_stored(path)) for path in (self.base, self.head))
+        warn([f"{name}: {warning}" for name, run in (("BASE", before), ("HEAD", after)) for warning in run.warnings])
+        found = compare(before, after, self.control, force=self.force)
+        if self.format_ != "table":  # the table says them itself
+            warn([f"{one.key} is {one.base} in BASE and {one.head} in HEAD" for one in found.mismatches])
+        print_found("compare", self.format_, found)
+        flush()
+        if self.limit is not None and (slower := over(found.changes, self.limit)):
+            warn([over_text(one, self.limit) for one in slower])
+            return ExitCode.REGRESSION
+        if not found.changes or (self.limit is not None and all(one.change_low is None for one in found.changes)):
+            return ExitCode.INCONCLUSIVE
+        return ExitCode.OK
+
+
 @command(
     "dbbench compare 3f9c2a 81d0b7",
     "dbbench compare base.jsonl head.jsonl --format markdown",
@@ -63,12 +115,10 @@ def compare(
     base: Annotated[
         Path, typer.Argument(metavar="BASE", help="Result file, or the id of a run in results/.", show_default=False)
     ],
-    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The one that is compared with it.", show_default=False)],
+    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The one to compare with it.", show_default=False)],
     control: Annotated[
         str | None,
-        typer.Option(
-            metavar="D", help="The driver that ratios are to. Default: the baseline of BASE.", show_default=False
-        ),
+        typer.Option(metavar="D", help="The driver to compare against. Default: BASE's baseline.", show_default=False),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Compare runs of different machines, servers, Pythons or settings, too.")
@@ -76,38 +126,45 @@ def compare(
     fail_over: Annotated[
         str | None,
         typer.Option(
-            "--fail-over",
             metavar="SHARE",
             help="End with 1 when the interval of a change lies above this, like 10%.",
             show_default=False,
         ),
     ] = None,
-    format_: Annotated[TableFormat, typer.Option("--format", help="What to print on stdout.")] = TableFormat.TABLE,
-) -> None:
+    format_: Annotated[str, OneOf(formats("compare")), PRINTED] = "table",
+) -> CompareRequest:
     """Compare two stored runs: how each driver's time relative to a control driver has changed.
 
-    Advisory: it ends with 0 whatever the numbers say, and with 6 when the runs are not alike or have nothing in common.
-    Runs in different jobs cannot tell small changes, and those of different machines none below 10 to 20%.
-    What can: dbbench gate, which measures both sides in one job.
-    """
-    from dbbench import result_file
-    from dbbench.cli import values
-    from dbbench.commands.stored import compare
-    from dbbench.reports.compare import over_text
+    Ends with 0 whatever has changed, unless --fail-over makes it end with 1; with 6 when the runs are not alike, have
+    nothing in common, or have too few blocks for --fail-over.
 
-    limit = None if fail_over is None else values.share("--fail-over", fail_over)
-    before, after = (result_file.read(_stored(path)) for path in (base, head))
-    warn([f"{name}: {warning}" for name, run in (("BASE", before), ("HEAD", after)) for warning in run.warnings])
-    found = compare.compare(before, after, control, force=force)
-    if format_ is not TableFormat.TABLE:  # the table says them itself
-        warn([f"{one.key} is {one.base} in BASE and {one.head} in HEAD" for one in found.mismatches])
-    print_found("compare", format_, found)
-    sys.stdout.flush()
-    if limit is not None and (slower := compare.over(found.changes, limit)):
-        warn([over_text(one, limit) for one in slower])
-        raise typer.Exit(ExitCode.REGRESSION)
-    if not found.changes or (limit is not None and all(one.change_low is None for one in found.changes)):
-        raise typer.Exit(ExitCode.INCONCLUSIVE)
+    Runs from different jobs cannot show small changes, and runs from different machines nothing below 10-20%. To detect
+    those, use dbbench gate, which measures both sides in one job.
+    """
+    from dbbench import units
+    from dbbench.cli import values
+
+    limit = None if fail_over is None else values.read("--fail-over", fail_over, units.share)
+    return CompareRequest(base, head, control, force, limit, format_)
+
+
+@dataclass(frozen=True)
+class HistoryRequest:
+    """What `dbbench history` was asked to do."""
+
+    folder: Path
+    control: str | None
+    format_: str
+
+    def execute(self) -> int:
+        """Read the runs of the folder, and print how they went."""
+        entries = list(_entries(self.folder, self.control))
+        if not entries:
+            raise UsageError(f"no result in {self.folder}; make one with: dbbench run")
+        if self.control is not None and not any(one.values for one in entries):
+            raise UsageError(f"--control {self.control}: no run in {self.folder} has another driver measured beside it")
+        print_found("history", self.format_, entries)
+        return ExitCode.OK
 
 
 @command("dbbench history", "dbbench history nightly/ --control psycopg2 --format csv > trends.csv")
@@ -116,21 +173,16 @@ def history(
     control: Annotated[
         str | None,
         typer.Option(
-            metavar="D", help="The driver that ratios are to. Default: the baseline of each run.", show_default=False
+            metavar="D", help="The driver to compare against. Default: each run's baseline.", show_default=False
         ),
     ] = None,
-    format_: Annotated[HistoryFormat, typer.Option("--format", help="What to print on stdout.")] = HistoryFormat.TABLE,
-) -> None:
+    format_: Annotated[str, OneOf(formats("history")), PRINTED] = "table",
+) -> HistoryRequest:
     """List the stored runs of a folder, and how each driver's time relative to a control driver went over them.
 
     Runs of different machines, servers, Pythons or settings are kept apart, as groups a, b, c.
     """
-    entries = list(_entries(folder, control))
-    if not entries:
-        raise UsageError(f"no result in {folder}; make one with: dbbench run")
-    if control is not None and not any(one.values for one in entries):
-        raise UsageError(f"--control {control}: no run in {folder} has another driver measured beside it")
-    print_found("history", format_, entries)
+    return HistoryRequest(folder, control, format_)
 
 
 def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
@@ -153,6 +205,45 @@ def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
         warn([f"results of other commands are left out: {', '.join(left_out)}; dbbench show prints them"])
 
 
+@dataclass(frozen=True)
+class ExportRequest:
+    """What `dbbench export` was asked to do."""
+
+    result: Path
+    format_: str
+    output: Path | None  # None: stdout
+    driver: str | None
+    table: CsvTable
+
+    def execute(self) -> int:
+        """Read the result, and write it."""
+        from dbbench import result_file
+
+        stored = result_file.read_any(_stored(self.result))
+        warn(stored.warnings)
+        for path, text in self._files(stored):
+            if path is None:
+                sys.stdout.write(text)
+            else:
+                write(path, text)
+        return ExitCode.OK
+
+    def _files(self, stored: "Stored") -> Iterable[tuple[Path | None, str]]:
+        """The files of the export with their texts; None is stdout."""
+        from dbbench.reports import exportable, exporter, report
+        from dbbench.reports.stored import shown
+
+        options = {} if self.driver is None else {"driver": self.driver}
+        options |= {} if self.table == "cells" else {"table": self.table}
+        command, found, *_ = shown(stored)
+        if command == "run":
+            return exporter(self.format_)(found, self.output, **options)
+        formats = exportable(command)
+        if self.format_ not in formats or options:
+            raise UsageError(f"a result of dbbench {command} can be exported as {', '.join(formats)}")
+        return [(self.output, report(command, self.format_)(found))]
+
+
 @command(
     "dbbench export results/RUN.jsonl --format csv -o run.csv",
     "dbbench export results/RUN.jsonl --format pyperf -o suites/   (one suite per driver, for pyperf compare_to)",
@@ -162,7 +253,7 @@ def export(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="Result file, or the id of a run.", show_default=False)
     ],
-    format_: Annotated[ExportFormat, typer.Option("--format", help="What to write.")] = ExportFormat.CSV,
+    format_: Annotated[str, OneOf(formats("export")), typer.Option("--format", help="What to write.")] = "csv",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -179,37 +270,11 @@ def export(
     ] = None,
     table: Annotated[
         CsvTable, typer.Option(help="csv: the comparison, where the time goes, failed operations, or what layers add.")
-    ] = CsvTable.CELLS,
-) -> None:
+    ] = "cells",
+) -> ExportRequest:
     """Write a stored result in another format; which there are depends on the command that wrote it."""
-    from dbbench import result_file
-
-    stored = result_file.read_any(_stored(result))
-    warn(stored.warnings)
-    if driver is not None and format_ not in (ExportFormat.PYPERF, ExportFormat.HGRM):
+    if driver is not None and format_ not in ("pyperf", "hgrm"):
         raise UsageError("--driver goes with --format pyperf or hgrm")
-    if table is not CsvTable.CELLS and format_ is not ExportFormat.CSV:
+    if table != "cells" and format_ != "csv":
         raise UsageError("--table goes with --format csv")
-    options = {} if driver is None else {"driver": driver}
-    options |= {} if table is CsvTable.CELLS else {"table": table.value}
-    for path, text in _exported(stored, format_, output, options):
-        if path is None:
-            sys.stdout.write(text)
-        else:
-            write(path, text)
-
-
-def _exported(
-    stored: Any, format_: str, output: Path | None, options: Mapping[str, str]
-) -> Iterable[tuple[Path | None, str]]:
-    """The files of an export with their texts; None is stdout."""
-    from dbbench.reports import exportable, exporter, report
-    from dbbench.reports.stored import shown
-
-    command, found, *_ = shown(stored)
-    if command == "run":
-        return exporter(format_)(found, output, **options)
-    formats = exportable(command)
-    if format_ not in formats or options:
-        raise UsageError(f"a result of dbbench {command} can be exported as {', '.join(formats)}")
-    return [(output, report(command, format_)(found))]
+    return ExportRequest(result, format_, output, driver, table)

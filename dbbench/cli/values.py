@@ -1,59 +1,83 @@
 """What was written on the command line -> values; UsageError names the option and the way out."""
 
 import importlib.util
-import os
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, TypeVar, cast, get_args
 
-from dbbench import catalog
-from dbbench.address import Address
+from dbbench import catalog, units
+from dbbench.choices import Layer, Loop
 from dbbench.commands.gate.result import Metric
-from dbbench.drivers import DEFAULT, DRIVERS
+from dbbench.drivers import DRIVERS
+from dbbench.engine.options import Options
+from dbbench.engine.planning import check_settings
 from dbbench.errors import UsageError, nearest
-from dbbench.plan import Loop, Value
-from dbbench.server.target import parse_url
+from dbbench.plan import Value
 
 MAX_RTT_S: Final = 1.0  # there and back: a geostationary satellite needs half of it
+_T = TypeVar("_T")
 
 
-def drivers(wanted: Sequence[str] | None, baseline: str) -> tuple[list[str], str]:
-    """The drivers to measure, the baseline among them and first."""
-    names = [name for each in wanted or DEFAULT for name in each.split(",") if name]
-    for name in (*names, baseline):
-        if name not in DRIVERS:
-            raise UsageError(f"no driver {name!r}; {nearest(name, DRIVERS)}")
-    return list(dict.fromkeys([baseline, *names])), baseline
+def read(option: str, text: str, grammar: Callable[[str], _T]) -> _T:
+    """The value that a text means by a grammar of units.py."""
+    try:
+        return grammar(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}") from None
 
 
-def address(url: str | None, *, env_url: bool) -> Address | None:
-    """The server that is meant, None for the embedded one."""
-    if env_url:
-        if url is not None:
-            raise UsageError("--url and --env-url exclude each other")
-        if not os.environ.get("DATABASE_URL"):
-            raise UsageError("--env-url: DATABASE_URL is not set")
-        return parse_url(os.environ["DATABASE_URL"], "DATABASE_URL")
-    return None if url is None else parse_url(url, "--url")
+def checked(options: Options) -> Options:
+    """The options, if they go together; UsageError names two that do not."""
+    connections, load, effort = options.connections, options.load, options.effort
+    if options.pooler is not None and options.rtts:
+        raise UsageError("--pooler and --rtt exclude each other: nothing stands between the pooler and the server")
+    if load.rate is not None and options.rtts:
+        raise UsageError("--rate and --rtt exclude each other: latency is worked out from a closed loop")
+    if load.rate is not None and load.think_s:
+        raise UsageError("--rate and --think exclude each other: with a rate, arrivals decide when a session is busy")
+    if effort.blocks is not None and effort.precision is not None:
+        raise UsageError("--blocks and --precision exclude each other: a precision needs as many blocks as it takes")
+    most = connections.pool.capacity
+    if connections.checkout == "session" and max(load.sessions or [1]) > most:
+        raise UsageError(
+            f"--checkout session holds a connection per session: --sessions can be at most {most} "
+            "with this pool (--pool-size, --max-overflow)"
+        )
+    if options.drivers:  # a gate may choose them later
+        check_settings(options)
+    return options
 
 
-def choice(option: str, value: str, choices: Any) -> Any:
-    """One of the values of a Literal; UsageError with what there is."""
-    if value not in get_args(choices):
-        raise UsageError(f"{option} {value}: {nearest(value, get_args(choices))}")
-    return value
+def drivers(wanted: Sequence[str] | None) -> list[str]:
+    """The drivers that are named, repeated or with commas, each once."""
+    names = [name for each in wanted or [] for name in each.split(",") if name]
+    return list(dict.fromkeys(map(known_driver, names)))
 
 
-def choices(option: str, values: Sequence[str], choices: Any) -> list[Any]:
-    """Several values of a Literal, repeated or with commas, each once."""
-    names = [name for value in values for name in value.split(",") if name]
-    return list(dict.fromkeys(choice(option, name, choices) for name in names))
+def known_driver(name: str) -> str:
+    """The name of a driver; UsageError where there is none of that name."""
+    if name not in DRIVERS:
+        raise UsageError(f"no driver {name!r}; {nearest(name, DRIVERS)}")
+    return name
 
 
-def loop(name: str) -> Any:
+def layers(wanted: Sequence[str] | None) -> list[Layer] | None:
+    """The layers that are named, repeated or with commas, each once; None where none is."""
+    if wanted is None:
+        return None
+    names = [name for each in wanted for name in each.split(",") if name]
+    return list(dict.fromkeys(cast("Layer", _word("--layer", name, get_args(Layer))) for name in names))
+
+
+def _word(option: str, text: str, words: Sequence[str]) -> str:
+    if text not in words:
+        raise UsageError(f"{option} {text}: {nearest(text, words)}")
+    return text
+
+
+def loop(name: Loop) -> Loop:
     """The event loop; UsageError when it is not installed."""
-    if choice("--loop", name, Loop) == "uvloop" and importlib.util.find_spec("uvloop") is None:
+    if name == "uvloop" and importlib.util.find_spec("uvloop") is None:
         raise UsageError("--loop uvloop: uvloop is not installed; pip install 'dbbench[uvloop]'")
     return name
 
@@ -96,10 +120,10 @@ def tolerances(settings: Sequence[str], scenarios: Collection[str]) -> dict[str,
             key = name if name in get_args(Metric) else f"{name}.time"
             scenario = "" if name in get_args(Metric) else name
         else:
-            key = f"{scenario}.{choice('--tolerance', metric, Metric)}"
+            key = f"{scenario}.{_word('--tolerance', metric, get_args(Metric))}"
         if scenario and scenario not in names:
             raise UsageError(f"--tolerance {setting}: no scenario {scenario!r}; {nearest(scenario, names)}")
-        made[key] = share("--tolerance", value)
+        made[key] = read("--tolerance", value, units.share)
     return made
 
 
@@ -116,8 +140,8 @@ def reports(settings: Sequence[str], formats: Collection[str]) -> list[tuple[str
     return made
 
 
-def driver_settings(settings: Sequence[str], measured: Collection[str]) -> dict[str, dict[str, Value]]:
-    """DRIVER.NAME=VALUE settings of the drivers that are measured, by driver: asyncpg.statement_cache_size=0."""
+def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
+    """DRIVER.NAME=VALUE settings by driver: asyncpg.statement_cache_size=0."""
     made: dict[str, dict[str, Value]] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -126,8 +150,6 @@ def driver_settings(settings: Sequence[str], measured: Collection[str]) -> dict[
             raise UsageError(f"--driver-set {setting}: write it as DRIVER.NAME=VALUE")
         if driver not in DRIVERS:
             raise UsageError(f"--driver-set {setting}: no driver {driver!r}; {nearest(driver, DRIVERS)}")
-        if driver not in measured:
-            raise UsageError(f"--driver-set {setting}: {driver} is not measured; --driver {driver} adds it")
         known = DRIVERS[driver].settings
         if name not in known:
             way_out = nearest(name, known) if known else f"{driver} has none"
@@ -141,32 +163,8 @@ def driver_settings(settings: Sequence[str], measured: Collection[str]) -> dict[
 
 def rtts(text: str) -> list[float]:
     """Round-trip times in seconds, ascending, each once: 0,1ms,5ms."""
-    found = sorted({0.0 if part.strip() == "0" else duration("--rtt", part.strip()) for part in text.split(",")})
+    parts = [part.strip() for part in text.split(",")]
+    found = sorted({0.0 if part == "0" else read("--rtt", part, units.duration) for part in parts})
     if found[-1] > MAX_RTT_S:
         raise UsageError(f"--rtt {text}: at most {MAX_RTT_S:g} s")
     return found
-
-
-def seconds(option: str, text: str) -> float:
-    """Seconds: 90, 90s or 2m."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m)?", text)
-    if match is None or float(match[1]) <= 0:
-        raise UsageError(f"{option} {text}: seconds, like 90, 90s or 2m")
-    return float(match[1]) * (60 if match[2] == "m" else 1)
-
-
-def duration(option: str, text: str) -> float:
-    """A short time in seconds, 0 or more; its unit must be given: 20ms, 500us, 1.5s."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(us|ms|s)", text)
-    if match is None:
-        raise UsageError(f"{option} {text}: a time with its unit, like 20ms, 500us or 1.5s")
-    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0}[match[2]]
-
-
-def share(option: str, text: str) -> float:
-    """A share between 0 and 1, like 2% or 0.02."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%)?", text)
-    value = 0.0 if match is None else float(match[1]) / (100 if match[2] else 1)
-    if not 0 < value < 1:
-        raise UsageError(f"{option} {text}: a share, like 2% or 0.02")
-    return value

@@ -1,15 +1,44 @@
 """`dbbench wire`."""
 
-from typing import Annotated, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 import typer
 
+from dbbench import choices
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
-from dbbench.cli.formats import TableFormat
+from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
-from dbbench.engine.options import Options
+from dbbench.drivers import DEFAULT
 from dbbench.errors import UsageError
+from dbbench.reports import formats
+
+if TYPE_CHECKING:
+    from dbbench.engine.options import Options
+    from dbbench.plan import Connections
+
+LAYERS: Final = "orm, core or raw; repeatable, or raw,core,orm. Default: all that the scenario has."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `dbbench wire` was asked to do."""
+
+    options: "Options"
+    operations: int
+    format_: str
+    trace: bool
+    quiet: bool
+
+    def execute(self) -> int:
+        """Count, and print what was stored."""
+        from dbbench.commands.wire.steps import execute_wire
+
+        with measuring(self.options, quiet=self.quiet) as watch:
+            ended = execute_wire(self.options, self.operations, watch, trace=self.trace)
+        show_file(ended.path, self.format_)
+        return ended.exit_code
 
 
 @command(
@@ -18,80 +47,49 @@ from dbbench.errors import UsageError
     "dbbench wire point_reads --layer core --driver psycopg --driver-set psycopg.prepare_threshold=0 --trace",
     "dbbench wire point_reads --layer core --driver asyncpg --driver-set asyncpg.prepared_statement_cache_size=0",
     "dbbench wire my_scenario.py --format csv > wire.csv",
+    configured=True,
 )
 def wire(
-    scenarios: common.Scenarios = None,
-    driver: common.Drivers = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=common.WHAT,
-            metavar="L",
-            help="orm, core or raw; repeatable, or raw,core,orm. Default: all that the scenario has.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: common.Set = None,
+    subject: Annotated[common.Subject, Group(common.subject, help={"layer": LAYERS})],
+    server: Annotated[common.Server, Group(common.server)],
+    connections: Annotated["Connections", Group(common.connections)],
     operations: Annotated[
         int,
         typer.Option(rich_help_panel=common.MEASURING, min=1, max=10_000, help="Operations to count, after a warm-up."),
     ] = 20,
-    seed: Annotated[
-        int,
-        typer.Option(rich_help_panel=common.MEASURING, min=0, metavar="N", help="Seed of what the operations ask for."),
-    ] = 0,
-    url: common.Url = None,
-    env_url: common.EnvUrl = False,
-    allow_production: common.AllowProduction = False,
-    tx_end: common.TxEnd = "rollback",
-    checkout: common.Checkout = "request",
-    pool_size: common.PoolSize = 5,
-    max_overflow: common.MaxOverflow = 10,
-    pool_timeout: common.PoolTimeout = 30.0,
-    pool_pre_ping: common.PoolPrePing = False,
-    driver_set: common.DriverSet = None,
-    loop: common.Loop = "asyncio",
-    output: common.ResultFile = None,
+    seed: common.Seed = 0,
     trace: Annotated[
         bool,
-        typer.Option("--trace", rich_help_panel=common.OUTPUT, help="Also one operation of each, message by message."),
+        typer.Option(
+            "--trace", rich_help_panel=common.OUTPUT, help="Also print one operation of each, message by message."
+        ),
     ] = False,
-    format_: Annotated[
-        TableFormat, typer.Option("--format", rich_help_panel=common.OUTPUT, help="What to print on stdout.")
-    ] = TableFormat.TABLE,
+    output: common.ResultFile = None,
+    format_: Annotated[str, OneOf(formats("wire")), common.FORMAT] = "table",
     quiet: common.Quiet = False,
-) -> None:
+) -> Request:
     """Count round trips, messages and bytes per operation, and say why there are so many.
 
     Counts have no noise: they explain a timing, and they say what a slow network will cost. Nothing is timed.
     """
-    from dbbench import catalog, plan
+    from dbbench import catalog
     from dbbench.cli import values
-    from dbbench.commands.wire.steps import execute_wire
-    from dbbench.drivers import DEFAULT
+    from dbbench.engine.options import Options
+    from dbbench.plan import Effort
 
-    if trace and format_ is not TableFormat.TABLE:
+    if trace and format_ != "table":
         raise UsageError(f"--trace goes with --format table, not with {format_}")
-    drivers = values.drivers(driver, driver[0].partition(",")[0])[0] if driver else list(DEFAULT)
+    drivers = subject.drivers or list(DEFAULT)
     options = Options(
-        scenarios=catalog.find(scenarios or []),
+        scenarios=catalog.find(subject.scenarios),
         drivers=drivers,
-        layers=list(get_args(plan.Layer)) if layer is None else values.choices("--layer", layer, plan.Layer),
-        address=values.address(url, env_url=env_url),
-        allow_production=allow_production,
-        params=values.params(set_ or []),
-        connections=plan.Connections(
-            pool=plan.Pool(pool_size, max_overflow, pool_timeout),
-            checkout=values.choice("--checkout", checkout, plan.Checkout),
-            tx_end=values.choice("--tx-end", tx_end, plan.TxEnd),
-            loop=values.loop(loop),
-            pre_ping=pool_pre_ping,
-            settings=values.driver_settings(driver_set or [], drivers),
-        ),
-        effort=plan.Effort(seed=seed),
+        baseline=drivers[0],
+        layers=subject.layers or list(get_args(choices.Layer)),
+        params=subject.params,
+        address=server.address,
+        allow_production=server.allow_production,
+        connections=connections,
+        effort=Effort(seed=seed),
         output=output,
     )
-    with measuring(quiet=quiet) as watch:
-        ended = execute_wire(options, operations, watch, trace=trace)
-    show_file(ended.path, format_)
-    raise typer.Exit(ended.exit_code)
+    return Request(values.checked(options), operations, format_, trace, quiet)

@@ -26,7 +26,6 @@ from packaging.utils import canonicalize_name
 from dbbench import __version__
 from dbbench.address import Address
 from dbbench.child import libpq_variables
-from dbbench.cli import values
 from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DEFAULT, DRIVERS, Driver
 from dbbench.engine import placement
@@ -36,7 +35,7 @@ from dbbench.errors import CannotStartError, DbbenchError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.result_file import new_id
 from dbbench.server.pooler_detection import Pooled, cure, detect, guess
-from dbbench.server.target import Target, connected, redacted
+from dbbench.server.target import Target, chosen_address, connected, redacted
 from dbbench.wording import count
 
 Status = Literal["ok", "note", "missing", "problem"]
@@ -95,7 +94,7 @@ def examine(url: str | None = None, *, env_url: bool = False) -> list[Check]:
 
 def _address(url: str | None, *, env_url: bool) -> tuple[Address | None, list[Check]]:
     try:
-        return values.address(url, env_url=env_url), []
+        return chosen_address(url, env_url=env_url), []
     except ImportError as error:
         return None, [Check("server", "problem", f"not tried: its URL cannot be read: {error}", _install("sqlalchemy"))]
 

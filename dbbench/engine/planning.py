@@ -72,6 +72,13 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
     )
 
 
+def check_settings(options: Options) -> None:
+    """UsageError where a driver has settings and is not measured."""
+    for driver in options.connections.settings:
+        if driver not in options.drivers:
+            raise UsageError(f"--driver-set {driver}: {driver} is not measured; --driver {driver} adds it")
+
+
 def _arm(driver: str, connections: Connections) -> Arm:
     """A driver as an arm, with only its own settings."""
     own = {name: settings for name, settings in connections.settings.items() if name == driver}

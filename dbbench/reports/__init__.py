@@ -37,6 +37,7 @@ FORMATS: Final[Mapping[tuple[str, str], str]] = {
     ("gate --wire", "csv"): "wire.gate:csv_report",
     ("gate --wire", "json"): "wire.gate:json_report",
     ("gate --wire", "markdown"): "wire.gate:markdown_report",
+    ("gate --wire", "annotations"): "wire.annotations:report",
     ("wire", "table"): "wire.table:render",
     ("wire", "csv"): "wire.csv:report",
     ("wire", "json"): "wire.json:report",

@@ -1,6 +1,7 @@
 """The user's own server: its URL, the checks before any load, and the schemas that a run works in."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -21,6 +22,20 @@ _PRODUCTION: Final = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)", r
 _MAX_OTHERS: Final = 5  # client connections to the database that are not dbbench's
 _SHORTEST_SECRET: Final = 4  # characters of a password
 _OLDEST_VERSION: Final = 120000  # server_version_num
+
+
+def chosen_address(url: str | None, *, env_url: bool) -> Address | None:
+    """The server that the options --url and --env-url mean, None for the embedded one.
+
+    Raises UsageError for both at once, and for what is no URL.
+    """
+    if env_url:
+        if url is not None:
+            raise UsageError("--url and --env-url exclude each other")
+        if not os.environ.get("DATABASE_URL"):
+            raise UsageError("--env-url: DATABASE_URL is not set")
+        return parse_url(os.environ["DATABASE_URL"], "DATABASE_URL")
+    return None if url is None else parse_url(url, "--url")
 
 
 def parse_url(url: str, name: str) -> Address:

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from builders import options_with
 from engine.runs import Listener, options
 from engine.scripted import ScriptedMachine
 
 from dbbench import messages, result_file
-from dbbench.cli.formats import GateFormat
-from dbbench.cli.gate import Inconclusive, _end_gate
+from dbbench.cli.gate import Inconclusive, measured_verdict
 from dbbench.commands.gate.findings import exit_code
 from dbbench.commands.gate.homes import GateHomes
 from dbbench.commands.gate.inventory import Inventory
@@ -34,7 +32,7 @@ from dbbench.commands.run import execute
 from dbbench.engine.planning import MAX_ROUNDS
 from dbbench.errors import CannotStartError, ExitCode, UsageError
 from dbbench.records import Run
-from dbbench.reports import report
+from dbbench.reports import formats, report
 from dbbench.reports.stored import shown
 
 SAME = "base 1ms, head 1ms recorded"
@@ -119,14 +117,13 @@ def slower(tmp_path_factory: pytest.TempPathFactory) -> Gated:
 
 
 def ending(
-    of: Gated, capsys: pytest.CaptureFixture[str], format_: GateFormat, *reports: tuple[str, Path],
+    of: Gated, capsys: pytest.CaptureFixture[str], format_: str, *reports: tuple[str, Path],
     inconclusive: Inconclusive | None = None,
 ) -> tuple[int, str, str]:  # fmt: skip
     """Let the command end: exit code, stdout, stderr."""
-    with pytest.raises(typer.Exit) as caught:
-        _end_gate(of.ended, format_, reports, inconclusive)
+    code = measured_verdict(of.ended, inconclusive).end(format_, reports)
     printed = capsys.readouterr()
-    return caught.value.exit_code, printed.out, printed.err
+    return code, printed.out, printed.err
 
 
 def test_identical_sides_pass_at_the_first_look(identical: Gated) -> None:
@@ -377,21 +374,21 @@ def test_a_lost_worker_leaves_no_pass(tmp_path: Path) -> None:
 # --- how it ends -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_", list(GateFormat))
+@pytest.mark.parametrize("format_", formats("gate"))
 def test_every_format_prints_what_the_report_is(
-    slower: Gated, capsys: pytest.CaptureFixture[str], format_: GateFormat
+    slower: Gated, capsys: pytest.CaptureFixture[str], format_: str
 ) -> None:
     code, printed, _ = ending(slower, capsys, format_)
 
     assert code == ExitCode.REGRESSION
     assert "slower" in printed or "1100us" in printed
-    if format_ is not GateFormat.TABLE:  # that knows the file, and colours
+    if format_ != "table":  # that knows the file, and colours
         assert printed == report("gate", format_)(slower.result)
 
 
 def test_the_reports_agree_with_each_other(slower: Gated, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reports = [(name, tmp_path / "out" / f"gate.{name}") for name in ("junit", "csv", "markdown", "bmf")]
-    code, printed, _ = ending(slower, capsys, GateFormat.JSON, *reports)
+    code, printed, _ = ending(slower, capsys, "json", *reports)
     document = json.loads(printed)
     written = list(csv.DictReader(io.StringIO((tmp_path / "out" / "gate.csv").read_text())))
     tree = ET.parse(tmp_path / "out" / "gate.junit")  # noqa: S314 - our own file
@@ -415,7 +412,7 @@ def test_a_workflow_gets_its_summary_and_annotations(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "summary.md").write_text("before\n")
-    code, _, complained = ending(slower, capsys, GateFormat.TABLE)
+    code, _, complained = ending(slower, capsys, "table")
 
     assert code == ExitCode.REGRESSION
     assert "::error" in complained
@@ -431,8 +428,8 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_verdict(
     (tmp_path / "file").touch()
     lost = ("bmf", tmp_path / "file" / "bmf.json")
 
-    failed, _, complained = ending(slower, capsys, GateFormat.TABLE, lost)
-    passed, printed, _ = ending(identical, capsys, GateFormat.TABLE, lost)
+    failed, _, complained = ending(slower, capsys, "table", lost)
+    passed, printed, _ = ending(identical, capsys, "table", lost)
     assert failed == ExitCode.REGRESSION
     assert "bmf.json cannot be written" in complained
     assert passed == ExitCode.DEGRADED
@@ -442,15 +439,15 @@ def test_a_report_that_cannot_be_written_does_not_hide_the_verdict(
 def test_an_inconclusive_gate_ends_as_it_was_asked_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = gated(request(tmp_path, SAME, budget_s=5.0), places(tmp_path))
 
-    assert ending(found, capsys, GateFormat.TABLE)[0] == ExitCode.INCONCLUSIVE
-    assert ending(found, capsys, GateFormat.TABLE, inconclusive=Inconclusive.PASS)[0] == ExitCode.OK
-    code, printed, _ = ending(found, capsys, GateFormat.TABLE, inconclusive=Inconclusive.FAIL)
+    assert ending(found, capsys, "table")[0] == ExitCode.INCONCLUSIVE
+    assert ending(found, capsys, "table", inconclusive="pass")[0] == ExitCode.OK
+    code, printed, _ = ending(found, capsys, "table", inconclusive="fail")
     assert code == ExitCode.REGRESSION
     assert "INCONCLUSIVE" in printed
 
 
 def test_what_is_shown_again_is_the_same(slower: Gated, capsys: pytest.CaptureFixture[str]) -> None:
-    _, first, _ = ending(slower, capsys, GateFormat.JSON)
-    _, again, _ = ending(slower, capsys, GateFormat.JSON)
+    _, first, _ = ending(slower, capsys, "json")
+    _, again, _ = ending(slower, capsys, "json")
 
     assert first == again

@@ -42,12 +42,12 @@ class Searched:
 
 def sought(slo: str = "p50<50ms", min_rate: float = 1.0, max_rate: float = 10_000.0, precision: float = 0.05) -> Wanted:
     """Trials of a second with arrivals that are evenly spread, so that what a queue does can be worked out."""
-    return wanted(parse(slo), min_rate, max_rate, precision, 1.0, "constant")
+    return wanted(parse(slo), min_rate, max_rate, precision, 1.0)
 
 
 def searched(folder: Path, name: str, target: Wanted | None = None, machine: ScriptedMachine | None = None) -> Searched:
     machine, listener = machine or ScriptedMachine(), Listener()
-    given = options(folder, name, sessions=[1], output=folder)
+    given = options(folder, name, sessions=[1], arrival="constant", output=folder)
     ended = execute(given, target or sought(), listener, machine.site)
     stored = result_file.read_any(ended.path)
     assert isinstance(stored, Search)

@@ -68,6 +68,30 @@ def test_a_bug_is_not_a_regression(tmp_path: Path) -> None:
     assert done.stderr.startswith("dbbench: this is a bug in dbbench: run.py:")
 
 
+def test_a_new_format_of_one_command_is_none_of_another(result: Path, tmp_path: Path) -> None:
+    """A row of the table is all that it takes, and a command that does not have the row says so."""
+    source = (
+        "import sys, dbbench.reports as reports\n"
+        "reports.FORMATS['run', 'tsv'] = 'run.csv:report'\n"
+        "import dbbench.cli as cli\n"
+        "cli.main()\n"
+    )
+
+    def program(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", source, *arguments], cwd=tmp_path, env={**os.environ, "COLUMNS": "200"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    shown = program("show", str(result), "--format", "tsv")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == program("show", str(result), "--format", "csv").stdout
+    for other in (["compare", str(result), str(result)], ["wire"], ["history"], ["gate"]):
+        refused = program(*other, "--format", "tsv")
+        assert refused.returncode == 2, refused.stderr
+        assert "'tsv' is not one of 'table', 'csv', 'json'" in refused.stderr
+
+
 # --- how it behaves --------------------------------------------------------------------------------------------------
 
 

@@ -126,11 +126,15 @@ def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(measure: Cli,
 
 def test_the_exact_gate_names_what_a_revision_adds(measure: Cli, project: Path, tmp_path: Path) -> None:
     arguments = ("gate", "bench/totals.py", "--project", ".", "--wire", "-d", "asyncpg,psycopg2")
+    (project / "file").touch()
     grown = measure(
-        *arguments, "--base", "before", "--head", "HEAD", "--format", "json", "--report", "markdown=wire.md",
-        cwd=project, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+        *arguments, "--base", "before", "--head", "HEAD", "--format", "json", "--report", "json=file/wire.json",
+        "--report", "markdown=wire.md", cwd=project, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+        GITHUB_ACTIONS="true",
     )  # fmt: skip
     assert grown.returncode == 1, grown.stderr
+    assert "dbbench: file/wire.json cannot be written" in grown.stderr
+    assert "::error title=dbbench gate --wire%3A FAIL in totals%2C psycopg2::" in grown.stderr
     document = json.loads(grown.stdout)
     assert document["verdict"] == "fail"
     assert [(change["driver"], change["base"], change["head"]) for change in document["changes"]] == [

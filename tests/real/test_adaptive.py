@@ -9,7 +9,6 @@ from conftest import Cli
 from dbbench import result_file
 from dbbench.address import Address
 from dbbench.analysis.analysis import analyse
-from dbbench.cli.formats import TableFormat
 from dbbench.cli.output import show_stored
 from dbbench.commands.run import execute
 from dbbench.engine.options import Options
@@ -68,7 +67,7 @@ def test_a_run_ends_when_every_cell_is_decided_and_shows_the_same_again(
     assert row.ratio_high is not None
     assert row.ratio_low <= row.ratio <= row.ratio_high
     assert row.blocks in {look.blocks for look in looks(1)}, "it ends at a look that was planned"
-    show_stored(run, TableFormat.JSON, ended.path, details=False)
+    show_stored(run, "json", ended.path, details=False)
     document = json.loads(capsys.readouterr().out)
     assert json.loads(dbbench("show", "r.jsonl", "--format", "json").stdout)["cells"] == document["cells"]
 

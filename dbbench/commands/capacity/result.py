@@ -11,8 +11,6 @@ from dbbench.commands.capacity.slo import Objective, parse
 from dbbench.plan import Cell
 from dbbench.records import Problem, Run, Search, Trial
 
-_MS: Final = 1_000  # microseconds
-_S: Final = 1_000_000
 _LEFT_OUT: Final = ("scenario", "operation", "worker lost")  # problems for which a driver is left out
 Result = Literal["found", "not saturated", "never met", "unfinished", "failed", "not comparable"]
 
@@ -103,12 +101,6 @@ def capacity(driver: str, trials: Sequence[Trial], outcome: search.Outcome, left
 def rate_text(rate: float) -> str:
     """Write operations per second with four digits: 848.5, 12,350."""
     return f"{float(f'{rate:.4g}'):,.10g}"
-
-
-def time_text(us: float) -> str:
-    """Write a time with three digits, in a unit that suits it: 940 µs, 7.1 ms, 1.25 s."""
-    unit, size = ("µs", 1) if us < _MS else ("ms", _MS) if us < _S else ("s", _S)
-    return f"{float(f'{us / size:.3g}'):,.10g} {unit}"
 
 
 def _values(trials: Sequence[Trial], rate: float | None, *, held: bool) -> list[float]:

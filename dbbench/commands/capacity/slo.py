@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from dbbench import units
 from dbbench.errors import UsageError
 from dbbench.stats.histogram import Histogram
 
@@ -21,8 +22,6 @@ MAX_TRIAL_S: Final = 60.0  # unless longer trials are asked for
 BUILD_UP: Final = 20  # length of a trial, in limits of the objective
 _MIN_OPERATIONS_BEYOND: Final = 5  # the percentile: Histogram.percentile needs 3, and some operations may fail
 _MIN_OPERATIONS: Final = 30  # for a mean or a maximum
-_UNITS: Final = {"s": ("s", 1_000_000_000), "ms": ("ms", 1_000_000)}
-_MICROSECONDS: Final = ("µs", 1_000)  # written us, or with either of the two letters that look like µ
 _SHARES: Final = {
     "p50": Fraction(1, 2),
     "p90": Fraction(9, 10),
@@ -30,7 +29,8 @@ _SHARES: Final = {
     "p99": Fraction(99, 100),
     "p99.9": Fraction(999, 1000),
 }
-_WRITTEN: Final = re.compile(r"\s*([a-z][\w.]*)\s*(<=?)\s*(\d+(?:\.\d+)?)\s*([uµ]s|ms|s)\s*", re.IGNORECASE)
+_MEASURES: Final = (*_SHARES, "max", "mean")
+_WRITTEN: Final = re.compile(rf"\s*({'|'.join(map(re.escape, _MEASURES))})\s*(<=?)(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,22 @@ class Objective:
 
 def parse(text: str) -> Objective:
     """Read an objective from the command line; raises UsageError, which says how to write one."""
+    wrong = UsageError(f"--slo {text}: write it like p99<10ms, with one of {', '.join(_MEASURES)}")
     match = _WRITTEN.fullmatch(text)
-    measure = match[1].lower() if match else ""
-    if match is None or measure not in (*_SHARES, "max", "mean"):
-        raise UsageError(f"--slo {text}: write it like p99<10ms, with one of {', '.join(_SHARES)}, max, mean")
-    unit, unit_ns = _UNITS.get(match[4].lower(), _MICROSECONDS)
-    limit_ns = float(match[3]) * unit_ns
+    if match is None:
+        raise wrong
+    try:
+        number, unit = units.quantity(match[3])
+    except ValueError:
+        raise wrong from None
+    measure = match[1].lower()
+    limit_ns = float(number) * unit.us * 1_000
     if not 0 < limit_ns <= MAX_TRIAL_S / BUILD_UP * 1e9:
         raise UsageError(
             f"--slo {text}: the time must be above 0 and at most {MAX_TRIAL_S / BUILD_UP:g} s; "
             "a later response cannot be distinguished from an ever-growing queue"
         )
-    return Objective(measure, limit_ns, match[2] == "<=", f"{measure} {match[2]} {match[3]} {unit}")
+    return Objective(measure, limit_ns, match[2] == "<=", f"{measure} {match[2]} {number} {unit.name}")
 
 
 def lowest_rate(objective: Objective, trial_s: float) -> float:

@@ -18,7 +18,7 @@ import msgspec
 from dbbench import result_file
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.commands.capacity import search, slo
-from dbbench.commands.capacity.result import rate_text, time_text, tried
+from dbbench.commands.capacity.result import rate_text, tried
 from dbbench.commands.capacity.slo import Objective
 from dbbench.commands.recording import Ended, Journal, recording
 from dbbench.engine.exclusive import exclusive
@@ -29,9 +29,10 @@ from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import ExitCode, UsageError
 from dbbench.messages import Failed, Ran
-from dbbench.plan import Arm, Arrival, Cell, Load
+from dbbench.plan import Arm, Cell, Load
 from dbbench.records import Bounds, Header, Problem, SearchHeader, Trial
 from dbbench.server.target import redacted
+from dbbench.units import time_text
 from dbbench.wording import count
 
 _GUESS: Final = 0.5  # of a closed loop's throughput: responses of arrivals at random get late well before that
@@ -48,12 +49,9 @@ class Wanted:
     objective: Objective
     bounds: Bounds
     trial_s: float  # at least
-    arrival: Arrival = "poisson"
 
 
-def wanted(
-    objective: Objective, min_rate: float, max_rate: float, precision: float, trial_s: float, arrival: Arrival
-) -> Wanted:
+def wanted(objective: Objective, min_rate: float, max_rate: float, precision: float, trial_s: float) -> Wanted:
     """Check what was asked for.
 
     Rates at which a trial would take too long are left out of the search; UsageError when none is left.
@@ -67,7 +65,7 @@ def wanted(
             f"{max(slo.MAX_TRIAL_S, trial_s):g} s of them",
             "a lower percentile takes fewer, and --trial allows more time",
         )
-    return Wanted(objective, Bounds(max(min_rate, lowest), max_rate, precision), trial_s, arrival)
+    return Wanted(objective, Bounds(max(min_rate, lowest), max_rate, precision), trial_s)
 
 
 def execute(options: Options, target: Wanted, watch: Watcher, open_site: OpenSite = opened_site) -> Ended:
@@ -177,7 +175,7 @@ class _Searches:
                 operations,
                 f"{workers.plan.seed}/capacity/{len(self.trials[arm.name])}",
                 lead_in=lead_in,
-                load=Load(rate=rate, arrival=self.target.arrival),
+                load=Load(rate=rate, arrival=workers.plan.load.arrival),
                 grace_ns=_grace_ns(objective, rate, operations),
             )
         except (WorkerFailedError, WorkerLostError) as error:

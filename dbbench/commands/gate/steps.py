@@ -28,7 +28,7 @@ from dbbench.commands.wire.steps import OPERATIONS, count_all, single, wire_head
 from dbbench.drivers import DRIVERS
 from dbbench.engine.opening import opened, problem_line
 from dbbench.engine.options import Options
-from dbbench.engine.planning import MAX_ROUNDS
+from dbbench.engine.planning import MAX_ROUNDS, check_settings
 from dbbench.engine.setup import Cost
 from dbbench.engine.watcher import Watcher
 from dbbench.errors import CannotStartError, DbbenchError, UsageError
@@ -113,13 +113,15 @@ def _sides(request: Request, watch: Watcher) -> Iterator[tuple[Options, Purpose]
 def between(request: Request, places: GateHomes, watch: Watcher) -> tuple[Options, Purpose]:
     """The options and the purpose of a run that compares two environments; says how they differ.
 
-    Raises UsageError when no scenario is on both sides, CannotStartError when no driver is.
+    Raises UsageError when no scenario is on both sides, or a driver that is not measured has settings; CannotStartError
+    when no driver is on both sides.
     """
     base, head = (places.environments[arm] for arm in ARMS)
     _say_differences(differences(base.inventory.packages, head.inventory.packages), base, head, watch)
     scenarios = _on_both_sides(request.options.scenarios, places, watch)
     drivers = _drivers(request, base, head, watch)
     options = replace(request.options, scenarios=scenarios, drivers=drivers, baseline=drivers[0])
+    check_settings(options)
     gate = Gate(dict(request.tolerances), same_work=request.wanted.project is None)
     sessions_given = options.load.sessions is not None
     purpose = Purpose(

@@ -24,7 +24,7 @@ def report(result: GateResult) -> str:
     if not {GateVerdict.FAIL: failing, GateVerdict.INCONCLUSIVE: undecided}.get(result.verdict):
         # The pass; and a verdict that no row explains must be seen, too.
         title = f"{_TITLE}: {WORDS[result.verdict]}"
-        lines.insert(0, _command(_LEVELS[result.verdict], title, verdict_sentence(result)))
+        lines.insert(0, command(_LEVELS[result.verdict], title, verdict_sentence(result)))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -43,11 +43,9 @@ def _having(result: GateResult, verdict: GateVerdict) -> list[Finding]:
 def _kind(level: str, findings: Sequence[Finding], are: str) -> list[str]:
     """Write a line for each, as many as GitHub shows; where there are more, the last one says how many."""
     named = findings if len(findings) <= MAX_OF_A_KIND else findings[: MAX_OF_A_KIND - 1]
-    lines = [_command(level, _title(finding), _message(finding)) for finding in named]
+    lines = [command(level, _title(finding), _message(finding)) for finding in named]
     if more := len(findings) - len(named):
-        lines.append(
-            _command(level, _TITLE, f"{more:,} more comparisons {are}: the report of the gate has all of them")
-        )
+        lines.append(command(level, _TITLE, f"{more:,} more comparisons {are}: the report of the gate has all of them"))
     return lines
 
 
@@ -61,7 +59,8 @@ def _message(finding: Finding) -> str:
     return "; ".join(filter(None, [row_sentence(finding), decide]))
 
 
-def _command(level: str, title: str, message: str) -> str:
+def command(level: str, title: str, message: str) -> str:
+    """Write one line: an annotation of the level "error", "warning" or "notice"."""
     return f"::{level} title={_property(title)}::{_data(message)}"
 
 

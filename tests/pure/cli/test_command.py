@@ -10,7 +10,7 @@ from dbbench.errors import DbbenchError, ExitCode, Interrupted, UsageError
 
 
 def raising(error: BaseException) -> None:
-    @ends_well
+    @ends_well()
     def command() -> None:
         raise error
 
@@ -48,7 +48,7 @@ def test_an_error_is_one_line_and_an_exit_code(
 
 
 def test_a_command_that_returns_ends_well() -> None:
-    assert ends_well(lambda: None)() is None
+    assert ends_well()(lambda: None)() is None
 
 
 def test_ctrl_c_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,11 @@
+"""Words that options, plans and results choose from. Imports nothing heavy: `--help` shows them."""
+
+from typing import Literal
+
+Layer = Literal["orm", "core", "raw"]
+TxEnd = Literal["rollback", "commit", "autocommit"]
+Checkout = Literal["request", "session"]
+PlacementMode = Literal["split", "shared", "free"]
+Loop = Literal["asyncio", "uvloop"]
+Arrival = Literal["poisson", "constant"]
+PoolerMode = Literal["transaction", "session"]

@@ -1,0 +1,219 @@
+"""From the words of a command line to what it asks for; nothing is measured."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from documents import documented_commands
+from typer.testing import CliRunner
+
+from dbbench import choices
+from dbbench.cli.app import COMMANDS, app, parsed
+from dbbench.cli.groups import words
+from dbbench.drivers import DEFAULT
+from dbbench.errors import UsageError
+from dbbench.plan import Connections, Effort, Load, Pool
+from dbbench.reports import FORMATS, formats
+
+MEASURING = {
+    "run": ["run"],
+    "wire": ["wire"],
+    "capacity": ["capacity", "--slo", "p99<10ms"],
+    "gate": ["gate", "--base", "asyncpg==0.30.0", "--head", "asyncpg==0.31.0"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without a pyproject.toml, with the scenarios that the documents speak of."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_scenario.py", "orders.py"):
+        (tmp_path / name).write_text("async def orm(session, params, rng): return 1\n")
+
+
+def options_of(name: str, *more: str) -> Any:
+    request: Any = parsed([*MEASURING[name], *more])
+    return request.gate.options if name == "gate" else request.options
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_documented_commands_are_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://me@localhost/scratch")
+    request = parsed(shlex.split(re.split(" >>? ", command)[0])[1:])
+
+    assert callable(request.execute)
+
+
+def test_a_self_check_gets_its_time() -> None:
+    default: Any = parsed(["selfcheck"])
+    request: Any = parsed(["selfcheck", "--seconds", "2m", "--seed", "3", "-o", "checked.jsonl"])
+
+    assert (default.stage_s, default.seed, default.output) == (30.0, None, None)
+    assert (request.stage_s, request.seed, request.output) == (120.0, 3, Path("checked.jsonl"))
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_every_measuring_command_keeps_its_result_where_it_is_told(name: str) -> None:
+    assert options_of(name, "--output", "x.jsonl").output == Path("x.jsonl")
+    assert options_of(name).output is None
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_defaults_are_those_of_the_structs(name: str) -> None:
+    options = options_of(name)
+
+    assert options.connections == Connections()
+    assert options.address is None
+    assert options.params == {}
+    if name == "run":
+        assert (options.load, options.effort, options.drivers) == (Load(), Effort(), list(DEFAULT))
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_every_measuring_command_has_the_same_options_of_connections_and_server(name: str) -> None:
+    options = options_of(
+        name, "--tx-end", "autocommit", "--checkout", "session", "--pool-size", "3", "--max-overflow", "1",
+        "--pool-timeout", "2.5", "--pool-pre-ping", "--driver-set", "asyncpg.statement_cache_size=0",
+        "--url", "postgresql://me@localhost/scratch", "--allow-production", "--driver", "asyncpg", "--set", "rows=7",
+    )  # fmt: skip
+
+    assert options.connections == Connections(
+        pool=Pool(3, 1, 2.5),
+        tx_end="autocommit",
+        checkout="session",
+        pre_ping=True,
+        settings={"asyncpg": {"statement_cache_size": 0}},
+    )
+    assert options.address.database == "scratch"
+    assert options.allow_production
+    assert options.params == {"rows": "7"}
+
+
+def test_a_run_may_be_paced_and_limited() -> None:
+    load = options_of("run", "--sessions", "1,15", "--rate", "200", "--arrival", "constant").load
+    effort = options_of("run", "--budget", "2m", "--precision", "2%", "--rounds", "3", "--seed", "7").effort
+
+    assert load == Load(sessions=[1, 15], rate=200.0, arrival="constant")
+    assert effort == Effort(budget_s=120.0, precision=0.02, rounds=3, seed=7)
+    assert options_of("run", "--think", "20ms").load.think_s == 0.02
+    assert options_of("run", "--blocks", "3").effort == Effort(blocks=3)
+
+
+def test_capacity_has_as_many_sessions_as_the_pool_has_connections() -> None:
+    assert options_of("capacity", "--pool-size", "3", "--max-overflow", "1").load.sessions == [4]
+    assert options_of("capacity", "--sessions", "2", "--arrival", "constant").load == Load([2], arrival="constant")
+
+
+def test_a_gate_may_count_and_has_its_own_defaults() -> None:
+    options = options_of("gate")
+    request: Any = parsed([*MEASURING["gate"], "--wire", "--report", "annotations=x"])
+
+    assert (options.effort.budget_s, options.placement, options.drivers) == (300.0, "shared", [])
+    assert (request.wire, request.reports) == (True, [("annotations", Path("x"))])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("run --pooler session --rtt 1ms", "--pooler and --rtt exclude each other"),
+        ("run --rate 5 --rtt 1ms", "--rate and --rtt exclude each other"),
+        ("run --rate 5 --think 1ms", "--rate and --think exclude each other"),
+        ("run --blocks 5 --precision 2%", "--blocks and --precision exclude each other"),
+        ("run --checkout session --sessions 16", "--sessions can be at most 15"),
+        ("capacity --slo p99<10ms --checkout session --sessions 16", "--sessions can be at most 15"),
+        ("run --driver-set psycopg-sync.prepare_threshold=1", "psycopg-sync is not measured; --driver psycopg-sync"),
+        ("wire -d psycopg --driver-set asyncpg.statement_cache_size=0", "asyncpg is not measured"),
+        ("run --url postgresql://a@b/c --env-url", "--url and --env-url exclude each other"),
+        ("run --budget 5h", "--budget 5h: seconds, like 90, 90s or 2m"),
+        ("run --think 20", "--think 20: a time with its unit, like 20ms, 500us or 1.5s"),
+        ("run --rtt 0,1", "--rtt 1: a time with its unit"),
+        ("run --rtt 0,2s", "--rtt 0,2s: at most 1 s"),
+        ("run --precision 2", "--precision 2: a share, like 2% or 0.02"),
+        ("run --sessions 1,x", "--sessions 1,x: whole numbers from 1, like 1,15,50"),
+        ("run --driver psycop", "no driver 'psycop'; did you mean psycopg?"),
+        ("run --baseline psycop", "no driver 'psycop'; did you mean psycopg?"),
+        ("run --layer orms", "--layer orms: did you mean orm?"),
+        ("run --set rows", "--set rows: write it as NAME=VALUE"),
+        ("run point_read", "no scenario 'point_read'; did you mean point_reads?"),
+        ("wire --trace --format csv", "--trace goes with --format table, not with csv"),
+        ("capacity --slo p99<10ms --layer raw,core", "--layer raw,core: capacity takes one of them"),
+        ("capacity --slo p99<10ms --sessions 1,2", "--sessions 1,2: capacity takes one of them"),
+        ("capacity --slo p98<10ms", "--slo p98<10ms: write it like p99<10ms"),
+        ("capacity --slo p99<10", "--slo p99<10: write it like p99<10ms"),
+        ("gate --base a==1 --head a==2 --wire --format junit", "--format junit: --wire has table, csv, json"),
+        ("gate --base a==1 --head a==2 --wire --report junit=x", "--report junit=x: there is table, csv, json"),
+        ("gate --base a==1 --head a==2 --tolerance cpus=3%", "no scenario 'cpus'"),
+        ("compare a b --fail-over 10", "--fail-over 10: a share, like 2% or 0.02"),
+        ("export x --format json --driver asyncpg", "--driver goes with --format pyperf or hgrm"),
+        ("export x --format json --table errors", "--table goes with --format csv"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(line: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        parsed(shlex.split(line))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--tolerance", "3%"], ["--inconclusive", "pass"], ["--sessions", "2"], ["--budget", "3m"],
+        ["--rounds", "2"], ["--placement", "free"],
+    ],
+)  # fmt: skip
+def test_an_exact_gate_refuses_what_it_would_ignore(options: list[str]) -> None:
+    with pytest.raises(UsageError, match=f"^{options[0]} means nothing with --wire"):
+        parsed([*MEASURING["gate"], "--wire", *options])
+    request: Any = parsed([*MEASURING["gate"], *options])
+    assert not request.wire
+
+
+def test_an_exact_gate_takes_no_notice_of_such_options_in_pyproject(tmp_path: Path) -> None:
+    """They are there for the other gate."""
+    (tmp_path / "pyproject.toml").write_text("[tool.dbbench.gate]\nbudget = 30\ntolerance = ['3%']\n")
+    request: Any = parsed([*MEASURING["gate"], "--wire"])
+
+    assert request.wire
+
+
+def test_one_that_says_when_to_stop_goes_before_another_in_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.dbbench]\nblocks = 500\n")
+
+    assert options_of("run").effort == Effort(blocks=500)
+    assert options_of("run", "--precision", "1%", "--budget", "2").effort == Effort(precision=0.01, budget_s=2.0)
+
+
+@pytest.mark.parametrize("option", ["--tx-end", "--checkout", "--loop", "--arrival", "--placement", "--pooler"])
+def test_a_wrong_word_is_refused_with_those_that_there_are(option: str) -> None:
+    kinds: dict[str, Any] = {
+        "--tx-end": choices.TxEnd, "--checkout": choices.Checkout, "--loop": choices.Loop,
+        "--arrival": choices.Arrival, "--placement": choices.PlacementMode, "--pooler": choices.PoolerMode,
+    }  # fmt: skip
+    done = CliRunner().invoke(app, ["run", option, "nonsense"], env={"COLUMNS": "200"})
+
+    assert done.exit_code == 2
+    for part in (option, "nonsense", *get_args(kinds[option])):
+        assert part in done.output
+
+
+def test_formats_are_those_of_the_table() -> None:
+    for command in COMMANDS:
+        assert words(command.request, "format_") == formats(command.name), command.name
+    assert {command for command, _ in FORMATS} <= {*(command.name for command in COMMANDS), "gate --wire"}
+
+
+def test_paragraphs_of_help_are_lines() -> None:
+    """Typer would break lines where the source does."""
+    for command in COMMANDS:
+        paragraphs = command.help.split("\n\n")
+
+        assert all("\n" not in paragraph for paragraph in paragraphs), command.name
+        assert all(paragraph.endswith(".") for paragraph in paragraphs), command.name
+    assert len(next(each for each in COMMANDS if each.name == "capacity").help.split("\n\n")) == 2
+
+
+def test_help_of_compare_says_when_it_ends_with_1() -> None:
+    (help_,) = (command.help for command in COMMANDS if command.name == "compare")
+
+    assert "--fail-over makes it end with 1" in help_
