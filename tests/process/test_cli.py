@@ -182,10 +182,10 @@ def _read(descriptor: int) -> bytes:
 
 
 def test_a_second_run_at_once_is_told_of_the_first(
-    running: subprocess.Popen[str], tmp_path: Path, dbbench: Cli
+    running: subprocess.Popen[str], tmp_path: Path, measure: Cli
 ) -> None:
     eventually(lambda: _measuring(tmp_path), "a measurement", LONG_S)
-    second = dbbench(*RUN)
+    second = measure(*RUN)
     assert running.poll() is None
     os.kill(running.pid, signal.SIGINT)
     running.communicate(timeout=120)
