@@ -129,7 +129,8 @@ def test_the_exact_gate_names_what_a_revision_adds(measure: Cli, project: Path, 
     (project / "file").touch()
     grown = measure(
         *arguments, "-d", "asyncpg", "--base", "before", "--head", "HEAD", "--format", "json", "--report",
-        "json=file/wire.json", "--report", "markdown=wire.md", cwd=project, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
+        "json=file/wire.json", "--report", "markdown=wire.md", cwd=project,
+        GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"),
         GITHUB_ACTIONS="true",
     )  # fmt: skip
     assert grown.returncode == 1, grown.stderr
