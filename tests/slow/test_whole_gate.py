@@ -67,7 +67,7 @@ def test_what_is_slower_in_head_fails_and_nothing_else(
     assert dbbench("export", "g.jsonl", "--format", "junit").stdout == (tmp_path / "gate.xml").read_text()
     refused = dbbench("export", "g.jsonl", "--format", "pyperf")
     assert refused.returncode == 2
-    assert "is the result of a gate" in refused.stderr
+    assert "a result of dbbench gate can be exported as csv, json" in refused.stderr
     assert "gate, which has compared" in dbbench("compare", "g.jsonl", "g.jsonl").stderr
     assert "gate" in dbbench("history", ".").stdout
     assert leftovers() <= before
