@@ -21,8 +21,7 @@ from processes import alive, command_line, descendants, eventually
 from dbbench.address import Address
 from dbbench.errors import ExitCode
 
-# A budget that one block exceeds, and not `--blocks 1`: it gives that block as few rounds as can be.
-QUICK = ("--budget", "0.5", "--set", "rows=50", "--seed", "1")
+QUICK = ("--budget", "0.5", "--rounds", "1", "--set", "rows=50", "--seed", "1")
 PROGRAM = (sys.executable, "-P", "-m", "dbbench")
 RUN = ("run", "point_reads", "--driver", "psycopg2", *QUICK)
 LONG_S = 120.0  # a slow machine starts a server, workers and all
@@ -146,7 +145,7 @@ def test_the_parents_memory_is_small_and_does_not_grow_with_samples(tmp_path: Pa
     def peak_kib(blocks: int) -> int:
         subprocess.run(
             [sys.executable, "-P", "-c", source, "run", "point_reads", "--driver", "psycopg2", "--blocks", str(blocks),
-             "--set", "rows=50", "-o", f"{blocks}.jsonl"],
+             "--rounds", "6", "--set", "rows=50", "-o", f"{blocks}.jsonl"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True,
         )  # fmt: skip
         match = re.search(r"VmHWM:\s+(\d+)", (tmp_path / "status").read_text())
@@ -202,12 +201,12 @@ def test_a_second_run_at_once_is_told_of_the_first(
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that is long enough, in a process group of its own.
 
-    It goes on for much longer when something has been measured. A larger budget makes its first block longer, but with
-    three layers only a third of that is waited for; and two more cells come, however slow the machine is.
+    It goes on for much longer when something has been measured: two more cells and more blocks come, however slow the
+    machine is.
     """
     with subprocess.Popen(
         [*PROGRAM, "run", "point_reads", "--driver", "psycopg2", "--layer", "raw,core,orm", "--budget", "90",
-         "--pool-timeout", "2", "-o", "run.jsonl"],
+         "--rounds", "2", "--pool-timeout", "2", "-o", "run.jsonl"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     ) as process:  # fmt: skip
         yield process

@@ -105,7 +105,8 @@ def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(measure: Cli,
     status = git(project, "status", "--porcelain", "--ignored")
     worktrees = git(project, "worktree", "list")
     done = measure(
-        "gate", "bench", "--project", ".", "--base", "before", "-d", "asyncpg", "--budget", "80", "--seed", "3",
+        "gate", "bench", "--project", ".", "--base", "before", "-d", "asyncpg", "--budget", "80", "--rounds", "5",
+        "--seed", "3",
         "-o", str(tmp_path / "g.jsonl"), "--format", "markdown", cwd=project,
     )  # fmt: skip
 

@@ -14,8 +14,7 @@ from dbbench.address import Address
 from dbbench.analysis.rows import COLUMNS
 from dbbench.errors import ExitCode
 
-# A budget that one block exceeds, and not `--blocks 1`: it gives that block as few rounds as can be.
-QUICK = ("--budget", "0.5", "--set", "rows=50", "--seed", "1")
+QUICK = ("--budget", "0.5", "--rounds", "1", "--set", "rows=50", "--seed", "1")
 RUN = ("run", "point_reads", "--driver", "psycopg2", *QUICK)
 
 
@@ -25,7 +24,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory, server: Address) -> Path:
     folder = tmp_path_factory.mktemp("stored")
     done = in_process(
         ("run", "point_reads", "--driver", "psycopg", "--driver", "asyncpg", "--layer", "raw",
-         "--layer", "core", "--layer", "orm", "--format", "csv", "--blocks", "7", "--set", "rows=50",
+         "--layer", "core", "--layer", "orm", "--format", "csv", "--blocks", "7", "--rounds", "3", "--set", "rows=50",
          "--sessions", "5", "--url", url_of(server), "--allow-production"),
         folder, {},  # with several sessions a block has fewer rounds; the intervals of three rows need seven
     )  # fmt: skip

@@ -11,7 +11,19 @@ from conftest import Cli
 def test_latency_adds_up_to_round_trips(measure: Cli) -> None:
     """Two latencies in one run: what a round-trip time of 5 ms adds is what the counted round trips say."""
     done = measure(
-        "run", "point_reads", "--layer", "core,raw", "--rtt", "0,5ms", "--blocks", "1", "--format", "json", "--quiet"
+        "run",
+        "point_reads",
+        "--layer",
+        "core,raw",
+        "--rtt",
+        "0,5ms",
+        "--blocks",
+        "1",
+        "--rounds",
+        "5",
+        "--format",
+        "json",
+        "--quiet",
     )
     assert done.returncode == 0, done.stderr
     made: dict[str, Any] = json.loads(done.stdout)
