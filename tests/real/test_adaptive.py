@@ -78,7 +78,6 @@ def test_what_excludes_each_other_is_said(dbbench: Cli) -> None:
         ("--rate", "100", "--think", "5ms"): "--rate and --think exclude each other",
         ("--think", "5"): "--think 5: a time with its unit, like 20ms",
         ("--precision", "much"): "--precision much: a share, like 2% or 0.02",
-        ("--rate", "100", "--arrival", "late"): "--arrival late",
     }.items():
         done = dbbench("run", "point_reads", *arguments)
         assert done.returncode == 2
