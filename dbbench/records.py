@@ -68,6 +68,8 @@ class SearchHeader(Header, frozen=True, tag="capacity", kw_only=True):
 class WireHeader(Header, frozen=True, tag="wire"):
     """The first line of counts on the wire; with `plan.gate` those of a gate's two sides."""
 
+    traced: bool = False  # whether the messages of operations are to be shown; they explain counts in any case
+
 
 class SelfCheckHeader(Record, frozen=True, tag="selfcheck"):
     """The first line of a self-check, which has several plans."""

@@ -22,11 +22,7 @@ class WireResult(msgspec.Struct, frozen=True):
     problems: list[str]  # what could not be counted, and why
     status: str = "complete"  # how the command ended
     reason: str = ""  # why it ended early
-
-    @property
-    def traced(self) -> bool:
-        """Whether it has the messages of operations."""
-        return any(row.trace for row in self.rows)
+    traced: bool = False  # whether the messages of operations are to be shown
 
 
 def result(counts: Counts) -> WireResult:
@@ -42,6 +38,7 @@ def result(counts: Counts) -> WireResult:
         problems=[problem_line(problem) for problem in counts.problems],
         status=status(counts.end),
         reason=counts.end.reason if counts.end else "",
+        traced=counts.header.traced,
     )
 
 

@@ -36,8 +36,8 @@ WARM_UP: Final = 20  # operations: psycopg prepares a statement at its 6th execu
 def execute_wire(options: Options, operations: int, watch: Watcher, *, trace: bool = False) -> Ended:
     """Count what every driver exchanges with the server for an operation of every scenario and layer.
 
-    Writes the result file as it goes; `trace`: with the messages of one operation each. Raises DbbenchError, and leaves
-    no file, when nothing could be counted at all.
+    Writes the result file as it goes; `trace`: the messages of one operation each are to be shown. Raises DbbenchError,
+    and leaves no file, when nothing could be counted at all.
     """
     if options.address is not None:
         refuse_tls(options.address)
@@ -46,19 +46,19 @@ def execute_wire(options: Options, operations: int, watch: Watcher, *, trace: bo
         secret = found.workers.site.start.address.password
         for number, record in enumerate(count_all(found, operations, watch)):
             if not number:
-                journal.write(wire_header(found.workers, run_id, started))
+                journal.write(wire_header(found.workers, run_id, started, traced=trace))
             if isinstance(record, Problem):
                 journal.report(record, secret, watch)
             else:
-                journal.write(record if trace else msgspec.structs.replace(record, trace=[], untraced=0))
+                journal.write(record)
         if not journal.measured:
             raise DbbenchError("nothing could be counted")
     return Ended(journal.path, journal.exit_code)
 
 
-def wire_header(workers: Workers, run_id: str, started: datetime) -> WireHeader:
+def wire_header(workers: Workers, run_id: str, started: datetime, *, traced: bool = False) -> WireHeader:
     """The first line of the file; counts are the same whatever else the machine does."""
-    return WireHeader(**msgspec.structs.asdict(header(workers, run_id, started, other_runs=False)))
+    return WireHeader(**msgspec.structs.asdict(header(workers, run_id, started, other_runs=False)), traced=traced)
 
 
 def single(plan: Plan) -> Plan:

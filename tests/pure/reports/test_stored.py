@@ -45,6 +45,7 @@ END = End("complete", "2026-11-23T03:16:01+00:00", 58.2)
 KNOWN: dict[str, Any] = msgspec.structs.asdict(builders.header())
 SEARCH = SearchHeader(**KNOWN, objective="p99 < 10 ms", bounds=Bounds(1.0, 100_000.0, 0.05))
 WIRE = WireHeader(**KNOWN)
+WITH_TRACE = WireHeader(**KNOWN, traced=True)
 SIDES = builders.plan(arms=["base", "head"])
 GATE = WireHeader(**{**KNOWN, "plan": msgspec.structs.replace(SIDES, gate=Gate({}))})
 CHECK = SelfCheckHeader(result_file.SCHEMA, "3f9c2a", "2026-11-23T03:15:00+00:00", "0.1.0", {"packages": {}}, 30.0)
@@ -164,9 +165,9 @@ def test_the_table_says_what_was_found(tmp_path: Path, command: str, expected: t
         assert max(map(len, stdout.splitlines())) <= 80
 
 
-def test_a_trace_is_printed_where_the_file_has_one(tmp_path: Path) -> None:
-    with_trace = dbbench("show", write(tmp_path / "with.jsonl", WIRE, *TRACED, END))[1]
-    without = dbbench("show", write(tmp_path / "without.jsonl", WIRE, *ROWS, END))[1]
+def test_a_trace_is_printed_where_it_was_asked_for(tmp_path: Path) -> None:
+    with_trace = dbbench("show", write(tmp_path / "with.jsonl", WITH_TRACE, *TRACED, END))[1]
+    without = dbbench("show", write(tmp_path / "without.jsonl", WIRE, *TRACED, END))[1]
 
     assert "-> Query" in with_trace
     assert "->" not in without
@@ -175,7 +176,7 @@ def test_a_trace_is_printed_where_the_file_has_one(tmp_path: Path) -> None:
 def test_the_messages_that_a_trace_left_out_are_counted(tmp_path: Path) -> None:
     cut = [msgspec.structs.replace(TRACED[0], untraced=1234)]
 
-    assert "1,234 more messages were not kept" in dbbench("show", write(tmp_path / "w.jsonl", WIRE, *cut, END))[1]
+    assert "1,234 more messages were not kept" in dbbench("show", write(tmp_path / "w.jsonl", WITH_TRACE, *cut, END))[1]
 
 
 def test_the_longest_trace_fits_into_a_line_that_is_read(tmp_path: Path) -> None:
