@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Address]:
     """One embedded server for all tests that do not care which it is."""
-    with embedded_server(cpus=None, max_connections=200) as embedded:
+    with embedded_server(cpus=None, max_connections=300) as embedded:  # runs behind a pooler need over 200
         yield embedded.address
 
 

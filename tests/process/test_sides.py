@@ -133,10 +133,8 @@ def test_an_environment_works_where_it_was_moved_to(pair: tuple[Environment, Env
 
 
 def test_while_an_environment_is_made_the_user_is_told(attempts: dict[str, Made]) -> None:
-    assert attempts["releases"].said == [
-        "making the base environment: asyncpg==0.30.0",
-        "making the head environment: asyncpg==0.31.0",
-    ]
+    # The releases may lie in the cache already, from other tests of this process; this one cannot.
+    assert attempts["no such release"].said == ["making the base environment: asyncpg==0.0.1"]
     assert attempts["releases"].noted == []
 
 
