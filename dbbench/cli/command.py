@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from dbbench.cli.groups import expanded
-from dbbench.cli.output import complain, discard_stdout, flush
+from dbbench.cli.output import complain, discard_stdout, discard_unwritable_stdout, flush
 from dbbench.errors import DbbenchError, ExitCode, Interrupted
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def ends_well() -> Iterator[None]:
         raise typer.Exit(ExitCode.OK) from None
     except OSError as error:
         complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        discard_unwritable_stdout()
         raise typer.Exit(ExitCode.DEGRADED) from None
     except Exception as error:  # a bug must not look like a regression (exit 1)
         complain(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}")

@@ -63,6 +63,15 @@ def flush() -> None:
         discard_stdout()
 
 
+def discard_unwritable_stdout() -> None:
+    """Where stdout takes nothing, like a full disk, keep Python from trying again and ending with a code of its own."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        discard_stdout()
+
+
 def discard_stdout() -> None:
     """Print no more: nobody reads it, and Python would complain once more when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
