@@ -1,5 +1,6 @@
 """Groups of options and words, as Typer sees them and as commands get them."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -83,7 +84,7 @@ def test_commands_get_plain_words() -> None:
 
 def test_a_command_may_leave_an_option_of_a_group_out_and_have_other_defaults() -> None:
     assert run(door) == Paint("green", 2, None, given=False)
-    assert "No such option: --coats" in refused(door, "--coats", "1")
+    assert re.search("No such option:? '?--coats", refused(door, "--coats", "1")), "in click's words, old or new"
     assert run(shed, "--size", "1")[0].colour == "red", "those of other commands stay"
 
 
