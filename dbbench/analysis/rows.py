@@ -101,11 +101,12 @@ def _row(run: Run, index: int, arm: Arm, measured: Sequence[Measurement], judged
         ratio_low=low,
         ratio_high=high,
         verdict=verdict,
-        **_latencies(measured),
+        **latencies(measured),
     )
 
 
-def _latencies(measured: Iterable[Measurement]) -> dict[str, float | None]:
+def latencies(measured: Iterable[Measurement]) -> dict[str, float | None]:
+    """The fields `mean_us` to `max_us` of `CellRow`, over all blocks."""
     latency = Histogram()
     sum_ns = max_ns = 0
     for measurement in measured:

@@ -7,13 +7,15 @@ from rich.console import Console
 from rich.padding import Padding
 
 from dbbench.analysis.rows import params_text
+from dbbench.choices import Decimal
+from dbbench.commands import identity
 from dbbench.commands.capacity.result import Answer, Capacity, Result, rate_text
 from dbbench.commands.capacity.slo import MAX_ERRORS
 from dbbench.records import Trial, clean
 from dbbench.reports.columns import NOTHING, Column
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
-from dbbench.reports.exported import exported
+from dbbench.reports.exported import exported, identified
 from dbbench.reports.json_text import SCHEMA, text
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.sentences import title
@@ -24,6 +26,7 @@ from dbbench.wording import count
 COLUMNS: Final = (
     "scenario", "layer", "sessions", "params", "objective", "placement", "driver",
     "outcome", "rate", "value_us", "failed_rate", "failed_value_us", "trials",
+    *identity.COLUMNS,
 )  # fmt: skip
 _WORDS: Final[dict[Result, str]] = {
     "found": "found",
@@ -36,27 +39,38 @@ _WORDS: Final[dict[Result, str]] = {
 _STYLES: Final[dict[Result, str]] = {"failed": "red", "not comparable": "red", "never met": "red"}
 
 
-def csv_report(answer: Answer) -> str:
+def csv_report(answer: Answer, *, decimal: Decimal = "point") -> str:
     """Write one line per driver; `trials` is their number."""
+    of_run = identity.identity(answer.run.header)
     shared = {**_where(answer), "objective": answer.objective.text, "placement": answer.run.header.plan.placement.mode}
-    lines = [{**shared, **exported(driver), "trials": len(driver.trials)} for driver in answer.drivers]
-    return csv_table(COLUMNS, [{name: line[name] for name in COLUMNS} for line in lines])
+    lines = [{**shared, **identified(driver, of_run), "trials": len(driver.trials)} for driver in answer.drivers]
+    return csv_table(COLUMNS, [{name: line[name] for name in COLUMNS} for line in lines], decimal)
 
 
 def json_report(answer: Answer) -> str:
     """Write one document with every trial."""
-    run = answer.run
+    run, header = answer.run, answer.run.header
+    of_run = identity.identity(header)
     document = {
         "schema": SCHEMA,
+        "run": header.id,
+        "started": header.started,
+        "dbbench": header.dbbench,
+        "server_version": of_run.server,
         "objective": answer.objective.text,
         "precision": answer.precision,
         **_where(answer),
-        "placement": run.header.plan.placement.mode,
-        "seed": run.header.plan.seed,
+        "placement": header.plan.placement.mode,
+        "seed": header.plan.seed,
         "status": run.status,
         "problems": [clean(problem.message) for problem in run.problems],
         "drivers": [
-            {**exported(driver), "trials": [_trial(trial) for trial in driver.trials]} for driver in answer.drivers
+            {
+                **exported(driver),
+                "driver_version": of_run.drivers[driver.driver],
+                "trials": [_trial(trial) for trial in driver.trials],
+            }
+            for driver in answer.drivers
         ],
     }
     return text(document)

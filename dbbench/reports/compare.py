@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.padding import Padding
 
+from dbbench.choices import Decimal
 from dbbench.commands.stored.compare import Change, Comparison, LeftOut
 from dbbench.commands.stored.fingerprint import Difference, fingerprint
 from dbbench.records import Run, clean
@@ -40,7 +41,7 @@ def render(comparison: Comparison, console: Console) -> None:
     for (name, rest), rows in _cells(comparison.changes):
         print_title(name, rest, console)
         print_table(columns(rows), console, [_STYLES.get(row.verdict, "") for row in rows])
-        console.print(Padding(plain(control_time(rows[0]), console, "dim"), INDENT), width=prose(console))
+        console.print(Padding(plain(control_time(rows[0], comparison), console, "dim"), INDENT), width=prose(console))
         console.print()
     if said := _instead(comparison):
         console.print(plain(said, console, "bold"), width=prose(console))
@@ -55,6 +56,7 @@ def json_report(comparison: Comparison) -> str:
         "base": _side(comparison.base),
         "head": _side(comparison.head),
         "control": comparison.control,
+        "control_changes": comparison.control_changes,
         "compared": not comparison.refused,
         "mismatches": comparison.mismatches,
         "changed": comparison.changed,
@@ -66,16 +68,25 @@ def json_report(comparison: Comparison) -> str:
     return text(document)
 
 
-def csv_report(comparison: Comparison) -> str:
-    """Write one line per cell and driver of both runs."""
-    return csv_table(Change.__struct_fields__, (exported(change, DIGITS) for change in comparison.changes))
+def csv_report(comparison: Comparison, *, decimal: Decimal = "point") -> str:
+    """Write one line per cell and driver of both runs, and which runs these are."""
+    base, head = (
+        {f"{side}_{name}": value for name, value in _identity(run).items()}
+        for side, run in (("base", comparison.base), ("head", comparison.head))
+    )
+    lines = ({**exported(change, DIGITS), **base, **head} for change in comparison.changes)
+    return csv_table((*Change.__struct_fields__, *base, *head), lines, decimal)
+
+
+def _identity(run: Run) -> dict[str, str]:
+    return {"run": run.header.id, "started": run.header.started, "dbbench": run.header.dbbench}
 
 
 def markdown_report(comparison: Comparison) -> str:
     """Write a table per cell and the conditions below, for pull requests and job summaries."""
     parts = [
         f"### {escaped(name)}: {', '.join(map(escaped, rest))}\n\n{table(columns(rows))}\n\n"
-        f"{escaped(control_time(rows[0]))}"
+        f"{escaped(control_time(rows[0], comparison))}"
         for (name, rest), rows in _cells(comparison.changes)
     ]
     parts += [f"**{_instead(comparison)}**"] if _instead(comparison) else []
@@ -95,10 +106,16 @@ def columns(rows: Sequence[Change]) -> list[Column]:
     ]
 
 
-def control_time(row: Change) -> str:
-    """How long the control itself took."""
+def control_time(row: Change, comparison: Comparison) -> str:
+    """How long the control itself took, and whether it changed too."""
     (base, head), unit = in_one_unit([row.control_base_us, row.control_head_us])
-    return f"{row.control} itself: {base} {unit} per operation, then {head} {unit} (not comparable across machines)"
+    changed = (
+        f", with changes of its own ({', '.join(comparison.control_changes)})" if comparison.control_changes else ""
+    )
+    return (
+        f"{row.control} itself: {base} {unit} per operation, then {head} {unit}{changed} "
+        "(not comparable across machines)"
+    )
 
 
 def conditions(comparison: Comparison) -> list[tuple[str, str]]:
@@ -109,7 +126,10 @@ def conditions(comparison: Comparison) -> list[tuple[str, str]]:
     facts += _lines("left out", comparison.left_out, _left_out)
     facts += [("warning", warning) for warning in comparison.warnings]
     if any(change.change_low is None for change in comparison.changes):
-        facts.append(("note", f"{NOTHING} too few blocks for an interval; dbbench run --blocks makes more"))
+        needed = comparison.blocks_needed
+        facts.append(
+            ("note", f"{NOTHING} an interval needs {needed} blocks in each run: dbbench run --blocks {needed}")
+        )
     return [(clean(label), clean(text)) for label, text in [*facts, ("note", ADVICE)]]
 
 

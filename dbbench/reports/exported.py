@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from dbbench.commands.identity import Identity
 from dbbench.reports.text import number
 
 _RATIO_DIGITS: Final = 4
@@ -20,6 +21,11 @@ def exported(record: msgspec.Struct, digits: int = _DIGITS) -> dict[str, Any]:
         else value
         for name, value in fields.items()
     }
+
+
+def identified(record: Any, of_run: Identity) -> dict[str, Any]:
+    """The fields of a driver's record, and which run and versions they are of."""
+    return {**exported(record), **of_run.columns(record.driver)}
 
 
 def rounded(value: float | None, digits: int) -> float | None:

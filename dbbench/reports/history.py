@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from dbbench.choices import Decimal
 from dbbench.commands.stored.fingerprint import differences
 from dbbench.commands.stored.history import Entry, Pointer, Trend, group_of, groups, in_order, trends
 from dbbench.records import clean
@@ -29,6 +30,7 @@ ASCII: Final = "_.:-=+*#"
 COLUMNS: Final = (
     "group", "scenario", "layer", "sessions", "params", "control", "driver",
     "run", "started", "blocks", "ratio", "change_p_value",
+    "mean_us", "p50_us", "p95_us", "p99_us", "control_mean_us", "dbbench", "driver_version", "server_version",
 )  # fmt: skip
 NOTE: Final = (
     "ratios are time per operation relative to the control, within each run; those of different groups (machine, "
@@ -74,7 +76,7 @@ def json_report(entries: Sequence[Entry]) -> str:
     return text(document)
 
 
-def csv_report(entries: Sequence[Entry]) -> str:
+def csv_report(entries: Sequence[Entry], *, decimal: Decimal = "point") -> str:
     """Write one line per value of every trend; the p-value is where there is perhaps a change."""
     lines = [
         {
@@ -86,7 +88,7 @@ def csv_report(entries: Sequence[Entry]) -> str:
         for p_values in [{(change.run, change.started): change.p_value for change in trend.changes}]
         for point in trend.points
     ]
-    return csv_table(COLUMNS, [{name: line[name] for name in COLUMNS} for line in lines])
+    return csv_table(COLUMNS, [{name: line[name] for name in COLUMNS} for line in lines], decimal)
 
 
 def columns(rows: Sequence[Trend], control: str, *, ascii_: bool) -> list[Column]:
@@ -166,5 +168,5 @@ def _run(entry: Entry, group: str) -> Iterable[str]:
 
 def _run_fields(entry: Entry, named: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     fields = exported(entry, DIGITS)
-    del fields["fingerprint"], fields["values"]  # under the groups, and the trends
+    del fields["fingerprint"], fields["values"], fields["identity"]  # under the groups, and the trends
     return {**fields, "group": group_of(entry, named)}

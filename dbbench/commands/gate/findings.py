@@ -9,6 +9,7 @@ from dbbench.analysis.rows import params_text
 from dbbench.commands.gate.judging import LOOKS, Judged, ending, look_at
 from dbbench.commands.gate.result import BASE, HEAD, Difference, Finding, GateResult, GateRow, GateVerdict, Metric, Side
 from dbbench.commands.gate.tables import tables, total_us
+from dbbench.commands.identity import server_version
 from dbbench.errors import ExitCode
 from dbbench.plan import Plan
 from dbbench.records import Measurement, Problem, Run
@@ -46,6 +47,8 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
         started=run.header.started,
         measured_s=run.end.measured_s if run.end else 0.0,
         status=run.status,
+        dbbench=run.header.dbbench,
+        server=server_version(run.header.server),
         budget_hint=_hint(run, findings, blocks) if verdict is GateVerdict.INCONCLUSIVE else "",
     )
 
@@ -105,6 +108,7 @@ def _finding(
         loss_high=None if loss is None else judged.high,
         p_adjusted=None if loss is None or advisory else judged.p_adjusted,
         verdict=verdict,
+        params=params_text(cell),
     )
     reason = excluded
     if loss is None and not reason:
@@ -113,7 +117,6 @@ def _finding(
         reason = "too few operations in a block for this percentile to count"
     return Finding(
         row=row,
-        params=params_text(cell),
         tolerance=tolerance,
         base_us=total_us(metric, by_arm[index, BASE]),
         head_us=total_us(metric, by_arm[index, HEAD]),

@@ -40,13 +40,13 @@ class GateRow(msgspec.Struct, frozen=True):
     loss_high: float | None
     p_adjusted: float | None  # for head being no slower; adjusted for all rows and looks, so a FAIL has at most 0.01
     verdict: GateVerdict
+    params: str  # of the scenario: rows=10000
 
 
 class Finding(msgspec.Struct, frozen=True):
     """A row, with further facts for reports."""
 
     row: GateRow
-    params: str  # of the scenario: rows=10000
     tolerance: float  # largest acceptable loss, as a share
     base_us: float | None  # of the metric, microseconds: totals of the run, so their ratio need not be the loss
     head_us: float | None
@@ -78,4 +78,6 @@ class GateResult(msgspec.Struct, frozen=True):
     started: str  # UTC, ISO 8601
     measured_s: float
     status: str  # complete, degraded, interrupted, failed, incomplete
+    dbbench: str = ""  # its version
+    server: str = ""  # its version
     budget_hint: str = ""  # what would decide an inconclusive gate, in one sentence; empty otherwise

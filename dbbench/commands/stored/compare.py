@@ -17,11 +17,11 @@ from dbbench.analysis.places import by_place
 from dbbench.analysis.ratios import log_ratios, time_per_operation
 from dbbench.analysis.rows import NS_PER_US, params_text, rows
 from dbbench.commands.stored.fingerprint import Difference, changed, mismatches
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import DRIVERS, Driver
 from dbbench.errors import UsageError
-from dbbench.plan import Cell, Plan
+from dbbench.plan import Cell, Connections, Plan
 from dbbench.records import Run
-from dbbench.stats.paired import CONFIDENCE, Verdict, verdict
+from dbbench.stats.paired import CONFIDENCE, Verdict, blocks_for_interval, verdict
 from dbbench.stats.shift import shift, shift_interval
 
 
@@ -52,7 +52,7 @@ class Change(msgspec.Struct, frozen=True):
     base_ratio: float  # time per operation relative to the control, the median over blocks
     head_ratio: float
     change: float
-    change_low: float | None  # ends of its interval, at joint confidence for all rows; None: too few blocks
+    change_low: float | None  # ends of its interval, at joint confidence for all rows; None: too few blocks in a run
     change_high: float | None
     verdict: Verdict  # FASTER, SLOWER, TIE or UNDECIDED
     control_base_us: float  # the control's own time, for information: not comparable across machines
@@ -81,6 +81,8 @@ class Comparison(msgspec.Struct, frozen=True):
     changed: list[Difference]
     changes: list[Change] = []
     left_out: list[LeftOut] = []
+    control_changes: list[str] = []  # what is different about the control itself: "loop asyncio -> uvloop"
+    blocks_needed: int = 0  # in each run, for an interval
     warnings: list[str] = []
 
 
@@ -100,6 +102,7 @@ def compare(base: Run, head: Run, control: str | None = None, *, force: bool = F
     unlike, other = mismatches(base, head), changed(base, head)
     if unlike and not force:
         return Comparison(base, head, chosen, refused=True, mismatches=unlike, changed=other)
+    found, of_control = changes(base, head, chosen), control_changes(base, head, chosen, other)
     return Comparison(
         base,
         head,
@@ -107,9 +110,11 @@ def compare(base: Run, head: Run, control: str | None = None, *, force: bool = F
         refused=False,
         mismatches=unlike,
         changed=other,
-        changes=changes(base, head, chosen),
+        changes=found,
         left_out=left_out(base, head, chosen),
-        warnings=_warnings(base, head, chosen, unlike, other),
+        control_changes=of_control,
+        blocks_needed=blocks_needed(len(found)),
+        warnings=_warnings(base, head, chosen, unlike, of_control),
     )
 
 
@@ -122,13 +127,22 @@ def changes(base: Run, head: Run, control: str) -> list[Change]:
     """Compare what both runs measured, in the order of the base; the intervals have joint confidence, by Bonferroni.
 
     The blocks of the two runs are two samples. So an interval reflects how much blocks vary within each run, but not
-    how whole runs differ: another machine, another day, another layout of the server's memory.
+    how whole runs differ: another machine, another day, another layout of the server's memory. There is no interval
+    where a run has too few blocks to give one by itself: the test of two samples needs fewer, but few blocks of one run
+    do not show how much its blocks vary.
     """
     before, after = block_log_ratios(base, control), block_log_ratios(head, control)
     common = [subject for subject in before if subject in after]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(common))
+    confidence, fewest = 1 - (1 - CONFIDENCE) / max(1, len(common)), blocks_needed(len(common))
     times = _times_us(base, control), _times_us(head, control)
-    return [_change(subject, before[subject], after[subject], confidence, control, times) for subject in common]
+    return [
+        _change(subject, (before[subject], after[subject]), (confidence, fewest), control, times) for subject in common
+    ]
+
+
+def blocks_needed(rows: int) -> int:
+    """The blocks that each run must have for an interval in a comparison of so many rows."""
+    return blocks_for_interval(family=max(1, rows))
 
 
 def left_out(base: Run, head: Run, control: str) -> list[LeftOut]:
@@ -157,19 +171,19 @@ def block_log_ratios(run: Run, control: str) -> dict[Subject, list[float]]:
     for (index, arm), values in log_ratios(plan, run.measurements).items():
         known = [value for value in values if value is not None]
         if known and (index, arm) in usable:
-            found.setdefault(_subject(plan.cells[index], arm), known)
+            found.setdefault(subject_of(plan.cells[index], arm), known)
     return found
 
 
 def _change(
     subject: Subject,
-    before: Sequence[float],
-    after: Sequence[float],
-    confidence: float,
+    samples: tuple[Sequence[float], Sequence[float]],  # of base and head
+    required: tuple[float, int],  # confidence, and blocks of each
     control: str,
     times: tuple[dict[Subject, float], dict[Subject, float]],
 ) -> Change:
-    interval = shift_interval(before, after, confidence)
+    (before, after), (confidence, fewest) = samples, required
+    interval = shift_interval(before, after, confidence) if min(len(before), len(after)) >= fewest else None
     low, high = interval or (None, None)
     of_control = subject._replace(driver=control)
     return Change(
@@ -194,7 +208,7 @@ def _times_us(run: Run, control: str) -> dict[Subject, float]:
     blocks: dict[Subject, list[float]] = {}
     for one in run.measurements:
         if one.arm == control and (times := time_per_operation(one, paced=plan.paced)):
-            subject = _subject(plan.cells[one.cell], control)
+            subject = subject_of(plan.cells[one.cell], control)
             blocks.setdefault(subject, []).append(median(times.values()) / NS_PER_US)
     return {subject: median(times) for subject, times in blocks.items()}
 
@@ -206,7 +220,7 @@ def _states(run: Run, control: str) -> dict[Subject, str]:
     states: dict[Subject, str] = {}
     for index, cell in enumerate(plan.cells):
         for arm in _arms(run):
-            subject = _subject(cell, arm)
+            subject = subject_of(cell, arm)
             state = "not measured" if (index, arm) in usable else "not comparable"
             if arm != control:
                 states.setdefault(subject, "" if subject in measured else state)
@@ -223,15 +237,42 @@ def _comparable(run: Run, plan: Plan) -> set[tuple[int, str]]:
     return {place for place, row in zip(places, bare, strict=True) if row.verdict is not Verdict.NOT_COMPARABLE}
 
 
-def _warnings(base: Run, head: Run, control: str, unlike: list[Difference], other: list[Difference]) -> list[str]:
+def control_changes(base: Run, head: Run, control: str, other: Sequence[Difference]) -> list[str]:
+    """What is different about the control itself: its versions, among the differences `other`, and its settings."""
+    one, two = (next(arm for arm in run.header.plan.arms if arm.name == control) for run in (base, head))
+    row = DRIVERS.get(one.driver)
+    own = {*(row.distributions if row else ()), "sqlalchemy"}
+    if row is not None and row.is_async and "uvloop" in (one.connections.loop, two.connections.loop):
+        own.add("uvloop")
+    moved = [f"{each.key} {each.base} -> {each.head}" for each in other if each.key in own]
+    of_base, of_head = (_settings(arm.connections, row) for arm in (one, two))
+    return moved + [f"{name} {of_base[name]} -> {of_head[name]}" for name in of_base if of_base[name] != of_head[name]]
+
+
+def _settings(connections: Connections, driver: Driver | None) -> dict[str, str]:
+    """The settings of connections that concern the driver, each as key and text."""
+    pool = connections.pool
+    own = connections.settings.get(driver.name, {}) if driver else {}
+    return {
+        "pool": f"{pool.size}+{pool.max_overflow}",
+        "pool class": "null" if connections.null_pool else "queue",
+        "checkout": connections.checkout,
+        "tx-end": connections.tx_end,
+        **({"loop": connections.loop} if driver is None or driver.is_async else {}),
+        "pool-pre-ping": "on" if connections.pre_ping else "off",
+        "driver settings": ", ".join(f"{name}={value}" for name, value in sorted(own.items())) or "default",
+    }
+
+
+def _warnings(base: Run, head: Run, control: str, unlike: Sequence[Difference], of_control: Sequence[str]) -> list[str]:
     said = []
     if unlike:
         keys = ", ".join(one.key for one in unlike)
         said.append(f"the runs are not alike ({keys}): a change may come from that alone")
-    driver = next((arm.driver for arm in base.header.plan.arms if arm.name == control), control)
-    own = (*DRIVERS[driver].distributions, "sqlalchemy") if driver in DRIVERS else ("sqlalchemy",)
-    if moved := [f"{one.key} {one.base} -> {one.head}" for one in other if one.key in own]:
-        said.append(f"{control}, the control, changed itself ({', '.join(moved)}): what it gained, all others lose")
+    if of_control:
+        said.append(
+            f"{control}, the control, changed itself ({', '.join(of_control)}): what it gained, all others lose"
+        )
     for name, run in (("base", base), ("head", head)):
         if run.status != "complete":
             said.append(f"{name} is {run.status}")
@@ -248,5 +289,6 @@ def _arms(run: Run) -> list[str]:
     return [arm.name for arm in run.header.plan.arms]
 
 
-def _subject(cell: Cell, driver: str) -> Subject:
+def subject_of(cell: Cell, driver: str) -> Subject:
+    """How to find the driver in the cell in another run."""
     return Subject(cell.scenario, cell.layer, cell.sessions, params_text(cell), driver)

@@ -13,10 +13,25 @@ from typing import Literal
 
 import msgspec
 
-from dbbench.commands.stored.compare import Subject, block_log_ratios, is_gate
+from dbbench.analysis.places import by_place
+from dbbench.analysis.rows import latencies
+from dbbench.commands.identity import Identity, identity
+from dbbench.commands.stored.compare import Subject, block_log_ratios, is_gate, subject_of
 from dbbench.commands.stored.fingerprint import fingerprint
 from dbbench.records import Run, clean
 from dbbench.stats.change_points import change_points
+
+
+class Value(msgspec.Struct, frozen=True):
+    """What one run says of a driver in a cell."""
+
+    log_ratio: float  # to the control: the median over blocks
+    blocks: int
+    mean_us: float | None
+    p50_us: float | None
+    p95_us: float | None
+    p99_us: float | None
+    control_mean_us: float | None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -32,16 +47,25 @@ class Entry(msgspec.Struct, frozen=True):
     scenarios: list[str] = []
     fingerprint: dict[str, str] = {}
     control: str = ""
-    values: dict[Subject, tuple[float, int]] = {}  # median over blocks of the ln ratio to the control, and their number
+    identity: Identity | None = None
+    values: dict[Subject, Value] = {}
 
 
 class Point(msgspec.Struct, frozen=True):
-    """One run's ratio."""
+    """One run's ratio, and the latencies behind it, which depend on how busy the machine was."""
 
     run: str  # its id
     started: str
     blocks: int
     ratio: float  # time per operation relative to the control
+    mean_us: float | None
+    p50_us: float | None
+    p95_us: float | None
+    p99_us: float | None
+    control_mean_us: float | None
+    dbbench: str  # version
+    driver_version: str
+    server_version: str
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -84,8 +108,26 @@ def entry(file: str, run: Run, control: str | None = None) -> Entry:
         scenarios=list(dict.fromkeys(cell.scenario for cell in header.plan.cells)),
         fingerprint=fingerprint(run),
         control=chosen,
-        values={subject: (median(values), len(values)) for subject, values in ratios.items()},
+        identity=identity(header),
+        values=_values(run, chosen, ratios),
     )
+
+
+def _values(run: Run, control: str, ratios: Mapping[Subject, Sequence[float]]) -> dict[Subject, Value]:
+    """Put the ratios of a run together with the latencies that they are from."""
+    if not ratios:
+        return {}
+    cells = run.header.plan.cells
+    times = {subject_of(cells[cell], arm): latencies(measured) for (cell, arm), measured in by_place(run).items()}
+    return {
+        subject: Value(
+            log_ratio=median(logs),
+            blocks=len(logs),
+            control_mean_us=times[subject._replace(driver=control)]["mean_us"],
+            **{name: times[subject][name] for name in ("mean_us", "p50_us", "p95_us", "p99_us")},
+        )
+        for subject, logs in ratios.items()
+    }
 
 
 def unreadable(file: str, reason: str) -> Entry:
@@ -115,10 +157,10 @@ def group_of(one: Entry, named: Mapping[str, dict[str, str]]) -> str:
 def trends(entries: Sequence[Entry]) -> list[Trend]:
     """The trends of every driver in every cell over comparable runs, by group, then in order of first appearance."""
     named = groups(entries)
-    found: dict[tuple[str, str, Subject], list[tuple[Entry, float, int]]] = {}
+    found: dict[tuple[str, str, Subject], list[tuple[Entry, Value]]] = {}
     for one in in_order(entries):
-        for subject, (value, blocks) in one.values.items():
-            found.setdefault((group_of(one, named), one.control, subject), []).append((one, value, blocks))
+        for subject, value in one.values.items():
+            found.setdefault((group_of(one, named), one.control, subject), []).append((one, value))
     places = list(named)
     return [
         _trend(group, control, subject, found[group, control, subject])
@@ -126,9 +168,9 @@ def trends(entries: Sequence[Entry]) -> list[Trend]:
     ]
 
 
-def _trend(group: str, control: str, subject: Subject, values: Sequence[tuple[Entry, float, int]]) -> Trend:
-    points = [Point(one.id, one.started, blocks, math.exp(value)) for one, value, blocks in values]
-    logs = [value for _, value, _ in values]
+def _trend(group: str, control: str, subject: Subject, values: Sequence[tuple[Entry, Value]]) -> Trend:
+    points = [_point(one, subject.driver, value) for one, value in values]
+    logs = [value.log_ratio for _, value in values]
     found = change_points(logs)
     # Start and end of the segments between change points.
     stretches = list(pairwise([0, *(at for at, _ in found), len(logs)]))
@@ -137,6 +179,20 @@ def _trend(group: str, control: str, subject: Subject, values: Sequence[tuple[En
         for (at, p_value), (before, after) in zip(found, pairwise(stretches), strict=True)
     ]
     return Trend(group, *subject, control=control, points=points, changes=pointers)
+
+
+def _point(one: Entry, driver: str, value: Value) -> Point:
+    assert one.identity is not None, "an entry with values has one"
+    return Point(
+        ratio=math.exp(value.log_ratio),
+        blocks=value.blocks,
+        mean_us=value.mean_us,
+        p50_us=value.p50_us,
+        p95_us=value.p95_us,
+        p99_us=value.p99_us,
+        control_mean_us=value.control_mean_us,
+        **one.identity.columns(driver),
+    )
 
 
 def _ratio(logs: Sequence[float], stretch: tuple[int, int]) -> float:

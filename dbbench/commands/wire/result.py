@@ -1,13 +1,11 @@
 """What `dbbench wire` found: counts per operation, plain data between the counting and the reports."""
 
-from collections.abc import Mapping
-
 import msgspec
 
-from dbbench.drivers import DRIVERS
+from dbbench.commands.identity import Identity, identity
 from dbbench.engine.opening import problem_line
 from dbbench.plan import TxEnd, Value
-from dbbench.records import Counts, WireHeader, WireRow, status
+from dbbench.records import Counts, WireRow, status
 
 
 class WireResult(msgspec.Struct, frozen=True):
@@ -17,8 +15,7 @@ class WireResult(msgspec.Struct, frozen=True):
     tx_end: TxEnd
     pool_pre_ping: bool
     settings: dict[str, dict[str, Value]]  # driver -> its settings that are not the defaults
-    versions: dict[str, str]  # driver -> version
-    server: str  # version
+    identity: Identity
     problems: list[str]  # what could not be counted, and why
     status: str = "complete"  # how the command ended
     reason: str = ""  # why it ended early
@@ -33,26 +30,9 @@ def result(counts: Counts) -> WireResult:
         tx_end=plan.shared.tx_end,
         pool_pre_ping=plan.shared.pre_ping,
         settings=plan.settings,
-        versions=_versions(counts.header),
-        server=_server(counts.header),
+        identity=identity(counts.header),
         problems=[problem_line(problem) for problem in counts.problems],
         status=status(counts.end),
         reason=counts.end.reason if counts.end else "",
         traced=counts.header.traced,
     )
-
-
-def _versions(header: WireHeader) -> dict[str, str]:
-    """By driver, the version of its first package that was installed; the file may say anything."""
-    packages = header.environment.get("packages")
-    known = packages if isinstance(packages, Mapping) else {}
-    return {
-        name: next((str(known[each]) for each in DRIVERS[name].distributions if each in known), "")
-        for name in header.plan.drivers
-        if name in DRIVERS
-    }
-
-
-def _server(header: WireHeader) -> str:
-    settings = header.server.get("settings")
-    return str(settings.get("server_version", "")) if isinstance(settings, Mapping) else ""

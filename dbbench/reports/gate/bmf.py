@@ -1,6 +1,6 @@
 """Bencher Metric Format (bencher.dev/docs/reference/bencher-metric-format), for `bencher run --adapter json`.
 
-A benchmark is "scenario/layer/sessions/driver". Its measures, named by their slugs:
+A benchmark is "scenario/layer/sessions/driver/parameters". Its measures, named by their slugs:
 
 - latency: head's time per operation, in nanoseconds; Bencher's own measure
 - cpu-time, p95-latency, p99-latency: the other metrics in head, in nanoseconds
@@ -43,7 +43,8 @@ def report(result: GateResult) -> str:
 
 def benchmark(row: GateRow) -> str:
     """The name of what was measured, the same in every run."""
-    return f"{shown(row.scenario)}/{shown(row.layer)}/{row.sessions}/{shown(row.driver)}"
+    params = [shown(row.params)] if row.params else []
+    return "/".join([shown(row.scenario), shown(row.layer), str(row.sessions), shown(row.driver), *params])
 
 
 def _loss(row: GateRow) -> dict[str, float]:

@@ -33,6 +33,8 @@ def report(result: GateResult) -> str:
                 "started": result.started,
                 "measured_s": rounded(result.measured_s, _US_DIGITS),
                 "status": result.status,
+                "dbbench": result.dbbench,
+                "server_version": result.server,
             },
         }
     )
@@ -52,7 +54,7 @@ def _cell(row: GateRow) -> dict[str, Any]:
 
 def _details(finding: Finding) -> dict[str, Any]:
     return {
-        "params": finding.params,
+        "params": finding.row.params,
         "tolerance": rounded(finding.tolerance, _LOSS_DIGITS),
         "base_us": rounded(finding.base_us, _US_DIGITS),
         "head_us": rounded(finding.head_us, _US_DIGITS),

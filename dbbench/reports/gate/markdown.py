@@ -94,7 +94,7 @@ def _row(finding: Finding) -> list[str]:
     (base, head), unit = times([finding.base_us, finding.head_us])
     verdict = f"**{WORDS[row.verdict]}**" if row.verdict is GateVerdict.FAIL else row.verdict.value
     return [
-        inert(", ".join(filter(None, [shown(row.scenario), shown(finding.params)]))),
+        inert(", ".join(filter(None, [shown(row.scenario), shown(row.params)]))),
         inert(shown(row.layer)),
         f"{row.sessions:,}",
         inert(shown(row.driver)),

@@ -66,12 +66,12 @@ def _print_verdict(result: GateResult, console: Console) -> None:
 
 def _place(finding: Finding) -> tuple[str, str, int, str]:
     row = finding.row
-    return row.scenario, row.layer, row.sessions, finding.params
+    return row.scenario, row.layer, row.sessions, row.params
 
 
 def _print_cell(findings: Sequence[Finding], console: Console) -> None:
     name, *rest = cell(findings[0].row)
-    params = shown(findings[0].params)
+    params = shown(findings[0].row.params)
     print_title(name, [*rest, params] if params else rest, console)
     styles = {GateVerdict.PASS: ""} | {
         verdict: _STYLES[verdict] for verdict in GateVerdict if verdict is not GateVerdict.PASS

@@ -3,45 +3,42 @@
 The other tables of a run, `TABLES`, are files of their own: a CSV has one header.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
 from dbbench.analysis.rows import COLUMNS
-from dbbench.reports.csv_text import table
-from dbbench.reports.exported import exported
+from dbbench.choices import Decimal
+from dbbench.commands import identity
+from dbbench.reports.csv_text import table as csv_table
+from dbbench.reports.exported import identified
 
 
-def report(analysis: Analysis, **_: bool) -> str:
-    """Write the columns of `CellRow`; lines end in LF, which every reader takes and pipes like."""
-    return table(COLUMNS, map(exported, analysis.rows))
+def report(analysis: Analysis, *, decimal: Decimal = "point", **_: bool) -> str:
+    """Write the columns of `CellRow`, and which run they are of; lines end in LF, which every reader takes."""
+    return _table(COLUMNS, analysis.rows, analysis, decimal)
 
 
-def files(analysis: Analysis, output: Path | None, table: str = "cells") -> list[tuple[Path | None, str]]:
+def files(
+    analysis: Analysis, output: Path | None, table: str = "cells", decimal: Decimal = "point"
+) -> list[tuple[Path | None, str]]:
     """Write one of `TABLES`."""
-    return [(output, TABLES[table](analysis))]
+    columns, records = TABLES[table]
+    return [(output, _table(columns, records(analysis), analysis, decimal))]
 
 
-def breakdown_report(analysis: Analysis) -> str:
-    """Write where the time goes: the columns of `Breakdown`, one line per cell and driver."""
-    return table(Breakdown.__struct_fields__, map(exported, analysis.breakdowns))
+def _table(columns: Iterable[str], records: Iterable[Any], analysis: Analysis, decimal: Decimal) -> str:
+    of_run = identity.identity(analysis.run.header)
+    header = (*columns, *identity.COLUMNS)
+    return csv_table(header, (identified(record, of_run) for record in records), decimal)
 
 
-def errors_report(analysis: Analysis) -> str:
-    """Write the ledger of errors: the columns of `Failure`, one line per cell, driver and kind of failure."""
-    return table(Failure.__struct_fields__, map(exported, analysis.failures))
-
-
-def layers_report(analysis: Analysis) -> str:
-    """Write what the layers add: the columns of `LayerTax`, one line per scenario, driver and higher layer."""
-    return table(LayerTax.__struct_fields__, map(exported, analysis.layer_tax))
-
-
-TABLES: Final[Mapping[str, Callable[[Analysis], str]]] = {
-    "cells": report,
-    "breakdown": breakdown_report,
-    "errors": errors_report,
-    "layers": layers_report,
+TABLES: Final[Mapping[str, tuple[Iterable[str], Callable[[Analysis], Iterable[Any]]]]] = {
+    "cells": (COLUMNS, lambda analysis: analysis.rows),
+    "breakdown": (Breakdown.__struct_fields__, lambda analysis: analysis.breakdowns),
+    "errors": (Failure.__struct_fields__, lambda analysis: analysis.failures),
+    "layers": (LayerTax.__struct_fields__, lambda analysis: analysis.layer_tax),
 }
+"""Name of the table -> its columns, and its rows: one per cell and driver, kind of failure, or higher layer."""

@@ -6,18 +6,20 @@ import msgspec
 
 from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.latency import Effect
+from dbbench.commands.identity import identity
 from dbbench.plan import Plan
 from dbbench.records import Run
-from dbbench.reports.exported import exported
+from dbbench.reports.exported import exported, identified
 from dbbench.reports.json_text import SCHEMA, text
 
 
 def report(analysis: Analysis, **_: bool) -> str:
     """Write one document; an unknown number is null, never NaN."""
+    of_run = identity(analysis.run.header)
     document = {
         "schema": SCHEMA,
         "run": _run(analysis.run),
-        "cells": [exported(row) for row in analysis.rows],
+        "cells": [identified(row, of_run) for row in analysis.rows],
         "breakdown": [exported(breakdown) for breakdown in analysis.breakdowns],
         "errors": [exported(failure) for failure in analysis.failures],
         "layer_tax": [exported(tax) for tax in analysis.layer_tax],

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from dbbench.choices import Decimal
+from dbbench.commands import identity
 from dbbench.commands.wire.result import WireResult
 from dbbench.records import WireRow
 from dbbench.reports.csv_text import table
@@ -11,15 +13,16 @@ COLUMNS: Final = (
     "scenario", "layer", "driver", "tx_end", "operations", "round_trips", "messages_sent", "messages_received",
     "bytes_sent", "bytes_received", "prepares_per_100", "connect_round_trips",
     "params", "fewest_round_trips", "most_round_trips", "first_round_trips",
+    *identity.COLUMNS,
 )  # fmt: skip
 
 
-def report(result: WireResult) -> str:
+def report(result: WireResult, *, decimal: Decimal = "point") -> str:
     """Write the columns; all numbers but those of connects are per operation."""
-    return table(COLUMNS, map(record, result.rows))
+    return table(COLUMNS, (record(row, result.identity) for row in result.rows), decimal)
 
 
-def record(row: WireRow) -> dict[str, str | float]:
+def record(row: WireRow, of_run: identity.Identity) -> dict[str, str | float]:
     """The columns of a row, in their order; a mean that is whole is an int."""
     return {
         "scenario": row.scenario,
@@ -38,4 +41,5 @@ def record(row: WireRow) -> dict[str, str | float]:
         "fewest_round_trips": row.spread[0],
         "most_round_trips": row.spread[1],
         "first_round_trips": row.first.round_trips,
+        **of_run.columns(row.driver),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from dbbench.choices import Decimal
 from dbbench.commands.wire.changes import Change
 from dbbench.reports.csv_text import table as csv_table
 from dbbench.reports.exported import mean_count
@@ -46,9 +47,9 @@ def json_report(changes: Sequence[Change]) -> str:
     )
 
 
-def csv_report(changes: Sequence[Change]) -> str:
+def csv_report(changes: Sequence[Change], *, decimal: Decimal = "point") -> str:
     """Write one line for each change."""
-    return csv_table(Change.__struct_fields__, map(_record, changes))
+    return csv_table(Change.__struct_fields__, map(_record, changes), decimal)
 
 
 def markdown_report(changes: Sequence[Change]) -> str:

@@ -24,19 +24,22 @@ def report(result: WireResult) -> str:
                 "tx_end": result.tx_end,
                 "pool_pre_ping": result.pool_pre_ping,
                 "settings": result.settings,
-                "versions": result.versions,
-                "server": result.server,
+                "run": result.identity.run,
+                "started": result.identity.started,
+                "dbbench": result.identity.dbbench,
+                "versions": result.identity.drivers,
+                "server": result.identity.server,
                 "status": result.status,
                 "problems": result.problems,
             },
-            "cells": [_cell(row, rows) for rows in cells(result) for row in rows],
+            "cells": [_cell(row, rows, result) for rows in cells(result) for row in rows],
         }
     )
 
 
-def _cell(row: WireRow, neighbours: list[WireRow]) -> dict[str, Any]:
+def _cell(row: WireRow, neighbours: list[WireRow], result: WireResult) -> dict[str, Any]:
     return {
-        **record(row),
+        **record(row, result.identity),
         "sent": _counts(row.sent),
         "received": _counts(row.received),
         "statements": _counts(row.statements),

@@ -114,8 +114,8 @@ def conditions(result: WireResult, file: str = "") -> list[tuple[str, str]]:
     """
     operations = sorted({row.operations for row in result.rows})
     facts = [
-        ("server", f"PostgreSQL {result.server}" if result.server else ""),
-        ("drivers", ", ".join(f"{name} {version}" for name, version in result.versions.items())),
+        ("server", f"PostgreSQL {result.identity.server}" if result.identity.server else ""),
+        ("drivers", ", ".join(f"{name} {version}" for name, version in result.identity.drivers.items())),
         ("settings", _settings(result)),
         ("counted", f"{' to '.join(f'{number:,}' for number in _ends(operations))} operations each"),
         ("file", file),
