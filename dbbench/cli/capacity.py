@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from dbbench import choices
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
@@ -33,6 +34,7 @@ class Request:
     options: "Options"
     wanted: "Wanted"
     format_: str
+    decimal: choices.Decimal
     quiet: bool
 
     def execute(self) -> int:
@@ -41,7 +43,7 @@ class Request:
 
         with measuring(self.options, quiet=self.quiet) as watch:
             ended = execute(self.options, self.wanted, watch)
-        show_file(ended.path, self.format_)
+        show_file(ended.path, self.format_, decimal=self.decimal)
         return ended.exit_code
 
 
@@ -119,6 +121,7 @@ def capacity(
     seed: common.Seed = None,
     output: common.ResultFile = None,
     format_: Annotated[str, OneOf(formats("capacity")), common.FORMAT] = "table",
+    decimal: common.Decimal = "point",
     quiet: common.Quiet = False,
 ) -> Request:
     """Find the highest rate at which each driver still holds an objective.
@@ -151,4 +154,4 @@ def capacity(
         placement=placement,
         output=output,
     )
-    return Request(values.checked(options), search, format_, quiet)
+    return Request(values.checked(options), search, format_, decimal, quiet)

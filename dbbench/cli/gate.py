@@ -13,7 +13,7 @@ from dbbench import choices
 from dbbench.cli import options as common
 from dbbench.cli.command import command, given, measuring
 from dbbench.cli.groups import Group, OneOf
-from dbbench.cli.output import complain, discard_stdout, flush, print_found, write
+from dbbench.cli.output import complain, decimals, discard_stdout, flush, print_found, write
 from dbbench.drivers import DEFAULT
 from dbbench.errors import ExitCode, UsageError
 from dbbench.reports import formats
@@ -61,6 +61,7 @@ class Request:
     wire: bool
     inconclusive: Inconclusive | None
     format_: str
+    decimal: choices.Decimal
     reports: list[tuple[str, Path]]  # format, file
     quiet: bool
 
@@ -75,7 +76,7 @@ class Request:
                 verdict = counted_verdict(shown(result_file.read_any(count_gate(self.gate, watch).path)).found)
             else:
                 verdict = measured_verdict(execute_gate(self.gate, watch), self.inconclusive)
-        return verdict.end(self.format_, self.reports)
+        return verdict.end(self.format_, self.reports, self.decimal)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Verdict:
     on_console: Mapping[str, str] = field(default_factory=dict)  # options of the table
     summary: Mapping[str, int] = field(default_factory=dict)  # options of the job's summary
 
-    def end(self, format_: str, reports: Sequence[tuple[str, Path]]) -> int:
+    def end(self, format_: str, reports: Sequence[tuple[str, Path]], decimal: choices.Decimal = "point") -> int:
         """Print it and write it, also for GitHub; gives the exit code.
 
         What cannot be written makes it DEGRADED where it would be OK.
@@ -97,7 +98,7 @@ class Verdict:
 
         code = self.exit_code
         try:
-            print_found(self.command, format_, self.found, on_console=self.on_console)
+            print_found(self.command, format_, self.found, decimal=decimal, on_console=self.on_console)
             flush()
         except BrokenPipeError:
             discard_stdout()
@@ -109,7 +110,7 @@ class Verdict:
             sys.stderr.write(report(self.command, "annotations")(self.found))
         for name, path in reports:
             try:
-                write(path, report(self.command, name)(self.found))
+                write(path, report(self.command, name)(self.found, **decimals(name, decimal)))
             except UsageError as error:
                 complain(str(error))
                 code = code or ExitCode.DEGRADED
@@ -266,6 +267,7 @@ def gate(
     placement: Annotated[choices.PlacementMode, common.placement("shared, which repeats best")] = "shared",
     output: common.ResultFile = None,
     format_: Annotated[str, OneOf(formats("gate")), common.FORMAT] = "table",
+    decimal: common.Decimal = "point",
     report: Annotated[list[str] | None, REPORT] = None,
     quiet: common.Quiet = False,
 ) -> Request:
@@ -304,4 +306,4 @@ def gate(
         options=values.checked(options),
         tolerances=values.tolerances(judging.tolerances, [path.stem for path in paths]),
     )
-    return Request(request, judging.wire, judging.inconclusive, format_, reports, quiet)
+    return Request(request, judging.wire, judging.inconclusive, format_, decimal, reports, quiet)

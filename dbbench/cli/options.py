@@ -334,4 +334,6 @@ ResultFile = Annotated[
     ),
 ]
 FORMAT: Final = typer.Option("--format", rich_help_panel=OUTPUT, help="What to print on stdout.")
+DECIMAL: Final = "csv: with comma, 0,52 instead of 0.52, and semicolons between fields, as many spreadsheets want."
+Decimal = Annotated[choices.Decimal, typer.Option("--decimal", rich_help_panel=OUTPUT, help=DECIMAL)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=OUTPUT, help="Print no progress and no notes.")]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dbbench.choices import Decimal
 from dbbench.errors import UsageError
 
 
@@ -15,31 +16,46 @@ def complain(message: str) -> None:
 
 
 def print_found(
-    command: str, format_: str, found: Any, *, on_console: Mapping[str, Any] | None = None, **options: Any
+    command: str,
+    format_: str,
+    found: Any,
+    *,
+    decimal: Decimal = "point",
+    on_console: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> None:
-    """Print a command's report of what it found on stdout; `on_console`: options that only a table has."""
+    """Print a command's report of what it found on stdout.
+
+    `decimal` is for CSV, `on_console` has options that only a table has.
+    """
     from dbbench.reports import renderer, report
 
     if render := renderer(command, format_):
         render(found, console(), **options, **(on_console or {}))
     else:
-        sys.stdout.write(report(command, format_)(found, **options))
+        sys.stdout.write(report(command, format_)(found, **options, **decimals(format_, decimal)))
 
 
-def show_file(path: Path, format_: str, *, details: bool = False) -> None:
+def decimals(format_: str, decimal: Decimal) -> dict[str, Any]:
+    """The options of a report that it has only as CSV."""
+    return {"decimal": decimal} if format_ == "csv" else {}
+
+
+def show_file(path: Path, format_: str, *, details: bool = False, decimal: Decimal = "point") -> None:
     """Print a result file on stdout, whichever command wrote it; `details`: of a run, also where the time goes."""
     from dbbench import result_file
 
-    show_stored(result_file.read_any(path), format_, path, details=details)
+    show_stored(result_file.read_any(path), format_, path, details=details, decimal=decimal)
 
 
-def show_stored(stored: Any, format_: str, path: Path, *, details: bool = False) -> Any:
+def show_stored(stored: Any, format_: str, path: Path, *, details: bool = False, decimal: Decimal = "point") -> Any:
     """Print what a result file says on stdout."""
     from dbbench.reports.stored import shown
 
     one = shown(stored)
     options = {"details": details} if one.command == "run" else {}
-    print_found(one.command, format_, one.found, on_console={**one.on_console, "file": str(path)}, **options)
+    on_console = {**one.on_console, "file": str(path)}
+    print_found(one.command, format_, one.found, decimal=decimal, on_console=on_console, **options)
 
 
 def console() -> Any:

@@ -34,6 +34,7 @@ class Request:
 
     options: "Options"
     format_: str
+    decimal: choices.Decimal
     details: bool
     quiet: bool
     unnamed_baseline: bool = False  # measured although drivers were named, and it is none of them
@@ -47,7 +48,7 @@ class Request:
                 name = self.options.baseline
                 watch.note(f"{name} is measured too, as the baseline (--baseline chooses another)")
             ended = execute(self.options, watch)
-        show_file(ended.path, self.format_, details=self.details)
+        show_file(ended.path, self.format_, details=self.details, decimal=self.decimal)
         return ended.exit_code
 
 
@@ -109,6 +110,7 @@ def run(
     placement: common.Placement = None,
     output: common.ResultFile = None,
     format_: Annotated[str, OneOf(formats("run")), common.FORMAT] = "table",
+    decimal: common.Decimal = "point",
     details: Annotated[bool, DETAILS] = False,
     quiet: common.Quiet = False,
 ) -> Request:
@@ -139,4 +141,4 @@ def run(
         output=output,
     )
     unnamed = bool(subject.drivers) and baseline not in subject.drivers
-    return Request(values.checked(options), format_, details, quiet, unnamed)
+    return Request(values.checked(options), format_, decimal, details, quiet, unnamed)

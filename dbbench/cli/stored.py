@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dbbench import choices
 from dbbench.cli.command import command
 from dbbench.cli.groups import OneOf
-from dbbench.cli.output import flush, print_found, show_stored, warn, write
+from dbbench.cli.options import DECIMAL
+from dbbench.cli.output import decimals, flush, print_found, show_stored, warn, write
 from dbbench.errors import ExitCode, UnreadableError, UsageError
 from dbbench.reports import formats
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dbbench.records import Stored
 
 CsvTable = Literal["cells", "breakdown", "errors", "layers"]
+Decimal = Annotated[choices.Decimal, typer.Option("--decimal", help=DECIMAL)]
 PRINTED = typer.Option("--format", help="What to print on stdout.")
 
 
@@ -29,6 +32,7 @@ class ShowRequest:
 
     result: Path | None  # None: the newest
     format_: str
+    decimal: choices.Decimal
     details: bool
 
     def execute(self) -> int:
@@ -40,7 +44,7 @@ class ShowRequest:
         stored = result_file.read_any(path)
         if self.format_ != "table" or not shown(stored).warns:  # other tables say them themselves
             warn(stored.warnings)
-        show_stored(stored, self.format_, path, details=self.details)
+        show_stored(stored, self.format_, path, details=self.details, decimal=self.decimal)
         return ExitCode.OK
 
 
@@ -55,10 +59,11 @@ def show(
         ),
     ] = None,
     format_: Annotated[str, OneOf(formats("show")), PRINTED] = "table",
+    decimal: Decimal = "point",
     details: Annotated[bool, typer.Option("--details", help="Also where the time goes, for every cell.")] = False,
 ) -> ShowRequest:
     """Print a stored result as the command that wrote it did: run, gate, capacity, wire or selfcheck."""
-    return ShowRequest(result, format_, details)
+    return ShowRequest(result, format_, decimal, details)
 
 
 def _stored(result: Path) -> Path:
@@ -84,6 +89,7 @@ class CompareRequest:
     force: bool
     limit: float | None  # as a share
     format_: str
+    decimal: choices.Decimal
 
     def execute(self) -> int:
         """Read both runs, and print what has changed."""
@@ -96,7 +102,7 @@ class CompareRequest:
         found = compare(before, after, self.control, force=self.force)
         if self.format_ != "table":  # the table says them itself
             warn([f"{one.key} is {one.base} in BASE and {one.head} in HEAD" for one in found.mismatches])
-        print_found("compare", self.format_, found)
+        print_found("compare", self.format_, found, decimal=self.decimal)
         flush()
         if self.limit is not None and (slower := over(found.changes, self.limit)):
             warn([over_text(one, self.limit) for one in slower])
@@ -132,6 +138,7 @@ def compare(
         ),
     ] = None,
     format_: Annotated[str, OneOf(formats("compare")), PRINTED] = "table",
+    decimal: Decimal = "point",
 ) -> CompareRequest:
     """Compare two stored runs: how each driver's time relative to a control driver has changed.
 
@@ -145,7 +152,7 @@ def compare(
     from dbbench.cli import values
 
     limit = None if fail_over is None else values.read("--fail-over", fail_over, units.share)
-    return CompareRequest(base, head, control, force, limit, format_)
+    return CompareRequest(base, head, control, force, limit, format_, decimal)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,7 @@ class HistoryRequest:
     folder: Path
     control: str | None
     format_: str
+    decimal: choices.Decimal
 
     def execute(self) -> int:
         """Read the runs of the folder, and print how they went."""
@@ -163,7 +171,7 @@ class HistoryRequest:
             raise UsageError(f"no result in {self.folder}; make one with: dbbench run")
         if self.control is not None and not any(one.values for one in entries):
             raise UsageError(f"--control {self.control}: no run in {self.folder} has another driver measured beside it")
-        print_found("history", self.format_, entries)
+        print_found("history", self.format_, entries, decimal=self.decimal)
         return ExitCode.OK
 
 
@@ -177,12 +185,13 @@ def history(
         ),
     ] = None,
     format_: Annotated[str, OneOf(formats("history")), PRINTED] = "table",
+    decimal: Decimal = "point",
 ) -> HistoryRequest:
     """List the stored runs of a folder, and how each driver's time relative to a control driver went over them.
 
     Runs of different machines, servers, Pythons or settings are kept apart, as groups a, b, c.
     """
-    return HistoryRequest(folder, control, format_)
+    return HistoryRequest(folder, control, format_, decimal)
 
 
 def _entries(folder: Path, control: str | None) -> Iterator["Entry"]:
@@ -214,6 +223,7 @@ class ExportRequest:
     output: Path | None  # None: stdout
     driver: str | None
     table: CsvTable
+    decimal: choices.Decimal
 
     def execute(self) -> int:
         """Read the result, and write it."""
@@ -235,17 +245,19 @@ class ExportRequest:
 
         options = {} if self.driver is None else {"driver": self.driver}
         options |= {} if self.table == "cells" else {"table": self.table}
+        decimal = decimals(self.format_, self.decimal)
         command, found, *_ = shown(stored)
         if command == "run":
-            return exporter(self.format_)(found, self.output, **options)
+            return exporter(self.format_)(found, self.output, **options, **decimal)
         formats = exportable(command)
         if self.format_ not in formats or options:
             raise UsageError(f"a result of dbbench {command} can be exported as {', '.join(formats)}")
-        return [(self.output, report(command, self.format_)(found))]
+        return [(self.output, report(command, self.format_)(found, **decimal))]
 
 
 @command(
     "dbbench export results/RUN.jsonl --format csv -o run.csv",
+    "dbbench export results/RUN.jsonl --format csv --decimal comma -o run.csv   (for a German spreadsheet)",
     "dbbench export results/RUN.jsonl --format pyperf -o suites/   (one suite per driver, for pyperf compare_to)",
     "dbbench export results/RUN.jsonl --format hgrm -o latencies/   (one file per cell and driver, for HdrHistogram)",
 )
@@ -271,10 +283,11 @@ def export(
     table: Annotated[
         CsvTable, typer.Option(help="csv: the comparison, where the time goes, failed operations, or what layers add.")
     ] = "cells",
+    decimal: Decimal = "point",
 ) -> ExportRequest:
     """Write a stored result in another format; which there are depends on the command that wrote it."""
     if driver is not None and format_ not in ("pyperf", "hgrm"):
         raise UsageError("--driver goes with --format pyperf or hgrm")
     if table != "cells" and format_ != "csv":
         raise UsageError("--table goes with --format csv")
-    return ExportRequest(result, format_, output, driver, table)
+    return ExportRequest(result, format_, output, driver, table, decimal)

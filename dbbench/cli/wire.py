@@ -28,6 +28,7 @@ class Request:
     options: "Options"
     operations: int
     format_: str
+    decimal: choices.Decimal
     trace: bool
     quiet: bool
 
@@ -37,7 +38,7 @@ class Request:
 
         with measuring(self.options, quiet=self.quiet) as watch:
             ended = execute_wire(self.options, self.operations, watch, trace=self.trace)
-        show_file(ended.path, self.format_)
+        show_file(ended.path, self.format_, decimal=self.decimal)
         return ended.exit_code
 
 
@@ -66,6 +67,7 @@ def wire(
     ] = False,
     output: common.ResultFile = None,
     format_: Annotated[str, OneOf(formats("wire")), common.FORMAT] = "table",
+    decimal: common.Decimal = "point",
     quiet: common.Quiet = False,
 ) -> Request:
     """Count round trips, messages and bytes per operation, and say why there are so many.
@@ -92,4 +94,4 @@ def wire(
         effort=Effort(seed=seed),
         output=output,
     )
-    return Request(values.checked(options), operations, format_, trace, quiet)
+    return Request(values.checked(options), operations, format_, decimal, trace, quiet)

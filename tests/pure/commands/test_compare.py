@@ -371,7 +371,7 @@ def test_json_and_csv_hold_the_same_numbers() -> None:
     assert [one["change_low"] for one in document["changes"]] == [None, None]
     assert [line["change_low"] for line in lines] == ["", ""]
     assert document["compared"] is True
-    assert "too few blocks" in printed(found)
+    assert "an interval needs 7 blocks in each run: dbbench run --blocks 7" in printed(found)
 
 
 def hostile() -> Comparison:

@@ -26,7 +26,8 @@ from dbbench.reports.gate.sentences import row_sentence, verdict_sentence
 from dbbench.reports.text import shown
 
 REPORTS = {name: report("gate", name) for name in formats("gate")}
-FIELDS = ("scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict")
+FIELDS = GateRow.__struct_fields__
+COLUMNS_OF_CSV = (*FIELDS, "run", "started", "dbbench", "base_version", "head_version", "server_version")
 HOSTILE = [
     "<script>alert(1)</script>",
     "![x](http://x.example)",
@@ -77,8 +78,10 @@ def finding(
 ) -> Finding:
     low, high = (None, None) if loss is None else (loss - within, loss + within)
     head_us = None if loss is None or base_us is None else base_us * (1 + loss)
-    row = GateRow(scenario, layer, sessions, driver, metric, loss, low, high, None if loss is None else p, verdict)
-    return Finding(row, params, tolerance, base_us, head_us, detectable, blocks_wanted, reason)
+    row = GateRow(
+        scenario, layer, sessions, driver, metric, loss, low, high, None if loss is None else p, verdict, params
+    )
+    return Finding(row, tolerance, base_us, head_us, detectable, blocks_wanted, reason)
 
 
 FAILING = finding(loss=0.062, verdict=GateVerdict.FAIL, p=0.00024)
@@ -103,6 +106,8 @@ def result(verdict: GateVerdict = GateVerdict.PASS, *findings: Finding, **change
         started="2026-11-23T03:15:00+00:00",
         measured_s=312.4,
         status="complete",
+        dbbench="0.2.0",
+        server="18.4",
     )
     return msgspec.structs.replace(made, **changes)
 
@@ -173,8 +178,8 @@ def test_every_gate_can_be_reported_and_written(format_: str) -> None:
 
 def test_numbers_that_are_none_are_nowhere() -> None:
     nan, inf = float("nan"), float("inf")
-    row = GateRow("orders", "orm", 1, "asyncpg", "time", nan, -inf, inf, nan, GateVerdict.INCONCLUSIVE)
-    made = result(GateVerdict.INCONCLUSIVE, Finding(row, "", 0.05, nan, inf, nan, None, ""), measured_s=nan)
+    row = GateRow("orders", "orm", 1, "asyncpg", "time", nan, -inf, inf, nan, GateVerdict.INCONCLUSIVE, "")
+    made = result(GateVerdict.INCONCLUSIVE, Finding(row, 0.05, nan, inf, nan, None, ""), measured_s=nan)
     for name, write in REPORTS.items():
         assert not re.search(r"\b(nan|inf|infinity)\b", write(made), re.IGNORECASE), name
 
@@ -295,6 +300,8 @@ def test_json_has_everything_and_names_as_they_are() -> None:
         "started": "2026-11-23T03:15:00+00:00",
         "measured_s": 312.4,
         "status": "complete",
+        "dbbench": "0.2.0",
+        "server_version": "18.4",
     }
     for text in HOSTILE:
         assert read_json("json", hostile(text))["cells"][0]["driver"] == text
@@ -311,11 +318,12 @@ def test_json_rounds() -> None:
 def test_csv_has_the_columns_of_a_row() -> None:
     lines = read_csv(failing())
 
-    assert [tuple(line) for line in lines] == [FIELDS] * 5
+    assert [tuple(line) for line in lines] == [COLUMNS_OF_CSV] * 5
     assert list(lines[2].values()) == [
-        "orders", "orm", "1", "asyncpg", "time", "0.062", "0.053", "0.071", "0.00024", "fail",
+        "orders", "orm", "1", "asyncpg", "time", "0.062", "0.053", "0.071", "0.00024", "fail", "rows=10000",
+        "3f9c2a", "2026-11-23T03:15:00+00:00", "0.2.0", "0.30.0", "0.31.0", "18.4",
     ]  # fmt: skip
-    assert [lines[4][name] for name in FIELDS[5:]] == ["", "", "", "", "inconclusive"]
+    assert [lines[4][name] for name in FIELDS[5:10]] == ["", "", "", "", "inconclusive"]
 
 
 @given(st.floats(0, 1), st.floats(-0.99, 10))
@@ -572,13 +580,23 @@ def test_no_hostile_name_becomes_a_workflow_command(text: str) -> None:
 
 
 def test_bmf_has_times_in_nanoseconds_and_losses() -> None:
-    assert read_json("bmf", failing())["orders/orm/1/asyncpg"] == {
+    assert read_json("bmf", failing())["orders/orm/1/asyncpg/rows=10000"] == {
         "latency": {"value": 424_800},
         "time-loss": {"value": 0.062, "lower_value": 0.053, "upper_value": 0.071},
         "p99-latency": {"value": 520_000},
         "p99-loss": {"value": 0.3, "lower_value": 0.291, "upper_value": 0.309},
     }
-    assert "bulk/orm/1/psycopg" not in read_json("bmf", failing())
+    assert "bulk/orm/1/psycopg/rows=10000" not in read_json("bmf", failing())
+
+
+@pytest.mark.parametrize("name", ["bmf", "customSmallerIsBetter"])
+def test_cells_that_differ_in_parameters_alone_are_series_of_their_own(name: str) -> None:
+    few, many = finding(params="rows=10"), finding(params="rows=10000")
+    document = read_json(name, result(GateVerdict.PASS, few, many))
+    series = list(document) if isinstance(document, dict) else [entry["name"] for entry in document]
+
+    assert len(set(series)) == 2
+    assert ["rows=10" in each and "rows=10000" not in each for each in series] == [True, False]
 
 
 def test_bmf_keeps_to_its_schema() -> None:
@@ -598,7 +616,7 @@ def test_custom_smaller_is_better_is_a_list_of_values() -> None:
 
     assert len(entries) == 4  # not what was not measured
     assert entries[2] == {
-        "name": "orders/orm/1/asyncpg: time per operation",
+        "name": "orders/orm/1/asyncpg/rows=10000: time per operation",
         "unit": "us/op",
         "value": 424.8,
         "range": "± 3.6",

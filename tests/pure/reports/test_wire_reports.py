@@ -16,6 +16,8 @@ from markdown_it.token import Token
 from rich.cells import cell_len
 from rich.console import Console
 
+from dbbench.commands.identity import COLUMNS as IDENTITY
+from dbbench.commands.identity import Identity
 from dbbench.commands.wire.changes import ROUND_TRIPS, Change
 from dbbench.commands.wire.result import WireResult
 from dbbench.records import Exchange, TraceLine, WireRow
@@ -35,6 +37,8 @@ CSV_COLUMNS = (
     "scenario", "layer", "driver", "tx_end", "operations", "round_trips", "messages_sent", "messages_received",
     "bytes_sent", "bytes_received", "prepares_per_100", "connect_round_trips",
 )  # fmt: skip
+STARTED = "2026-11-23T03:15:00+00:00"
+IDENTIFIED = f"3f9c2a,{STARTED},0.2.0,3.3.9,18.4"
 CONNECT = Exchange(14, {"Query": 12, "StartupMessage": 1}, {"ReadyForQuery": 13}, 561, 1155, {"SELECT": 4}, 1)
 FIRST = Exchange(4, {"Query": 2}, {"ReadyForQuery": 4}, 98, 109, {"SELECT": 1}, 1)
 
@@ -91,8 +95,7 @@ def result(*rows: WireRow, **changed: Any) -> WireResult:
         tx_end="rollback",
         pool_pre_ping=True,
         settings={"asyncpg": {"statement_cache_size": 0, "x": None}},
-        versions={"psycopg": "3.3.9", "asyncpg": "0.32.0"},
-        server="18.4",
+        identity=Identity("3f9c2a", STARTED, "0.2.0", {"psycopg": "3.3.9", "asyncpg": "0.32.0"}, "18.4"),
         problems=["psycopg2: no such table"],
     )
     return msgspec.structs.replace(made, **changed)
@@ -119,8 +122,7 @@ def hostile(text: str) -> WireResult:
             trace=[line(text, 1, text, client=True), *TRACE],
         ),
         settings={text: {text: text}},
-        versions={text: text},
-        server=text,
+        identity=Identity(text, text, text, {text: text}, text),
         problems=[text] * 40,
     )
 
@@ -181,9 +183,11 @@ def test_csv_has_its_columns_and_whole_counts_without_decimals() -> None:
 
     assert text.startswith(",".join(CSV_COLUMNS))
     assert text.splitlines()[0] == ",".join(
-        [*CSV_COLUMNS, "params", "fewest_round_trips", "most_round_trips", "first_round_trips"]
+        [*CSV_COLUMNS, "params", "fewest_round_trips", "most_round_trips", "first_round_trips", *IDENTITY]
     )
-    assert text.splitlines()[1] == ("point_reads,core,psycopg,rollback,100,3,5,6,98,1109.25,100,14,rows=10000,3,4,4")
+    assert text.splitlines()[1] == (
+        "point_reads,core,psycopg,rollback,100,3,5,6,98,1109.25,100,14,rows=10000,3,4,4," + IDENTIFIED
+    )
     assert [line["round_trips"] for line in read_csv(text)] == ["3", "2.4", "3"]
 
 
@@ -206,6 +210,9 @@ def test_json_has_everything_and_names_as_they_are() -> None:
         "tx_end": "rollback",
         "pool_pre_ping": True,
         "settings": {"asyncpg": {"statement_cache_size": 0, "x": None}},
+        "run": "3f9c2a",
+        "started": STARTED,
+        "dbbench": "0.2.0",
         "versions": {"psycopg": "3.3.9", "asyncpg": "0.32.0"},
         "server": "18.4",
         "status": "complete",
