@@ -4,6 +4,7 @@ import csv
 import io
 import locale
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import builders
