@@ -31,6 +31,7 @@ from dbbench.plan import (
 from dbbench.records import Header, Problem
 from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
+from dbbench.server import pgbouncer
 from dbbench.server.target import application, connected
 
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: for the parent, for the tables, and some to spare
@@ -150,9 +151,16 @@ def header(workers: Workers, run_id: str, started: datetime, *, other_runs: bool
         dbbench=__version__,
         plan=public(plan),
         environment={**workers.site.describe_machine(dict.fromkeys(distributions)), "other_runs": other_runs},
-        server=workers.site.describe(),
+        server={**workers.site.describe(), **_pooler(plan)},
         drivers=workers.facts,
     )
+
+
+def _pooler(plan: Plan) -> dict[str, str]:
+    """Which pooler stands in front of the server in some cells, with its version."""
+    if all(cell.pooler is None for cell in plan.cells):
+        return {}
+    return {"pooler": pgbouncer.describe(pgbouncer.find())}
 
 
 def public(plan: Plan) -> Plan:

@@ -154,6 +154,11 @@ def find() -> Path:
 
 def version(program: Path) -> tuple[int, int]:
     """Major and minor version, as the program prints them; raises CannotStartError when they cannot be read."""
+    return parse_version(describe(program))
+
+
+def describe(program: Path) -> str:
+    """What the program calls itself: PgBouncer 1.24.1; raises CannotStartError where it does not run."""
     try:
         said = subprocess.run(
             [program, "--version"],
@@ -165,7 +170,7 @@ def version(program: Path) -> tuple[int, int]:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise _cannot_start(f"{program} does not run: {error}") from error
-    return parse_version(said)
+    return said.partition("\n")[0].strip()
 
 
 def parse_version(said: str) -> tuple[int, int]:

@@ -58,6 +58,7 @@ def test_nothing_fails_in_session_mode(measure: Cli) -> None:
     document = measured(measure, "--pooler", "session", "--layer", "core", "--blocks", "1", *ASYNCPG_ALONE)
     assert not any(failures(document, "pooler=session").values())
     assert {row["sessions"] for row in document["cells"]} == {15}, "as many as the pool has connections"
+    assert document["run"]["server"]["pooler"].startswith("PgBouncer 1.")
 
 
 def test_a_pooler_in_front_of_the_users_own_server(dbbench: Cli, foreign: Address) -> None:

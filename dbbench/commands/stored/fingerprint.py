@@ -72,6 +72,7 @@ def _server(server: Mapping[str, Any]) -> dict[str, Any]:
         "embedded": server.get("embedded", False),
         "transport": server.get("transport"),
         "TLS": server.get("tls"),
+        "pooler": server.get("pooler"),
         **{f"server {name}": value for name, value in settings.items() if name not in _SAID_BY_VERSION},
     }
 

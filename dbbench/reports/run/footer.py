@@ -99,6 +99,7 @@ def _server(facts: Mapping[str, Any]) -> str:
     version = str(facts.get("version", "")).partition(" on ")[0]  # the rest names the compiler
     whose = "embedded" if facts.get("embedded") else ""
     parts = (version, whose, str(facts.get("transport", "")), "TLS" if facts.get("tls") else "")
+    parts += (f"behind {facts['pooler']}",) if facts.get("pooler") else ()
     return ", ".join(part for part in parts if part)
 
 
