@@ -98,8 +98,14 @@ def _server(facts: Mapping[str, Any]) -> str:
     """The server in short: PostgreSQL 18.4, embedded, unix socket."""
     version = str(facts.get("version", "")).partition(" on ")[0]  # the rest names the compiler
     whose = "embedded" if facts.get("embedded") else ""
-    parts = (version, whose, str(facts.get("transport", "")), "TLS" if facts.get("tls") else "")
-    parts += (f"behind {facts['pooler']}",) if facts.get("pooler") else ()
+    pooler = facts.get("pooler")
+    parts = (
+        version,
+        whose,
+        str(facts.get("transport", "")),
+        "TLS" if facts.get("tls") else "",
+        f"behind {pooler}" if pooler else "",
+    )
     return ", ".join(part for part in parts if part)
 
 
