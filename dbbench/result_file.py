@@ -58,8 +58,11 @@ MAX_FINDINGS: Final = 1_000  # of a self-check
 
 
 def new_id() -> str:
-    """Six random hex digits that distinguish runs started in the same second."""
-    return secrets.token_hex(3)
+    """Six random hex digits that distinguish runs started in the same second.
+
+    The first is a letter: pandas and spreadsheets take 638810 and 12e456 for numbers.
+    """
+    return secrets.choice("abcdef") + secrets.token_hex(3)[1:]
 
 
 def default_path(directory: Path, started: datetime, run_id: str) -> Path:

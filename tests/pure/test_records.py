@@ -169,6 +169,7 @@ def test_ids_are_six_hex_digits_that_differ() -> None:
 
     assert len(ids) > 45
     assert all(len(one) == 6 and int(one, 16) >= 0 for one in ids)
+    assert all(one[0].isalpha() for one in ids), "no program takes one for a number"
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
