@@ -31,9 +31,19 @@ def print_found(
     from dbbench.reports import renderer, report
 
     if render := renderer(command, format_):
-        render(found, console(), **options, **(on_console or {}))
+        from rich.console import Console
+
+        from dbbench.reports.console import as_text
+
+        print_text(as_text(render, found, console=Console(), **options, **(on_console or {})))
     else:
-        sys.stdout.write(report(command, format_)(found, **options, **decimals(format_, decimal)))
+        print_text(report(command, format_)(found, **options, **decimals(format_, decimal)))
+
+
+def print_text(text: str) -> None:
+    """Print a text on stdout as it is, unless the shell has closed it."""
+    if sys.stdout is not None:
+        sys.stdout.write(text)
 
 
 def decimals(format_: str, decimal: Decimal) -> dict[str, Any]:
@@ -56,17 +66,6 @@ def show_stored(stored: Any, format_: str, path: Path, *, details: bool = False,
     options = {"details": details} if one.command == "run" else {}
     on_console = {**one.on_console, "file": str(path)}
     print_found(one.command, format_, one.found, decimal=decimal, on_console=on_console, **options)
-
-
-def console() -> Any:
-    """Stdout as Rich prints on it."""
-    from rich.console import Console
-
-    class Out(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # Rich would end with 1, which means a regression
-
-    return Out()
 
 
 def flush() -> None:

@@ -1,6 +1,5 @@
 """`dbbench show`, `compare`, `history` and `export`: what is done with stored runs."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from dbbench import choices
 from dbbench.cli.command import command
 from dbbench.cli.groups import OneOf
 from dbbench.cli.options import DECIMAL
-from dbbench.cli.output import decimals, flush, print_found, show_stored, warn, write
+from dbbench.cli.output import decimals, flush, print_found, print_text, show_stored, warn, write
 from dbbench.errors import ExitCode, UnreadableError, UsageError
 from dbbench.reports import formats
 
@@ -233,7 +232,7 @@ class ExportRequest:
         warn(stored.warnings)
         for path, text in self._files(stored):
             if path is None:
-                sys.stdout.write(text)
+                print_text(text)
             else:
                 write(path, text)
         return ExitCode.OK

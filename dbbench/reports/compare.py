@@ -102,7 +102,7 @@ def columns(rows: Sequence[Change]) -> list[Column]:
         Column(heading, "base", [ratio(row.base_ratio) for row in rows]),
         Column(heading, "head", [ratio(row.head_ratio) for row in rows]),
         Column("change", "", [_change(row) for row in rows]),
-        Column("", "", [_WORDS.get(row.verdict, row.verdict) for row in rows]),
+        Column("verdict", "", [_WORDS.get(row.verdict, row.verdict) for row in rows]),
     ]
 
 

@@ -1,12 +1,14 @@
 """A folder of stored runs: what there is and how the ratios went, as a table for people, JSON and CSV."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from statistics import median
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 
@@ -16,7 +18,7 @@ from dbbench.commands.stored.history import Entry, Pointer, Trend, group_of, gro
 from dbbench.records import clean
 from dbbench.reports.columns import Column
 from dbbench.reports.compare import DIGITS, MAX_LINES, place_of, ratio
-from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.console import INDENT, PROSE, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
 from dbbench.reports.exported import exported
 from dbbench.reports.json_text import SCHEMA, text
@@ -148,21 +150,31 @@ def _unlike(first: str, named: Mapping[str, dict[str, str]], name: str) -> str:
 
 
 def _print_runs(entries: Sequence[Entry], named: Mapping[str, dict[str, str]], console: Console) -> None:
+    """Print a line for each run; where it has no room for the scenarios, they stand in a list of their own."""
+    lines = [_RUN_HEADINGS, *(_run(entry, named) for entry in in_order(entries) if entry.kind != "unreadable")]
+    parts = [lines]
+    if Measurement.get(console, console.options.update(width=PROSE), _grid(lines, console)).minimum > prose(console):
+        parts = [[line[:-1] for line in lines], [(line[0], line[-1]) for line in lines]]
+    for part in parts:
+        console.print(_grid(part, console), width=prose(console))
+        console.print()
+
+
+def _grid(lines: Sequence[Sequence[str]], console: Console) -> Table:
+    """Lay out lines of values, of which the first has the headings and the last value may wrap between words."""
     grid = Table.grid(padding=(0, 2))
-    for heading in _RUN_HEADINGS:
-        grid.add_column(
-            no_wrap=heading != "scenarios", overflow="fold", justify="right" if heading == "blocks" else "left"
-        )
-    grid.add_row(*(plain(heading, console, "bold") for heading in _RUN_HEADINGS))
-    for entry in in_order(entries):
-        if entry.kind != "unreadable":
-            grid.add_row(*(plain(value, console) for value in _run(entry, group_of(entry, named))))
-    console.print(grid, width=prose(console))
-    console.print()
+    *whole, wrapped = zip(*lines, strict=True)
+    for heading, *values in whole:
+        width = max(map(cell_len, (heading, *values)))
+        grid.add_column(min_width=width, justify="right" if heading == "blocks" else "left")
+    grid.add_column(min_width=max(cell_len(word) for names in wrapped for word in names.split()))
+    for number, line in enumerate(lines):
+        grid.add_row(*(plain(value, console, "" if number else "bold") for value in line))
+    return grid
 
 
-def _run(entry: Entry, group: str) -> Iterable[str]:
-    kind = "gate" if entry.kind == "gate" else group
+def _run(entry: Entry, named: Mapping[str, dict[str, str]]) -> Sequence[str]:
+    kind = "gate" if entry.kind == "gate" else group_of(entry, named)
     return entry.id, when(entry.started), f"{entry.blocks:,}", entry.status, kind, " ".join(entry.scenarios)
 
 

@@ -34,7 +34,7 @@ def render(result: WireResult, console: Console) -> None:
     for row in result.rows:
         name, rest = place(row)
         print_title(name, [*rest, shown(row.driver), "one operation"], console)
-        lines = list(ladder(row.trace))
+        lines = list(ladder(row.trace, min(WIDTH, console.width)))
         for line in lines[:MAX_LINES]:
             console.print(plain(line, console), no_wrap=True, crop=False, overflow="ignore")
         if more := len(lines) - min(len(lines), MAX_LINES):
@@ -44,7 +44,7 @@ def render(result: WireResult, console: Console) -> None:
         console.print()
 
 
-def ladder(trace: Sequence[TraceLine]) -> Iterator[str]:
+def ladder(trace: Sequence[TraceLine], width: int = WIDTH) -> Iterator[str]:
     """Write the lines: -> from the client, <- from the server, and one after each round trip.
 
     Messages that are alike and follow each other are one line, CopyData x 120; those that alternate with others are
@@ -57,9 +57,9 @@ def ladder(trace: Sequence[TraceLine]) -> Iterator[str]:
             arrow = "->" if rung.from_client else "<-"
             size = f"{rung.bytes:,} B"
             line = f"  {arrow} {rung.what:<{_MESSAGE}} {size:>{_BYTES}}   "
-            yield f"{line}{_cut(rung.detail, WIDTH - 2 - cell_len(line))}".rstrip()
+            yield f"{line}{_cut(rung.detail, width - 2 - cell_len(line))}".rstrip()
         if number:
-            yield f"  {f'-- round trip {number:,} ':-<{WIDTH - 4}}"
+            yield f"  {f'-- round trip {number:,} ':-<{width - 4}}"
 
 
 def _merged(lines: Sequence[TraceLine]) -> Iterator[_Rung]:

@@ -289,7 +289,7 @@ def test_no_number_is_cut_however_narrow_the_terminal(width: int) -> None:
     file = io.StringIO()
     table.render(usual(), Console(file=file, width=width, force_terminal=False, legacy_windows=False), trace=True)
 
-    assert re.search(r"98 +1,109 +100", file.getvalue())
+    assert {"98", "1,109", "100"} <= set(file.getvalue().split())
 
 
 def test_the_table_can_be_printed_in_ascii_and_with_its_traces() -> None:
