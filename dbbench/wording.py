@@ -8,6 +8,11 @@ def count(how_many: int, of: str) -> str:
     return f"{how_many:,} {of}{'' if how_many == 1 else 's'}"
 
 
+def are(how_many: int) -> str:
+    """The verb that goes with a count."""
+    return "is" if how_many == 1 else "are"
+
+
 def listed(parts: Sequence[str]) -> str:
     """One or more parts as a list: a, b and c."""
     *first, last = parts

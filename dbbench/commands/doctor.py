@@ -34,6 +34,7 @@ from dbbench.engine.machine import installed
 from dbbench.errors import CannotStartError, DbbenchError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.result_file import new_id
+from dbbench.server.pgbouncer import FOLLOWERS
 from dbbench.server.pooler_detection import Pooled, cure, detect, guess
 from dbbench.server.target import Target, chosen_address, connected, redacted
 from dbbench.wording import count
@@ -355,7 +356,7 @@ def _pooled(pooled: Pooled) -> Iterator[Check]:
         elif pooled.prepared:
             yield Check(name, "ok", "prepared statements survive a transaction there: the defaults work")
         elif pooled.prepared is None:
-            detail = "prepared statements may be lost there (PgBouncer 1.22 and newer follow them, if told to)"
+            detail = f"prepared statements may be lost there ({FOLLOWERS} follow them, if told to)"
             yield Check(name, "note", detail, mends)
         else:
             yield Check(name, "note", "prepared statements are lost there: the defaults fail", mends)

@@ -91,7 +91,7 @@ def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
     follows = pgbouncer.supports_prepared_statements(installed)
     if mode == "transaction" and not follows:
         version = ".".join(map(str, installed))
-        watch.note(f"PgBouncer {version} does not support prepared statements; 1.21 and newer do")
+        watch.note(f"PgBouncer {version} does not support prepared statements; {pgbouncer.FOLLOWERS} do")
     return pooler_arms.variants(mode, follows_prepared_statements=follows)
 
 

@@ -80,7 +80,8 @@ def render(answer: Answer, console: Console, file: str = "") -> None:
     """Print on the console, which decides on colours; `file` names the result file."""
     name, rest = title(answer.cell, params_text(answer.cell))
     print_title(name, [*rest, answer.objective.text], console)
-    print_table(columns(answer), console, [_STYLES.get(capacity.outcome, "") for capacity in answer.drivers])
+    if any(capacity.trials for capacity in answer.drivers):
+        print_table(columns(answer), console, [_STYLES.get(capacity.outcome, "") for capacity in answer.drivers])
     for line in sentences(answer):
         console.print(Padding(plain(line, console), INDENT), width=prose(console))
     console.print()

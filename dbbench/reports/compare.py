@@ -20,7 +20,7 @@ from dbbench.reports.markdown_text import escaped, table
 from dbbench.reports.text import place, when
 from dbbench.stats.paired import Verdict
 from dbbench.units import in_one_unit
-from dbbench.wording import count
+from dbbench.wording import are, count
 
 MAX_LINES: Final = 30  # of one kind; all of them are in the JSON
 ADVICE: Final = (
@@ -176,7 +176,7 @@ def _run(run: Run) -> str:
 def _lines(label: str, items: Sequence[Any], line: Callable[[Any], str]) -> list[tuple[str, str]]:
     lines = [(label, line(item)) for item in items[:MAX_LINES]]
     if (more := len(items) - MAX_LINES) > 0:
-        lines.append(("", f"{more:,} more are in the JSON"))
+        lines.append(("", f"{more:,} more {are(more)} in the JSON"))
     return lines
 
 

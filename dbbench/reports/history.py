@@ -25,6 +25,7 @@ from dbbench.reports.json_text import SCHEMA, text
 from dbbench.reports.text import when
 from dbbench.stats.change_points import MAX_P
 from dbbench.stats.paired import TIE_BAND
+from dbbench.wording import count
 
 SHOWN: Final = 24  # values of a sparkline: the latest
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -131,7 +132,7 @@ def conditions(entries: Sequence[Entry], named: Mapping[str, dict[str, str]]) ->
     lost = [entry for entry in entries if entry.kind == "unreadable"]
     facts = [("not read", f"{entry.file}: {entry.reason}") for entry in lost[:MAX_LINES]]
     if (more := len(lost) - MAX_LINES) > 0:
-        facts.append(("", f"{more:,} more files cannot be read"))
+        facts.append(("", f"{count(more, 'more file')} cannot be read"))
     first = next(iter(named), "")
     facts += [(f"group {name}", _unlike(first, named, name)) for name in list(named)[1 : MAX_LINES + 1]]
     return [(label, clean(text)) for label, text in [*facts, ("note", NOTE)]]

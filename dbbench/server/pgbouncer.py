@@ -38,6 +38,7 @@ SYSTEM_PATHS: Final = ("/usr/sbin", "/usr/local/sbin")
 PROGRAM_LIMIT_S: Final = 20.0  # for `pgbouncer --version`
 CONNECT_LIMIT_S: Final = 10
 PREPARED_STATEMENTS_SINCE: Final = (1, 21)
+FOLLOWERS: Final = f"PgBouncer {'.'.join(map(str, PREPARED_STATEMENTS_SINCE))} and newer"  # of prepared statements
 
 SETTINGS: Final[Mapping[str, str]] = {
     "ignore_startup_parameters": "extra_float_digits",  # the common setting, which JDBC needs

@@ -34,6 +34,7 @@ from dbbench.errors import CannotStartError, ExitCode, UsageError
 from dbbench.records import Run
 from dbbench.reports import formats, report
 from dbbench.reports.stored import shown
+from dbbench.wording import count
 
 SAME = "base 1ms, head 1ms recorded"
 SLOWER = "base 1000us, head 1100us recorded"
@@ -138,7 +139,9 @@ def test_what_is_known_is_said_after_every_block(identical: Gated) -> None:
     first, second, *standings = identical.listener.notes
 
     assert (first, second) == ("base: the base; head: the head", "the installed packages are the same")
-    assert [standing.partition(" (")[0] for standing in standings] == [f"  after {at} blocks" for at in range(1, 13)]
+    assert [standing.partition(" (")[0] for standing in standings] == [
+        f"  after {count(at, 'block')}" for at in range(1, 13)
+    ]
     assert standings[0].endswith("psycopg -0.9% ?, asyncpg -0.8% ?, psycopg2 +2.9% ?")
     assert standings[-1].endswith("psycopg +0.9% ok, asyncpg +0.2% ok, psycopg2 +1.0% ok")
 

@@ -6,6 +6,7 @@ keys have been added since to CSV and JSON; those that there were have the same 
 
 import csv
 import json
+import re
 from collections import defaultdict
 from typing import Any, Final
 
@@ -42,8 +43,10 @@ def test_it_prints_what_it_always_did(name: str, suffix: str, monkeypatch: pytes
             assert contains(list(csv.DictReader(now.splitlines())), list(csv.DictReader(then.splitlines())))
         case "json":
             assert contains(json.loads(now), json.loads(then))
-        case _:
+        case "md":
             assert now == then
+        case _:  # 0.1.0 filled the lines of tables up with blanks
+            assert now == re.sub(" +$", "", then, flags=re.MULTILINE)
 
 
 def contains(now: Any, then: Any) -> bool:

@@ -192,7 +192,7 @@ class _Searches:
         if trial.not_started:
             yield f"{trial.not_started:,} of {trial.operations + trial.errors + trial.not_started:,} never started"
         if trial.errors:
-            yield f"{trial.errors:,} of {trial.operations + trial.errors:,} operations failed"
+            yield f"{trial.errors:,} of {count(trial.operations + trial.errors, 'operation')} failed"
         for message in ran.errors:
             if (arm.name, message) not in self._said:
                 self._said.add((arm.name, message))

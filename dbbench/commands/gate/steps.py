@@ -35,6 +35,7 @@ from dbbench.errors import CannotStartError, DbbenchError, UsageError
 from dbbench.plan import Arm, Cell, Connections, Gate, Plan
 from dbbench.records import Counts, Measurement, Problem, Side, status
 from dbbench.server.target import redacted
+from dbbench.wording import count
 
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
 _BLOCKS_IN_TIME: Final = 27  # that should fit in the budget: all looks, and the second in three fifths of it
@@ -250,7 +251,7 @@ def _look(watch: Watcher, plan: Plan, measured: Sequence[Measurement]) -> set[in
     judged = look_at(made.counted, made.tolerances)
     blocks = max(map(len, made.counted.values()), default=0)
     verdict_at = ", ".join(str(look.blocks) for look in LOOKS)
-    watch.note(f"  after {blocks} blocks (verdict at {verdict_at}): {_standings(plan, judged)}")
+    watch.note(f"  after {count(blocks, 'block')} (verdict at {verdict_at}): {_standings(plan, judged)}")
     return set(range(len(plan.cells))) if is_over(made.counted, made.tolerances) else set()
 
 

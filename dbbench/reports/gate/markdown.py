@@ -23,7 +23,7 @@ from dbbench.reports.gate.sentences import (
 )
 from dbbench.reports.markdown_text import escaped, line
 from dbbench.reports.text import MAX_TEXT, share, shown
-from dbbench.wording import count
+from dbbench.wording import are, count
 
 # "Body is too long (maximum is 65536 characters)", GitHub's API answers to a longer comment. Bytes are at least as many
 # as characters, and an action that posts this may want to add a line.
@@ -153,4 +153,4 @@ def _fitting(lines: Sequence[str], room: int) -> list[str]:
 
 
 def _left_out(more: int, beginning: str = "") -> list[str]:
-    return [f"{beginning}{more:,} more {'is' if more == 1 else 'are'} left out for size."] if more else []
+    return [f"{beginning}{more:,} more {are(more)} left out for size."] if more else []

@@ -10,7 +10,7 @@ from dbbench.commands.gate.result import Finding, GateResult, GateRow, GateVerdi
 from dbbench.reports.columns import NOTHING
 from dbbench.reports.text import MAX_TEXT, number, share, shown
 from dbbench.units import in_one_unit
-from dbbench.wording import count
+from dbbench.wording import are, count
 
 METRICS: Final[dict[Metric, str]] = {
     "time": "time per operation",
@@ -62,7 +62,7 @@ def _failed(counted: Sequence[Finding]) -> str:
     worst_first = sorted(failing, key=lambda finding: finding.tolerance - (number(finding.row.loss) or 0.0))
     said = f"{_of(failing, counted)} {'fails' if len(failing) == 1 else 'fail'}: {_named(worst_first)}"
     open_ = sum(finding.row.verdict is GateVerdict.INCONCLUSIVE for finding in counted)
-    return f"{said}; {open_:,} {_is(open_)} inconclusive." if open_ else f"{said}."
+    return f"{said}; {open_:,} {are(open_)} inconclusive." if open_ else f"{said}."
 
 
 def _inconclusive(counted: Sequence[Finding]) -> str:
@@ -71,7 +71,7 @@ def _inconclusive(counted: Sequence[Finding]) -> str:
         return "There was nothing to compare."
     if not open_:
         return "The gate is inconclusive, though no comparison is (see the problems)."
-    return f"{_of(open_, counted)} {_is(len(open_))} inconclusive: {_named(open_)}."
+    return f"{_of(open_, counted)} {are(len(open_))} inconclusive: {_named(open_)}."
 
 
 def _passed(counted: Sequence[Finding]) -> str:
@@ -87,7 +87,7 @@ def _passed(counted: Sequence[Finding]) -> str:
 def _advisory(advisory: int) -> str:
     if not advisory:
         return ""
-    return f"{advisory:,} {_is(advisory)} advisory and no part of the verdict."
+    return f"{advisory:,} {are(advisory)} advisory and no part of the verdict."
 
 
 def _of(some: Sequence[Finding], all_: Sequence[Finding]) -> str:
@@ -231,10 +231,6 @@ def times(values_us: Sequence[float | None]) -> tuple[list[str], str]:
     texts, unit = in_one_unit([value for value in known if value is not None])
     left = iter(texts)
     return [NOTHING if value is None else next(left) for value in known], unit
-
-
-def _is(how_many: int) -> str:
-    return "is" if how_many == 1 else "are"
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------

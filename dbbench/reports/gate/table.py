@@ -24,7 +24,7 @@ from dbbench.reports.gate.sentences import (
 )
 from dbbench.reports.run.footer import MAX_PROBLEMS
 from dbbench.reports.text import MAX_TEXT, share, shown
-from dbbench.wording import count
+from dbbench.wording import are, count
 
 MAX_PACKAGES: Final = 30  # lines; all of them are in the JSON
 MAX_WORD: Final = 16  # columns for the word before a condition
@@ -76,7 +76,8 @@ def _print_cell(findings: Sequence[Finding], console: Console) -> None:
     styles = {GateVerdict.PASS: ""} | {
         verdict: _STYLES[verdict] for verdict in GateVerdict if verdict is not GateVerdict.PASS
     }
-    print_table(_columns(findings), console, [styles[finding.row.verdict] for finding in findings])
+    if any((finding.base_us, finding.head_us) != (None, None) for finding in findings):
+        print_table(_columns(findings), console, [styles[finding.row.verdict] for finding in findings])
     for remark in remarks(findings, within=True):
         console.print(Padding(plain(remark, console), INDENT), width=prose(console))
 
@@ -112,7 +113,9 @@ def _print_packages(result: GateResult, console: Console) -> None:
         [Column("package", "", names), Column("base", "version", base), Column("head", "version", head)], console
     )
     if more := len(differences) - len(names):
-        console.print(Padding(plain(f"{more:,} more are different; the JSON report lists them.", console), INDENT))
+        console.print(
+            Padding(plain(f"{more:,} more {are(more)} different; the JSON report has all of them.", console), INDENT)
+        )
     console.print()
 
 
@@ -120,7 +123,7 @@ def _footer(result: GateResult, file: str) -> list[tuple[str, str]]:
     """What went wrong, and under which conditions the numbers hold."""
     problems = [("problem", shown(problem, MAX_TEXT)) for problem in result.problems[:MAX_PROBLEMS]]
     if (more := len(result.problems) - MAX_PROBLEMS) > 0:
-        problems.append(("", f"{more:,} more problems are in the JSON report"))
+        problems.append(("", f"{count(more, 'more problem')} {are(more)} in the JSON report"))
     facts = [
         *problems,
         *((shown(word, MAX_WORD), shown(text, MAX_TEXT)) for word, text in result.conditions),

@@ -9,15 +9,20 @@ from dbbench.drivers import DRIVERS
 from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
+from dbbench.reports.run.failures import message, untold
 from dbbench.reports.text import when
+from dbbench.stats.paired import Verdict
 from dbbench.units import MILLISECOND, time_text
-from dbbench.wording import count
+from dbbench.wording import are, count
 
 MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
-MAX_MESSAGE: Final = 400  # characters
 
 CLOSED_LOOP: Final = "closed loop: sessions wait for answers, so p95 and p99 are optimistic"
 AT_ONCE: Final = "intervals hold for the whole table at once (95%)"
+NO_INTERVAL: Final = (
+    "faster or slower without an interval: a sign-flip test of the whole table (95%) tells the direction, "
+    "and the size is a guess from few blocks"
+)
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
@@ -28,21 +33,19 @@ def footer(run: Run, rows: Sequence[CellRow], file: str = "") -> list[tuple[str,
     facts = [
         *conditions(run),
         ("file", file),
-        ("note", _loop(plan)),
-        ("", _comparison(plan)),
-        ("", AT_ONCE if any(row.ratio_low is not None for row in rows) else ""),
     ]
-    facts += [("", note) for note in _releases(run)]
-    if any(row.operations and None in (row.p50_us, row.p95_us, row.p99_us) for row in rows):
-        facts.append(("", TOO_FEW))
+    if not rows or any(row.operations for row in rows):
+        notes = [_loop(plan), _comparison(plan), *_intervals(rows), *_releases(run), *_percentiles(rows)]
+        facts += zip(("note", *[""] * len(notes)), filter(None, notes), strict=False)
     facts += [("warning", warning) for warning in run.warnings]
     if header.environment.get("other_runs"):
         facts.append(("warning", "another dbbench run was measuring on this machine"))
     if run.end and run.end.reason:
         facts.append((run.status, run.end.reason))
-    facts += [(_label(problem), _problem(run, problem)) for problem in run.problems[:MAX_PROBLEMS]]
-    if (more := len(run.problems) - MAX_PROBLEMS) > 0:
-        facts.append(("", f"{more:,} more problems are in the result file"))
+    problems = untold(run, rows)
+    facts += [(_label(problem), _problem(run, problem)) for problem in problems[:MAX_PROBLEMS]]
+    if (more := len(problems) - MAX_PROBLEMS) > 0:
+        facts.append(("", f"{count(more, 'more problem')} {are(more)} in the result file"))
     return [(label, clean(text)) for label, text in facts if text]
 
 
@@ -74,6 +77,20 @@ def _loop(plan: Plan) -> str:
 def _comparison(plan: Plan) -> str:
     """What is compared, where that is not the throughput."""
     return f'"time vs {plan.baseline}" compares mean latency, since the pace is set' if plan.paced else ""
+
+
+def _intervals(rows: Sequence[CellRow]) -> list[str]:
+    """For what intervals hold, and what a verdict means that has none."""
+    different = (Verdict.FASTER, Verdict.SLOWER)
+    return [
+        *([AT_ONCE] if any(row.ratio_low is not None for row in rows) else []),
+        *([NO_INTERVAL] if any(row.verdict in different and row.ratio_low is None for row in rows) else []),
+    ]
+
+
+def _percentiles(rows: Sequence[CellRow]) -> list[str]:
+    unknown = any(row.operations and None in (row.p50_us, row.p95_us, row.p99_us) for row in rows)
+    return [TOO_FEW] if unknown else []
 
 
 def _releases(run: Run) -> list[str]:
@@ -172,7 +189,4 @@ def _label(problem: Problem) -> str:
 def _problem(run: Run, problem: Problem) -> str:
     cell = run.header.plan.cells[problem.cell].label if problem.cell is not None else problem.scenario
     where = ", ".join(part for part in (cell, problem.arm) if part)
-    message = clean(problem.message)
-    if len(message) > MAX_MESSAGE:
-        message = message[: MAX_MESSAGE - 1] + "…"
-    return f"{where}: {message}" if where else message
+    return f"{where}: {message(problem)}" if where else message(problem)

@@ -4,6 +4,7 @@ from dbbench.analysis.analysis import Analysis, CellAnalysis
 from dbbench.records import Run
 from dbbench.reports.columns import columns
 from dbbench.reports.markdown_text import escaped, table
+from dbbench.reports.run.failures import reasons
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.run.roundtrips import round_trip_tables
@@ -13,19 +14,20 @@ from dbbench.reports.run.sentences import sentence, title
 def report(analysis: Analysis, *, details: bool = False) -> str:
     """Write a heading, a table and a sentence per cell, and the conditions at the end; `details`: more tables."""
     run = analysis.run
-    parts = [_cell(run, cell, below(run, cell, details=details)) for cell in analysis.cells]
+    parts = [_cell(run, index, cell, below(run, cell, details=details)) for index, cell in enumerate(analysis.cells)]
     parts += [_titled(titled, "###") for titled in (*layer_tables(analysis), *round_trip_tables(analysis))]
     facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, analysis.rows))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
 
-def _cell(run: Run, of: CellAnalysis, more: Below) -> str:
+def _cell(run: Run, index: int, of: CellAnalysis, more: Below) -> str:
     name, rest = title(of.cell, of.rows[0].params)
     heading = f"### {escaped(name)}: {', '.join(escaped(part) for part in rest)}"
-    rows = table(columns(of.cell, of.rows, run.header.plan.baseline))
+    said = reasons(run, index, of.rows)
+    rows = [] if said else [table(columns(of.cell, of.rows, run.header.plan.baseline))]
     # Every line a paragraph of its own: Markdown would run them together.
-    lines = [escaped(line) for line in (sentence(run, of.rows), *more.remarks)]
-    return "\n\n".join([heading, rows, *lines, *(_titled(titled, "####") for titled in more.tables)])
+    lines = [escaped(line) for line in (*(said or [sentence(run, of.rows)]), *more.remarks)]
+    return "\n\n".join([heading, *rows, *lines, *(_titled(titled, "####") for titled in more.tables)])
 
 
 def _titled(titled: Titled, level: str) -> str:

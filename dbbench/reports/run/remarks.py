@@ -70,7 +70,7 @@ def failed(breakdown: Breakdown, lines: Sequence[Failure]) -> str:
     """How many operations of one driver failed, and of what: its lines of the ledger as one."""
     if not lines:
         return ""
-    said = f"{breakdown.driver}: {breakdown.errors:,} of {breakdown.attempts:,} operations failed"
+    said = f"{breakdown.driver}: {breakdown.errors:,} of {count(breakdown.attempts, 'operation')} failed"
     if not any(line.code for line in lines):
         return said
     causes = [_cause(line) for line in lines[:MAX_CODES]]

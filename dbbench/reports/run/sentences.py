@@ -10,7 +10,7 @@ from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.reports.text import place
 from dbbench.stats.paired import TIE_BAND, Verdict, blocks_for_interval, blocks_for_verdict
-from dbbench.wording import count, listed
+from dbbench.wording import are, count, listed
 
 _DIFFERENT: Final = (Verdict.FASTER, Verdict.SLOWER)
 _MANY: Final = 100  # blocks; an estimate from a few does not reach further
@@ -55,11 +55,13 @@ def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
     open_ = [row for row in rows if row.verdict is Verdict.UNDECIDED]
     clauses += [_undecided(row) for row in open_ if row.ratio_low is not None]
     if unknown := [row for row in open_ if row.ratio_low is None]:
-        clauses.append(f"{_names(unknown)} {_is(unknown)} undecided after {_blocks(unknown)} ({_more_blocks(run)})")
+        clauses.append(
+            f"{_names(unknown)} {are(len(unknown))} undecided after {_blocks(unknown)} ({_more_blocks(run)})"
+        )
     elif any(row.verdict in _DIFFERENT and row.ratio_low is None for row in rows):
-        clauses.append(_more_blocks(run))
+        clauses.append(f"how much exactly is not known ({_more_blocks(run)})")
     if different := [row for row in rows if row.verdict is Verdict.NOT_COMPARABLE]:
-        clauses.append(f"{_names(different)} {_is(different)} not comparable (see below)")
+        clauses.append(f"{_names(different)} {are(len(different))} not comparable (see below)")
     if missed := [row for row in rows if row.verdict is Verdict.NOT_MEASURED]:
         clauses.append(f"{_names(missed)} {_was(missed)} not measured before the run ended")
     if failed := [row for row in rows if row.verdict is Verdict.FAILED]:
@@ -68,28 +70,28 @@ def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
 
 
 def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
-    """How much faster or slower, with the interval where there are enough blocks for one."""
+    """How much faster or slower, with the interval; "about" where there are too few blocks for one."""
     assert row.ratio is not None
     baseline = run.header.plan.baseline
     needs, what = ("has", "mean latency") if run.header.plan.paced else ("needs", "time per operation")
+    ends = None if row.ratio_low is None or row.ratio_high is None else (row.ratio_low, row.ratio_high)
+    about = "" if ends else "about "
     if row.ratio >= _TWICE:
         much = "times as much" if brief else f"times as much {what} as {baseline}"
-        wide = row.ratio_low is None or row.ratio_high is None or row.ratio_high - row.ratio_low >= _TENTH
-        digits = 1 if wide else 2
-        interval = _interval(row.ratio_low, row.ratio_high, f".{digits}f")
-        return f"{row.driver} {needs} {row.ratio:.{digits}f} {much}{interval}"
+        digits = 2 if ends and ends[1] - ends[0] < _TENTH else 1
+        return f"{row.driver} {needs} {about}{row.ratio:.{digits}f} {much}{_interval(ends, f'.{digits}f')}"
     kind = "less" if row.ratio < 1 else "more"
     much = kind if brief else f"{kind} {what} than {baseline}"
-    low, high = (None if end is None else abs(end - 1) for end in (row.ratio_low, row.ratio_high))
-    wide = low is None or high is None or abs(high - low) >= _HUNDREDTH
+    shares = ends and (abs(ends[0] - 1), abs(ends[1] - 1))
+    wide = shares is None or abs(shares[1] - shares[0]) >= _HUNDREDTH
     digits = 0 if abs(row.ratio - 1) >= _TENTH and wide else 1
-    return f"{row.driver} {needs} {abs(row.ratio - 1):.{digits}%} {much}{_interval(low, high, f'.{digits}%')}"
+    return f"{row.driver} {needs} {about}{abs(row.ratio - 1):.{digits}%} {much}{_interval(shares, f'.{digits}%')}"
 
 
-def _interval(end: float | None, other: float | None, format_: str) -> str:
-    if end is None or other is None:
+def _interval(ends: tuple[float, float] | None, format_: str) -> str:
+    if ends is None:
         return ""
-    low, high = sorted((end, other))
+    low, high = sorted(ends)
     return f" ({low:{format_}} to {high:{format_}})"
 
 
@@ -108,20 +110,23 @@ def _change(ratio: float) -> str:
 
 
 def _more_blocks(run: Run) -> str:
+    """How many blocks an interval takes, and what to type where the run had fewer.
+
+    That is no longer budget: blocks get longer with it, and on a slow machine there would be as few as before.
+    """
     needed = blocks_for_interval(family=family(run.header.plan))
     measured = len({measurement.block for measurement in run.measurements})
-    if run.header.plan.effort.blocks or not measured or run.end is None:
-        return f"an interval needs at least {needed} blocks; --blocks {needed} gives them"
-    seconds = math.ceil(run.end.measured_s / measured * needed / _STEP_S) * _STEP_S
-    return f"an interval needs at least {needed} blocks; --budget {seconds} gives them"
+    wanted = f"an interval needs at least {count(needed, 'block')}"
+    if measured >= needed:  # the run had them, but not everywhere
+        return wanted
+    if run.header.plan.effort.precision is None or not measured or run.end is None:
+        return f"{wanted}; --blocks {needed} gives them"
+    seconds = math.ceil(run.end.measured_s / measured * needed / _STEP_S) * _STEP_S  # whose blocks are always alike
+    return f"{wanted}; --budget {seconds} should give them"
 
 
 def _blocks(rows: Sequence[CellRow]) -> str:
     return count(max(row.blocks for row in rows), "block")
-
-
-def _is(rows: Sequence[CellRow]) -> str:
-    return "is" if len(rows) == 1 else "are"
 
 
 def _was(rows: Sequence[CellRow]) -> str:

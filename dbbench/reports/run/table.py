@@ -9,6 +9,7 @@ from dbbench.analysis.analysis import Analysis, CellAnalysis
 from dbbench.records import Run
 from dbbench.reports.columns import columns
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
+from dbbench.reports.run.failures import reasons
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.run.roundtrips import round_trip_tables
@@ -21,8 +22,8 @@ _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.FAILED
 def render(analysis: Analysis, console: Console, *, file: str = "", details: bool = False) -> None:
     """Print on the console, which decides on colours; `file` names the result, `details`: where the time goes, too."""
     run = analysis.run
-    for cell in analysis.cells:
-        _print_cell(run, cell, below(run, cell, details=details), console)
+    for index, cell in enumerate(analysis.cells):
+        _print_cell(run, index, cell, below(run, cell, details=details), console)
     for table in (*layer_tables(analysis), *round_trip_tables(analysis)):
         print_title(table.title, table.rest, console)
         print_table(table.columns, console)
@@ -32,12 +33,13 @@ def render(analysis: Analysis, console: Console, *, file: str = "", details: boo
     print_footer(footer(run, analysis.rows, file), console)
 
 
-def _print_cell(run: Run, of: CellAnalysis, more: Below, console: Console) -> None:
+def _print_cell(run: Run, index: int, of: CellAnalysis, more: Below, console: Console) -> None:
     print_title(*title(of.cell, of.rows[0].params), console)
-    if not all(row.verdict is Verdict.NOT_MEASURED for row in of.rows):
+    said = reasons(run, index, of.rows)
+    if not said and not all(row.verdict is Verdict.NOT_MEASURED for row in of.rows):
         styles = [_STYLES.get(row.verdict, "") for row in of.rows]
         print_table(columns(of.cell, of.rows, run.header.plan.baseline), console, styles)
-    for line in (sentence(run, of.rows), *more.remarks):
+    for line in (*(said or [sentence(run, of.rows)]), *more.remarks):
         console.print(Padding(plain(line, console), INDENT), width=prose(console))
     for table in more.tables:
         _print_titled(table, console)

@@ -12,6 +12,7 @@ from dbbench.records import TraceLine
 from dbbench.reports.console import WIDTH, plain, print_title
 from dbbench.reports.text import shown
 from dbbench.reports.wire.words import place
+from dbbench.wording import are, count
 
 MAX_LINES: Final = 200  # of one operation
 
@@ -38,9 +39,15 @@ def render(result: WireResult, console: Console) -> None:
         for line in lines[:MAX_LINES]:
             console.print(plain(line, console), no_wrap=True, crop=False, overflow="ignore")
         if more := len(lines) - min(len(lines), MAX_LINES):
-            console.print(plain(f"  {more:,} more lines are left out", console, "dim"))
+            console.print(plain(f"  {count(more, 'more line')} {are(more)} left out", console, "dim"))
         if row.untraced:
-            console.print(plain(f"  {row.untraced:,} more messages were not kept", console, "dim"))
+            console.print(
+                plain(
+                    f"  {count(row.untraced, 'more message')} {'was' if row.untraced == 1 else 'were'} not kept",
+                    console,
+                    "dim",
+                )
+            )
         console.print()
 
 

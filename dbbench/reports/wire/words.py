@@ -117,7 +117,7 @@ def conditions(result: WireResult, file: str = "") -> list[tuple[str, str]]:
         ("server", f"PostgreSQL {result.identity.server}" if result.identity.server else ""),
         ("drivers", ", ".join(f"{name} {version}" for name, version in result.identity.drivers.items())),
         ("settings", _settings(result)),
-        ("counted", f"{' to '.join(f'{number:,}' for number in _ends(operations))} operations each"),
+        ("counted", f"{_ends(operations)} each"),
         ("file", file),
         ("note", NOTE if result.rows else ""),
     ]
@@ -152,5 +152,9 @@ def _settings(result: WireResult) -> str:
     return ", ".join([f"tx-end {result.tx_end}", *(["pre-ping"] if result.pool_pre_ping else []), *own])
 
 
-def _ends(operations: Sequence[int]) -> list[int]:
-    return sorted({operations[0], operations[-1]}) if operations else [0]
+def _ends(operations: Sequence[int]) -> str:
+    """The fewest and the most of these numbers, which are in order: 20 operations, 5 to 20 operations."""
+    if not operations:
+        return count(0, "operation")
+    most = count(operations[-1], "operation")
+    return most if operations[0] == operations[-1] else f"{operations[0]:,} to {most}"

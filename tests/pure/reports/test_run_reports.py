@@ -559,7 +559,7 @@ def test_too_few_blocks_are_said_with_the_way_out() -> None:
     means = {"psycopg": 100.0, "asyncpg": 50.0}
 
     assert said(means, blocks=4) == (
-        "Undecided after 4 blocks: an interval needs at least 6 blocks; --budget 90 gives them."
+        "Undecided after 4 blocks: an interval needs at least 6 blocks; --blocks 6 gives them."
     )
     fixed = run(plan(arms=list(means), blocks=1), measurements(means, blocks=1))
     assert sentences(fixed) == ["Undecided after 1 block: an interval needs at least 6 blocks; --blocks 6 gives them."]
@@ -582,8 +582,8 @@ def test_a_difference_may_be_known_before_its_interval() -> None:
 
     assert [ratio(row) for row in group] == ["baseline", "0.84 (faster)", "3.49 (slower)"]
     assert sentence(early, group) == (
-        "asyncpg needs 16% less time per operation than psycopg; slow needs 3.5 times as much; "
-        "an interval needs at least 7 blocks; --budget 70 gives them."
+        "asyncpg needs about 16% less time per operation than psycopg; slow needs about 3.5 times as much; "
+        "how much exactly is not known (an interval needs at least 7 blocks; --blocks 7 gives them)."
     )
 
 
@@ -591,13 +591,98 @@ def test_what_an_interval_needs_is_said_once() -> None:
     means = {"psycopg": 100.0, "asyncpg": 84.0, "psycopg2": 100.1}
 
     assert said(means, blocks=6) == (
-        "asyncpg needs 16% less time per operation than psycopg; "
-        "psycopg2 is undecided after 6 blocks (an interval needs at least 7 blocks; --budget 70 gives them)."
+        "asyncpg needs about 16% less time per operation than psycopg; "
+        "psycopg2 is undecided after 6 blocks (an interval needs at least 7 blocks; --blocks 7 gives them)."
+    )
+
+
+def test_a_verdict_without_an_interval_says_what_it_rests_on() -> None:
+    few = run(measured=measurements({"psycopg": 100.0, "asyncpg": 84.0, "psycopg2": 350.0}, blocks=6))
+
+    assert "(faster)" in printed(few, 80)
+    assert "sign-flip test of the whole table (95%) tells the direction" in " ".join(printed(few, 80).split())
+    assert "sign-flip" not in printed(run(), 80)
+
+
+def test_a_precision_needs_a_longer_budget_for_an_interval() -> None:
+    means = {"psycopg": 100.0, "asyncpg": 50.0}
+    made = changed(plan(arms=list(means)), precision=0.02, budget_s=900.0)
+
+    assert sentences(run(made, measurements(means, blocks=4))) == [
+        "Undecided after 4 blocks: an interval needs at least 6 blocks; --budget 90 should give them."
+    ]
+
+
+def test_an_arm_that_was_lost_early_is_not_advised_to_measure_what_was_measured() -> None:
+    lost = [
+        one
+        for one in measurements({"psycopg": 100.0, "asyncpg": 50.0, "psycopg2": 50.0})
+        if one.block < 4 or one.arm != "asyncpg"
+    ]
+
+    assert sentences(run(measured=lost))[0].endswith(
+        "asyncpg is undecided after 4 blocks (an interval needs at least 7 blocks)."
     )
 
 
 def test_a_single_driver_has_nothing_to_be_compared_with() -> None:
     assert said({"asyncpg": 50.0}) == "Only asyncpg was asked for: there is nothing to compare it with."
+
+
+def failing(*problems: Problem) -> Run:
+    """Two cells, in the first of which nothing could be measured."""
+    return run(
+        plan([cell("broken"), cell()]),
+        measurements({"psycopg": 300.0, "asyncpg": 200.0, "psycopg2": 300.0}, cell=1),
+        list(problems),
+    )
+
+
+@pytest.mark.parametrize(
+    ("problems", "expected"),
+    [
+        (
+            [Problem("operation", "no such table", "broken", 0, arm) for arm in ("psycopg", "asyncpg", "psycopg2")],
+            ["No driver could be measured: no such table"],
+        ),
+        (
+            [
+                Problem("operation", "no such table", "broken", 0, "psycopg"),
+                Problem("operation", "undefined table", "broken", 0, "asyncpg"),
+                Problem("operation", "no such table", "broken", 0, "psycopg2"),
+            ],
+            [
+                "psycopg and psycopg2 could not be measured: no such table",
+                "asyncpg could not be measured: undefined table",
+            ],
+        ),
+        ([Problem("scenario", "prepare failed", "broken")], ["No driver could be measured: prepare failed"]),
+        ([], ["No driver could be measured"]),
+    ],
+)
+def test_a_cell_that_fails_for_everybody_is_its_reasons_alone(problems: list[Problem], expected: list[str]) -> None:
+    made = failing(*problems, Problem("errors", "6 failed", "point_reads", 1, "asyncpg"))
+    text, markdown = reported("table", made), reported("markdown", made)
+    above, _, below = text.partition("point_reads")
+
+    assert [line.strip() for line in above.splitlines() if line] == [
+        "broken · orm · 8 sessions · rows=10000",
+        *expected,
+    ]
+    assert "ops/s" in below
+    assert "6 failed" in below
+    assert markdown.partition("### point")[0].count("|") == 0
+    for problem in problems:
+        assert text.count(problem.message) == above.count(problem.message)
+
+
+def test_a_run_of_which_nothing_could_be_measured_has_no_notes_on_numbers() -> None:
+    made = run(plan([cell()], ["psycopg"]), [], [Problem("operation", "no such table", "point_reads", 0, "psycopg")])
+    text = reported("table", made)
+
+    assert "psycopg could not be measured: no such table\n\nserver" in text
+    assert "closed loop" not in text
+    assert "problem" not in text
 
 
 def test_a_baseline_that_failed_is_named() -> None:
