@@ -1,11 +1,14 @@
-"""What a person sees on stderr while a run goes on: a bar on a terminal, a line per block elsewhere."""
+"""What a person sees on stderr while a run goes on: a bar on a terminal, elsewhere a line now and then."""
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+
+_REDRAW_S: Final = 0.25  # between slices a bar is redrawn so often at most: it takes a millisecond
+_LINE_S: Final = 10.0  # how often a line says at least how far it is, while a block goes on
 
 
 class Bar:
@@ -23,6 +26,7 @@ class Bar:
             transient=True,
         )
         self._task = self._progress.add_task("starting", total=1.0, left="")
+        self._drawn = 0.0
 
     def say(self, what: str) -> None:
         """See Watcher."""
@@ -31,7 +35,10 @@ class Bar:
     def advance(self, fraction: float, left_s: float | None) -> None:
         """See Watcher."""
         left = "" if left_s is None else f"{left_s:.0f} s left"
-        self._progress.update(self._task, completed=min(1.0, fraction), left=left, refresh=True)
+        due = fraction >= 1 or time.monotonic() - self._drawn >= _REDRAW_S
+        if due:
+            self._drawn = time.monotonic()
+        self._progress.update(self._task, completed=min(1.0, fraction), left=left, refresh=due)
 
     def note(self, text: str) -> None:
         """See Watcher."""
@@ -52,20 +59,29 @@ class Bar:
 
 
 class Lines:
-    """Elsewhere: a plain line for every stage."""
+    """Elsewhere: a plain line for every stage, and one now and then while a stage goes on."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._began = time.monotonic()
+        self._said = self._began
+        self._what = ""
         self._left = ""
 
     def say(self, what: str) -> None:
         """See Watcher."""
-        self.note(f"{time.monotonic() - self._began:5.1f} s  {what}{self._left}")
+        self._what = what
+        self._line()
 
     def advance(self, fraction: float, left_s: float | None) -> None:
         """See Watcher."""
         self._left = f" ({fraction:.0%} done" + ("" if left_s is None else f", {left_s:.0f} s left") + ")"
+        if time.monotonic() - self._said >= _LINE_S:
+            self._line()
+
+    def _line(self) -> None:
+        self._said = time.monotonic()
+        self.note(f"{self._said - self._began:5.1f} s  {self._what}{self._left}")
 
     def note(self, text: str) -> None:
         """See Watcher."""

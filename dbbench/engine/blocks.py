@@ -44,28 +44,43 @@ class Blocks:
     shapes: Mapping[int, Shape]  # cell -> the shape of its slices
     say: Callable[[str], None]  # shows the user what is going on
     look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: cells that need no more
+    advance: Callable[[float, float | None], None] = lambda _done, _left_s: None  # is told of progress, often
     measured_s: float = 0.0  # since the first block began
+    begun: int = 0  # blocks
     closed: set[int] = field(default_factory=set)  # cells that need no more blocks
     _began_ns: int = 0  # when the first block began, by the clock of the slices
     _last_block_s: float = 0.0
-    _visited: int = 0  # visits to cells, over all blocks
+    _visited: float = 0.0  # visits to cells, over all blocks, also of the one that goes on
     measured: list[Measurement] = field(default_factory=list)  # without unused distributions, so the parent stays small
     _reported: set[tuple[int, str, str]] = field(default_factory=set)  # (cell, arm, message)
 
     def blocks(self) -> Iterator[Measurement | Problem]:
         """Measure block after block, until the budget or the blocks are used up, or nothing is left to decide."""
         self._began_ns = self.workers.site.clock_ns()
-        block = 0
-        while self._goes_on(block):
+        self._tell()
+        while self._goes_on(self.begun):
             before = self.measured_s
-            yield from self._block(block)
-            block += 1
-            self._note_time()
+            self.begun += 1
+            yield from self._block(self.begun - 1)
+            self._tell()
             self._last_block_s = self.measured_s - before
             self.closed = self.look(self.workers.plan, self.measured)
 
-    def _note_time(self) -> None:
+    def _tell(self) -> None:
+        """Note the time, and tell of progress; never while a slice runs."""
         self.measured_s = (self.workers.site.clock_ns() - self._began_ns) / 1e9
+        self.advance(*self.progress())
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is up, and slices that have not begun are left out.
+
+        A gate finishes its blocks: those of few rounds do not show how noisy they are.
+        """
+        budget_s = self.workers.plan.effort.budget_s
+        if budget_s is None or self.workers.plan.gate is not None:
+            return False
+        return self.measured_s > budget_s * (1 + BUDGET_SLACK)
 
     @property
     def log_ratios(self) -> Table:
@@ -89,7 +104,7 @@ class Blocks:
             left_s = max(0.0, self.workers.plan.effort.budget_s - self.measured_s)
             # How long it takes to reach a precision is not known beforehand.
             return (
-                self.measured_s / self.workers.plan.effort.budget_s,
+                min(1.0, self.measured_s / self.workers.plan.effort.budget_s),
                 None if self.workers.plan.effort.precision else left_s,
             )
         assert self.workers.plan.effort.blocks is not None
@@ -97,7 +112,7 @@ class Blocks:
         return done, self.measured_s / done - self.measured_s if done else None
 
     def _goes_on(self, block: int) -> bool:
-        """Whether another block is due: with a budget, if it would end in time, or nearer to it than stopping now."""
+        """Whether another block is due: with a budget, if one that takes as long as the last would end in time."""
         if len(self.workers.excluded) == len(self.workers.plan.cells) * len(self.workers.plan.arms):
             return False
         if self.workers.plan.effort.blocks is not None:
@@ -107,9 +122,7 @@ class Blocks:
             return True
         if self.decided:
             return False
-        next_end = self.measured_s + self._last_block_s
-        nearer = next_end - self.workers.plan.effort.budget_s < self.workers.plan.effort.budget_s - self.measured_s
-        return nearer or next_end <= self.workers.plan.effort.budget_s * (1 + BUDGET_SLACK)
+        return self.measured_s + self._last_block_s <= self.workers.plan.effort.budget_s * (1 + BUDGET_SLACK)
 
     def _block(self, block: int) -> Iterator[Measurement | Problem]:
         self.say(f"block {block + 1}")
@@ -118,14 +131,15 @@ class Blocks:
             for index in self.workers.plan.cell_order(block):
                 if index in self.closed:
                     continue
-                self._visited += 1
-                if index not in self.shapes:  # no arm could be measured there
-                    continue
+                if block and self.late:  # the first block visits every cell
+                    return
+                visited = self._visited
                 for record in self._visit(block, index):
-                    self._note_time()
                     if isinstance(record, Measurement):
                         self._keep(index, record)
                     yield record
+                self._visited = visited + 1
+                self._tell()
                 if not self.workers.site.alive():
                     raise ServerLostError("the server went away")
 
@@ -133,7 +147,14 @@ class Blocks:
         """Measure all arms in one cell; a failure is reported once, not in every block."""
         if index not in self.shapes:  # no arm could be measured there
             return
-        for record in _Visit(self.workers, self.shapes[index], block, index, self._began_ns).run():
+        visited = self._visited
+
+        def goes_on(done: float) -> bool:
+            self._visited = visited + done
+            self._tell()
+            return not self.late
+
+        for record in _Visit(self.workers, self.shapes[index], block, index, self._began_ns, goes_on).run():
             if isinstance(record, Problem) and record.kind == "errors":
                 # Behind a pooler the message of each failed connection has another name in it: report only the first.
                 key = (index, record.arm or "", "" if self.workers.plan.cells[index].pooler else record.message)
@@ -158,12 +179,16 @@ class _Visit:
     block: int
     index: int
     began_ns: int  # when the first block began
+    goes_on: Callable[[float], bool]  # is told the share that is done, and says whether there is time for more
     slices: dict[str, "_Slices"] = field(default_factory=dict)  # arm -> its slices
 
     def run(self) -> Iterator[Measurement | Problem]:
         """Yield problems as they occur, then the measurements of all arms."""
         yield from self._open()
-        for round_ in range(self.workers.plan.rounds[self.index]):
+        rounds = self.workers.plan.rounds[self.index]
+        for round_ in range(rounds):
+            if not self.goes_on(round_ / rounds) and round_:  # no visit without a round
+                break
             for arm in self.workers.plan.arm_order(self.block, self.index, round_):
                 if arm in self.workers.arms(self.index):
                     yield from self._slice(round_, arm.name)
@@ -192,6 +217,7 @@ class _Visit:
             except (WorkerFailedError, WorkerLostError) as error:
                 yield workers.exclude(self.index, arm.name, error)
             else:
+                self.goes_on(0.0)
                 self.slices[arm.name] = _Slices(loop_lag=_distribution(array("q", lags)))
 
     def _slice(self, round_: int, arm: str) -> Iterator[Problem]:

@@ -168,9 +168,9 @@ MIN_SHORT_ROUNDS: Final = 3  # for cells with one session, whose slices take les
 
 # Rough durations where an operation takes 1.5 ms. They are constants and not measured, so that two runs with the same
 # options and seed visit cells and slices in the same order.
-_WORKER_START_S: Final = 0.4
-_OPEN_S: Final = 0.15
-_WARM_UP_S_PER_CONNECTION: Final = 0.015
+WORKER_START_S: Final = 0.4
+OPEN_S: Final = 0.15
+WARM_UP_S_PER_CONNECTION: Final = 0.015
 _SHORT_SLICE_S: Final = 0.05
 _SLICE_S_PER_CONNECTION: Final = 0.03
 
@@ -181,13 +181,26 @@ def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) ->
     Cells share the time of a block evenly, so those with short slices get more rounds.
     """
     connections = [min(cell.sessions, pool.capacity) for cell in cells]
-    fixed = arms * (_WORKER_START_S + sum(_OPEN_S + _WARM_UP_S_PER_CONNECTION * number for number in connections))
+    fixed = arms * (WORKER_START_S + sum(OPEN_S + WARM_UP_S_PER_CONNECTION * number for number in connections))
     share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
     slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
     return [
         min(MAX_ROUNDS, max(MIN_SHORT_ROUNDS if number == 1 else 1, int(share / (arms * seconds))))
         for number, seconds in zip(connections, slices, strict=True)
     ]
+
+
+_LEAST_CHECK_S: Final = 30.0
+
+
+def check_limit_s(plan: Plan) -> float | None:
+    """How long the set-up may check one driver in one cell, seconds; None: as long as it takes.
+
+    That is the driver's share of the budget: after a longer check there would be no time to measure it.
+    """
+    if plan.effort.budget_s is None:
+        return None
+    return max(_LEAST_CHECK_S, plan.effort.budget_s / len(plan.arms))
 
 
 _MIN_OPEN_SLICE_S: Final = 2.0  # in a shorter slice a queue has no time to build up

@@ -9,6 +9,7 @@ from typing import Final, Literal, Self
 
 from dbbench import messages
 from dbbench.child import WorkerFailedError, WorkerLostError
+from dbbench.engine.planning import check_limit_s
 from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Workers
 from dbbench.messages import Checked, Done
 from dbbench.plan import Cell, Plan
@@ -144,7 +145,7 @@ class SetUp:
         for index, cell in enumerate(self.workers.plan.cells):
             if self._hopeless(index):
                 continue
-            self.say(f"checking {cell.label}")
+            self.say(f"checking {cell.label} ({index + 1} of {len(self.workers.plan.cells)})")
             if not self.workers.complete:  # one was lost in the previous cell
                 self.workers.start(f"set-up/{index}", stack)
             results: dict[str, Checked] = {}
@@ -161,9 +162,10 @@ class SetUp:
         failed: list[tuple[str, WorkerFailedError]] = []
         for arm in self.workers.arms(index):
             try:
-                results[arm.name], self.per_operation_ns[index, arm.name] = self._try_out(
-                    index, arm.name, first=not results
-                )
+                with self.workers.within(check_limit_s(self.workers.plan)):
+                    results[arm.name], self.per_operation_ns[index, arm.name] = self._try_out(
+                        index, arm.name, first=not results
+                    )
             except WorkerFailedError as error:
                 failed.append((arm.name, error))
             except WorkerLostError as error:

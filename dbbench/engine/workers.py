@@ -30,6 +30,7 @@ LONG_WARM_UP_NS: Final = 400_000_000  # if the first part takes longer, one oper
 WARM_UP_NS: Final = 50_000_000  # length of the second part, which samples the event loop's lag 50 times
 LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation later than this
 PATIENCE_S: Final = 60.0  # how long to wait for a reply, besides the time that the settings allow a request
+_SHORTER: Final = "smaller parameters (--set) or fewer --sessions make it shorter, and a longer --budget allows more"
 TABLES_DRIVER: Final = "psycopg-sync"
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
 
@@ -158,6 +159,10 @@ def describe(
     return described, problems
 
 
+def _took_too_long(limit_s: float) -> str:
+    return f"its check took longer than {limit_s:.0f} s, its share of the budget"
+
+
 @dataclass
 class Workers:
     """The workers of a run: one for each arm while a block lasts, and those for the tables."""
@@ -171,6 +176,7 @@ class Workers:
     excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm) that could not be measured
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> facts that its driver reports
     running: dict[str, Worker] = field(default_factory=dict)  # arm -> its worker, in the order in which they started
+    _until_ns: int | None = None  # when what goes on must be over; see within()
 
     @contextmanager
     def started(self, block: int | str) -> Iterator[None]:
@@ -220,7 +226,33 @@ class Workers:
 
     def ask(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
         """Send the arm's worker any request but a slice."""
-        return self.running[arm].ask(request, kind, self.patience)
+        return self.running[arm].ask(request, kind, self.patience())
+
+    @contextmanager
+    def within(self, limit_s: float | None) -> Iterator[None]:
+        """Give all requests of a `with` block so many seconds together; None: as many as they take.
+
+        Raises WorkerFailedError or WorkerLostError, with the way out, where they take longer.
+        """
+        if limit_s is None:
+            yield
+            return
+        self._until_ns = self.site.clock_ns() + int(limit_s * 1e9)
+        try:
+            yield
+        except WorkerLostError:
+            if self._left_s() > 0:
+                raise
+            raise WorkerLostError(_took_too_long(limit_s), _SHORTER) from None
+        else:
+            if self._left_s() <= 0:
+                raise WorkerFailedError(messages.Failed(f"{_took_too_long(limit_s)}; {_SHORTER}", scenario=True))
+        finally:
+            self._until_ns = None
+
+    def _left_s(self) -> float:
+        """The seconds until what goes on must be over."""
+        return math.inf if self._until_ns is None else (self._until_ns - self.site.clock_ns()) / 1e9
 
     def open(self, cell: Cell, arm: str) -> None:
         """Have the arm's worker open pool and sessions for the cell."""
@@ -268,7 +300,7 @@ class Workers:
         due_s = operations / load.rate if load.rate else 0.0
         limit_ns = int(due_s * 1e9) + grace_ns
         request = RunSlice(operations, seed, limit_ns, lead_in, freeze, load, heartbeat)
-        return self.running[arm].ask(request, Ran, self.patience + limit_ns / 1e9)
+        return self.running[arm].ask(request, Ran, self.patience(limit_ns / 1e9))
 
     def reset(self, cell: Cell, arm: str) -> None:
         """Have the scenario reset the tables of the arm, if it defines how."""
@@ -295,7 +327,7 @@ class Workers:
                 raise ServerLostError("the server went away") from error
             raise
 
-    @property
-    def patience(self) -> float:
-        """The seconds that a worker may take for any request but a slice."""
-        return PATIENCE_S + max(arm.connections.pool.timeout for arm in self.plan.arms)
+    def patience(self, slice_s: float = 0.0) -> float:
+        """The seconds that a worker may take for a request, of which a slice takes so many by itself."""
+        usual_s = PATIENCE_S + max(arm.connections.pool.timeout for arm in self.plan.arms) + slice_s
+        return min(usual_s, max(0.0, self._left_s()))

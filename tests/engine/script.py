@@ -16,6 +16,7 @@ A clause begins with the name of an arm (in a gate base or head), or of its driv
     differently        ... with another message in every slice
     leaking            ... with the password in the message
     lost in block 1    when its worker ends; likewise `interrupted in`, by a signal, and `deserted in`, by the server
+    crawls in block 1  when everything takes ten times as long
 
 or is about the whole scenario: `sessions 1 4`, `layers raw orm`, `reset`, `broken`, `unprepared`, `rebuilt` (head makes
 other tables). Moments are: check, time, close, block 1, warm-up of block 1; of a search: warm-up, guess, trial 1.
@@ -34,7 +35,7 @@ _UNITS_NS: Final = {"us": 1e3, "ms": 1e6}
 _MOMENTS: Final = "check|time|close|guess|trial \\d+|(?:warm-up of )?block \\d+|warm-up"
 _WORDS: Final = (
     r"\d+(us|ms)( in \w+)?|noise \d+%|recorded|returns \w+|writes \w+|fails \w+( \d+%)?|differently|leaking|"
-    rf"(lost|interrupted|deserted) in ({_MOMENTS})"
+    rf"(lost|interrupted|deserted|crawls) in ({_MOMENTS})"
 )
 
 
@@ -52,7 +53,7 @@ class Part:
     failing: float = 0.0  # share of the operations
     differently: bool = False
     leaking: bool = False
-    happens: Mapping[str, str] = field(default_factory=dict)  # moment -> lost, interrupted or deserted
+    happens: Mapping[str, str] = field(default_factory=dict)  # moment -> lost, interrupted, deserted or crawls
 
     @classmethod
     def of(cls, words: str) -> Self:
@@ -74,7 +75,7 @@ class Part:
             failing=int(fails[2] or 100) / 100 if fails else 0.0,
             differently="differently" in words,
             leaking="leaking" in words,
-            happens={when: what for what, when in re.findall(rf"(lost|interrupted|deserted) in ({_MOMENTS})", words)},
+            happens={when: what for what, when in re.findall(rf"(\w+) in ({_MOMENTS})", words)},
         )
 
 

@@ -240,6 +240,8 @@ class ScriptedWorker:
     def _disturbance(self, seed: str) -> float:
         """By how much a slice takes longer than the script says."""
         part = self._part
+        if part.happens.get(moment(seed)) == "crawls":
+            return 10.0
         if part.recorded and moment(seed).startswith("block"):
             return math.exp(recorded(*map(int, seed.split("/"))))
         return math.exp(part.noise * Random(f"{seed}/{self.name}").uniform(-1, 1))

@@ -4,10 +4,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from builders import plan
 from engine.runs import Listener, measured, operations, options
 from engine.scripted import PASSWORD, TABLES, ScriptedMachine
 
+from dbbench.child import WorkerLostError
 from dbbench.commands.run import execute
+from dbbench.engine.workers import AT_HOME, Workers
 from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.messages import Check, Fingerprint, Prepare, Reset, Tidy
 from dbbench.plan import Pool
@@ -254,3 +257,59 @@ def test_the_slices_that_count_are_not_disturbed(tmp_path: Path) -> None:
     found = measured(options(tmp_path, FINE))
 
     assert not any(request.heartbeat or request.freeze for _, request in found.machine.slices())
+
+
+# --- how long it may take --------------------------------------------------------------------------------------------
+
+
+def test_what_comes_is_said_with_its_times_before_it_begins(tmp_path: Path) -> None:
+    for_time = measured(options(tmp_path, f"{FINE}, sessions 1 15", blocks=None, budget_s=20.0))
+    for_blocks = measured(options(tmp_path, FINE, blocks=1, output=tmp_path / "blocks.jsonl"))
+
+    assert for_time.listener.stages[1] == (
+        "set-up of 2 cells, about 2 s (at most 30 s for each driver in a cell), then 20 s of measuring"
+    )
+    assert for_blocks.listener.stages[1] == "set-up of 1 cell, about 1 s, then 1 block"
+    checking = [stage for stage in for_time.listener.stages if stage.startswith("checking")]
+    assert [stage.rpartition("(")[2] for stage in checking] == ["1 of 2)", "2 of 2)"]
+
+
+def test_a_driver_whose_check_takes_its_share_of_the_budget_is_left_out_with_the_way_out(tmp_path: Path) -> None:
+    name = "psycopg 1ms, asyncpg 20000ms"
+    found = measured(options(tmp_path, name, blocks=None, budget_s=20.0))
+    with_blocks = measured(options(tmp_path, name, blocks=1, rounds=1, output=tmp_path / "blocks.jsonl"))
+    (problem,) = found.run.problems
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert [row.verdict for row in found.rows] == [Verdict.BASELINE, Verdict.FAILED]
+    assert (problem.kind, problem.arm) == ("operation", "asyncpg")
+    assert problem.message == (
+        "its check took longer than 30 s, its share of the budget; smaller parameters (--set) or fewer --sessions "
+        "make it shorter, and a longer --budget allows more"
+    )
+    assert with_blocks.run.problems == [], "who asks for blocks waits for them"
+
+
+def gives_no_answer(machine: ScriptedMachine, workers: Workers) -> None:
+    machine.now_ns += 8 * 10**9
+    assert workers.patience() == 0.0
+    raise WorkerLostError("the worker of psycopg gave no answer within 0 s")
+
+
+def test_no_answer_is_waited_for_beyond_that(tmp_path: Path) -> None:
+    machine = ScriptedMachine()
+    given = options(tmp_path, FINE)
+    with machine.site(given, "3f9c2a", AT_HOME, Listener()) as site:
+        workers = Workers(plan(), site, {})
+        usual = workers.patience()
+        with workers.within(7.0):
+            assert workers.patience() == workers.patience(60.0) == 7.0
+            machine.now_ns += 2 * 10**9
+            assert workers.patience() == 5.0
+        with workers.within(10**6):
+            assert workers.patience() == usual
+        assert workers.patience() == usual
+        with pytest.raises(WorkerLostError, match="its check took longer than 7 s"), workers.within(7.0):
+            gives_no_answer(machine, workers)
+        with pytest.raises(WorkerLostError, match="ended"), workers.within(7.0):
+            raise WorkerLostError("the worker of psycopg ended")
