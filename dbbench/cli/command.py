@@ -115,11 +115,14 @@ def _where(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def measuring(options: "Options | None" = None, *, quiet: bool) -> Iterator["Watcher"]:
+def measuring(options: "Options | None" = None, *, quiet: bool, timed: bool = True) -> Iterator["Watcher"]:
     """What every command that measures works in: its own signals, nothing of libpq's environment, somebody to tell.
 
-    `options` are those of a command that measures any server.
+    `options` are those of a command that measures any server; `timed`: whether a busy machine matters.
     """
+    from dbbench.engine import busy
+
+    look = busy.Look() if timed and not quiet else None  # goes on while these are imported
     from dbbench.child import libpq_variables
     from dbbench.cli.progress import watcher
 
@@ -128,6 +131,8 @@ def measuring(options: "Options | None" = None, *, quiet: bool) -> Iterator["Wat
     with signals(), watcher(quiet=quiet) as watch:
         if options is not None and options.address is None and "DATABASE_URL" in os.environ:
             watch.note("DATABASE_URL is set but not used; --env-url uses it")
+        if look is not None and (warning := busy.warning(busy.certain(look.end()))):
+            watch.note(warning)
         yield watch
 
 

@@ -71,7 +71,7 @@ class Request:
         from dbbench.commands.gate.steps import count_gate, execute_gate
         from dbbench.reports.stored import shown
 
-        with measuring(self.gate.options, quiet=self.quiet) as watch:
+        with measuring(self.gate.options, quiet=self.quiet, timed=not self.wire) as watch:
             if self.wire:
                 verdict = counted_verdict(shown(result_file.read_any(count_gate(self.gate, watch).path)).found)
             else:

@@ -36,7 +36,7 @@ class Request:
         """Count, and print what was stored."""
         from dbbench.commands.wire.steps import execute_wire
 
-        with measuring(self.options, quiet=self.quiet) as watch:
+        with measuring(self.options, quiet=self.quiet, timed=False) as watch:
             ended = execute_wire(self.options, self.operations, watch, trace=self.trace)
         show_file(ended.path, self.format_, decimal=self.decimal)
         return ended.exit_code

@@ -28,7 +28,7 @@ from dbbench.address import Address
 from dbbench.child import libpq_variables
 from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DEFAULT, DRIVERS, Driver
-from dbbench.engine import placement
+from dbbench.engine import busy, placement
 from dbbench.engine.exclusive import MARK
 from dbbench.engine.machine import installed
 from dbbench.errors import CannotStartError, DbbenchError, RefusedError
@@ -42,7 +42,7 @@ from dbbench.wording import count
 Status = Literal["ok", "note", "missing", "problem"]
 
 PROGRAM_LIMIT_S: Final = 20.0  # for `postgres --version`
-BUSY: Final = 0.5  # load average per CPU from which others are in the way
+BUSY: Final = 0.5  # load average per CPU from which others are in the way, where nothing better is known
 CONNECTIONS: Final = len(DEFAULT) * Pool().capacity + 4  # of a default run: the workers', the tables', the parent's
 SETTINGS: Final = ("shared_buffers", "synchronous_commit", "fsync", "jit", "autovacuum")
 _NOISY: Final = ("jit", "autovacuum")  # settings that make times jump while they are on
@@ -211,14 +211,19 @@ def _cpus(place: Placement) -> Iterator[Check]:
 
 
 def _load() -> Iterator[Check]:
-    cpus = os.cpu_count() or 1  # the load is that of the whole machine
-    try:
-        load = os.getloadavg()[0]
-    except OSError:
-        return
-    detail = f"{load:.1f} on {count(cpus, 'CPU')}, over the last minute"
-    if load / cpus > BUSY:
-        yield Check("load", "note", detail, "other processes make the numbers noisier: end them, or wait")
+    """What other processes use; where the platform does not say that, how many were running over the last minute."""
+    found = busy.look()
+    if found is not None:
+        detail, disturbed = f"other processes use {found}", found.busy
+    else:
+        cpus = os.cpu_count() or 1
+        try:
+            load = os.getloadavg()[0]
+        except OSError:
+            return
+        detail, disturbed = f"{load:.1f} on {count(cpus, 'CPU')}, over the last minute", load > BUSY * cpus
+    if disturbed:
+        yield Check("load", "note", detail, f"the numbers get noisier: {busy.REMEDY}")
     else:
         yield Check("load", "ok", detail)
 

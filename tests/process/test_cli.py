@@ -198,6 +198,28 @@ def test_a_second_run_at_once_is_told_of_the_first(
     assert len(list(tmp_path.glob("results/*.jsonl"))) == 1
 
 
+@pytest.mark.alone
+def test_a_busy_machine_is_named_before_anything_is_measured(tmp_path: Path) -> None:
+    spins = (sys.executable, "-c", "while True: pass")
+    others = [subprocess.Popen(spins) for _ in range(len(os.sched_getaffinity(0)))]
+    try:
+        timed = subprocess.run([*PROGRAM, *RUN], cwd=tmp_path, capture_output=True, text=True, check=True)
+        counted = subprocess.run(
+            [*PROGRAM, "wire", "point_reads", "--driver", "psycopg2", "--layer", "core"],
+            cwd=tmp_path, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+    before, _, _ = timed.stderr.partition("starting PostgreSQL")
+    assert re.search(
+        r"^other processes use \d+\.\d of \d+ CPUs?: blocks take longer, .*; end them, or wait$", before, re.MULTILINE
+    )
+    assert "other processes" not in counted.stderr, "counts have no noise"
+
+
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 

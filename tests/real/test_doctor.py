@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from dbbench.cli.progress import watcher
 from dbbench.commands import doctor
 from dbbench.commands.doctor import Check
 from dbbench.drivers import DEFAULT, DRIVERS
+from dbbench.engine import busy
 from dbbench.engine.exclusive import exclusive
 from dbbench.plan import Placement
 from dbbench.reports.doctor import render
@@ -264,10 +266,27 @@ def test_another_run_is_seen() -> None:
 
 
 @pytest.mark.parametrize(("load", "status"), [(0.1, "ok"), (0.6, "note")])
-def test_a_busy_machine_is_worth_a_note(monkeypatch: pytest.MonkeyPatch, load: float, status: str) -> None:
+def test_where_the_platform_says_no_more_the_load_is_worth_a_note(
+    monkeypatch: pytest.MonkeyPatch, load: float, status: str
+) -> None:
+    monkeypatch.setattr(busy, "_STAT", Path("/no/such/file"))
     monkeypatch.setattr(os, "getloadavg", lambda: (load * (os.cpu_count() or 1), 0.0, 0.0))
     (check,) = doctor._load()
     assert check.status == status
+
+
+@pytest.mark.alone
+def test_a_process_that_uses_a_cpu_is_worth_a_note() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        (check,) = doctor._load()
+        other.kill()
+
+    assert check.status == "note"
+    assert re.fullmatch(r"other processes use \d+\.\d of \d+ CPUs?", check.detail)
 
 
 def test_what_a_placement_does_is_said() -> None:
