@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from dbbench import choices
+from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
@@ -115,7 +116,12 @@ def capacity(
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO|FILE", help="A built-in scenario or your own file.")
+        str,
+        typer.Argument(
+            metavar="SCENARIO|FILE",
+            autocompletion=completion.scenarios,
+            help="A built-in scenario or your own file.",
+        ),
     ] = "point_reads",
     placement: common.Placement = None,
     seed: common.Seed = None,

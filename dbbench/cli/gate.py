@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 import typer
 
 from dbbench import choices
+from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli.command import command, given, measuring
 from dbbench.cli.groups import Group, OneOf
@@ -39,6 +40,7 @@ BUDGET: Final = (
 REPORT: Final = typer.Option(
     rich_help_panel=common.OUTPUT,
     metavar="FORMAT=FILE",
+    autocompletion=completion.gate_reports,
     help="Also write a report, repeatable: junit=gate.xml, json=, csv=, markdown=, bmf= (Bencher), "
     "customSmallerIsBetter= (github-action-benchmark), annotations=, table=.",
     show_default=False,
@@ -216,6 +218,7 @@ def judging(
         typer.Option(
             rich_help_panel=common.VERDICT,
             metavar="[NAME=]SHARE",
+            autocompletion=completion.tolerances,
             help="Loss that is still fine, repeatable: 5%, cpu=8%, p95=10%, bulk_inserts=10% or "
             "bulk_inserts.cpu=12%. Time per operation is always judged; other metrics are if they have a tolerance. "
             "Default: 5%.",

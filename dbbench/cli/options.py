@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 import typer
 
 from dbbench import choices
+from dbbench.cli import completion
 from dbbench.drivers import DEFAULT, DRIVERS
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def subject(
         list[str] | None,
         typer.Argument(
             metavar="SCENARIO|FILE|DIR",
+            autocompletion=completion.scenarios,
             help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
             show_default=False,
         ),
@@ -49,6 +51,7 @@ def subject(
             "-d",
             rich_help_panel=WHAT,
             metavar="D",
+            autocompletion=completion.drivers,
             help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
             show_default=False,
         ),
@@ -58,6 +61,7 @@ def subject(
         typer.Option(
             rich_help_panel=WHAT,
             metavar="L",
+            autocompletion=completion.layers,
             help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
             show_default=False,
         ),
@@ -68,6 +72,7 @@ def subject(
             "--set",
             rich_help_panel=WHAT,
             metavar="NAME=VALUE",
+            autocompletion=completion.parameters,
             help="Set a parameter of the scenarios, repeatable (see: dbbench list scenarios).",
             show_default=False,
         ),
@@ -155,6 +160,7 @@ def connections(
         typer.Option(
             rich_help_panel=CONNECTIONS,
             metavar="DRIVER.NAME=VALUE",
+            autocompletion=completion.driver_settings,
             help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
             "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
             show_default=False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 import typer
 
 from dbbench import choices
+from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 BASELINE: Final = typer.Option(
-    rich_help_panel=common.WHAT, metavar="D", help="Driver to compare the others with; it is always measured."
+    rich_help_panel=common.WHAT,
+    metavar="D",
+    autocompletion=completion.drivers,
+    help="Driver to compare the others with; it is always measured.",
 )
 DETAILS: Final = typer.Option(
     "--details",

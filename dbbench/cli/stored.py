@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from dbbench import choices
+from dbbench.cli import completion
 from dbbench.cli.command import command
 from dbbench.cli.groups import OneOf
 from dbbench.cli.options import DECIMAL
@@ -53,6 +54,7 @@ def show(
         Path | None,
         typer.Argument(
             metavar="[RESULT]",
+            autocompletion=completion.results,
             help="Result file, or the id of a run in results/. Default: the newest there.",
             show_default=False,
         ),
@@ -118,12 +120,31 @@ class CompareRequest:
 )
 def compare(
     base: Annotated[
-        Path, typer.Argument(metavar="BASE", help="Result file, or the id of a run in results/.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="BASE",
+            autocompletion=completion.results,
+            help="Result file, or the id of a run in results/.",
+            show_default=False,
+        ),
     ],
-    head: Annotated[Path, typer.Argument(metavar="HEAD", help="The one to compare with it.", show_default=False)],
+    head: Annotated[
+        Path,
+        typer.Argument(
+            metavar="HEAD",
+            autocompletion=completion.results,
+            help="The one to compare with it.",
+            show_default=False,
+        ),
+    ],
     control: Annotated[
         str | None,
-        typer.Option(metavar="D", help="The driver to compare against. Default: BASE's baseline.", show_default=False),
+        typer.Option(
+            metavar="D",
+            autocompletion=completion.drivers,
+            help="The driver to compare against. Default: BASE's baseline.",
+            show_default=False,
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Compare runs of different machines, servers, Pythons or settings, too.")
@@ -180,7 +201,10 @@ def history(
     control: Annotated[
         str | None,
         typer.Option(
-            metavar="D", help="The driver to compare against. Default: each run's baseline.", show_default=False
+            metavar="D",
+            autocompletion=completion.drivers,
+            help="The driver to compare against. Default: each run's baseline.",
+            show_default=False,
         ),
     ] = None,
     format_: Annotated[str, OneOf(formats("history")), PRINTED] = "table",
@@ -262,7 +286,13 @@ class ExportRequest:
 )
 def export(
     result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="Result file, or the id of a run.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="RESULT",
+            autocompletion=completion.results,
+            help="Result file, or the id of a run.",
+            show_default=False,
+        ),
     ],
     format_: Annotated[str, OneOf(formats("export")), typer.Option("--format", help="What to write.")] = "csv",
     output: Annotated[
@@ -277,7 +307,13 @@ def export(
         ),
     ] = None,
     driver: Annotated[
-        str | None, typer.Option(metavar="D", help="pyperf, hgrm: this driver alone.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="D",
+            autocompletion=completion.drivers,
+            help="pyperf, hgrm: this driver alone.",
+            show_default=False,
+        ),
     ] = None,
     table: Annotated[
         CsvTable, typer.Option(help="csv: the comparison, where the time goes, failed operations, or what layers add.")
