@@ -30,13 +30,14 @@ endef
 
 # 120 s, so that a slow machine, too, gets the nine blocks that the intervals of ten rows need.
 bench: .venv/installed
-	$(BIN)/dbbench run $(or $(ARGS),--budget 120)
+	$(BIN)/dbbench run --next $(or $(ARGS),--budget 120)
 
 check: .venv/installed-dev
 	@$(MAKE) --no-print-directory lint; lint=$$?; \
 	$(PYTEST) $(SHARED) tests/test_house.py tests/pure tests/engine $(ARGS) && exit $$lint
 
 test: .venv/installed-dev
+	@$(if $(ARGS),,$(BIN)/python tests/programs.py)
 	$(call two_parts,--ignore=tests/slow)
 
 test-all: .venv/installed-dev

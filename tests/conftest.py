@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
+from programs import debian_postgres
 
 from dbbench.address import Address
 from dbbench.messages import Start
@@ -152,15 +153,6 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             (packages / "only_in_head.py").touch()
         found.append(made / "bin" / "python")
     return found[0], found[1]
-
-
-def debian_postgres() -> Path | None:
-    """Where a PostgreSQL that is not ours has its programs."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path else None
 
 
 @pytest.fixture(scope="session")

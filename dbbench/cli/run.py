@@ -1,16 +1,17 @@
 """`dbbench run`."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 
 from dbbench import choices
-from dbbench.cli import completion
+from dbbench.cli import completion, next_steps
 from dbbench.cli import options as common
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
-from dbbench.cli.output import show_file
+from dbbench.cli.output import flush, show_file
 from dbbench.drivers import DEFAULT
 from dbbench.reports import formats
 
@@ -25,6 +26,7 @@ BASELINE: Final = typer.Option(
     autocompletion=completion.drivers,
     help="Driver to compare the others with; it is always measured.",
 )
+NEXT: Final = typer.Option("--next", hidden=True, help="Print what to type next.")  # make bench
 DETAILS: Final = typer.Option(
     "--details",
     rich_help_panel=common.OUTPUT,
@@ -42,6 +44,7 @@ class Request:
     details: bool
     quiet: bool
     unnamed_baseline: bool = False  # measured although drivers were named, and it is none of them
+    next: bool = False  # what to type next is always printed
 
     def execute(self) -> int:
         """Measure, and print what was stored."""
@@ -53,6 +56,9 @@ class Request:
                 watch.note(f"{name} is measured too, as the baseline (--baseline chooses another)")
             ended = execute(self.options, watch)
         show_file(ended.path, self.format_, details=self.details, decimal=self.decimal)
+        if self.next or (self.format_ == "table" and not self.quiet and next_steps.wanted(ended.path)):
+            flush()
+            print(f"\n{next_steps.steps()}", file=sys.stderr)
         return ended.exit_code
 
 
@@ -117,6 +123,7 @@ def run(
     decimal: common.Decimal = "point",
     details: Annotated[bool, DETAILS] = False,
     quiet: common.Quiet = False,
+    next_: Annotated[bool, NEXT] = False,
 ) -> Request:
     """Measure drivers against each other and print how they compare.
 
@@ -145,4 +152,4 @@ def run(
         output=output,
     )
     unnamed = bool(subject.drivers) and baseline not in subject.drivers
-    return Request(values.checked(options), format_, decimal, details, quiet, unnamed)
+    return Request(values.checked(options), format_, decimal, details, quiet, unnamed, next_)

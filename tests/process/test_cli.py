@@ -184,6 +184,35 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+def test_the_first_run_on_a_terminal_ends_with_what_to_type_next(tmp_path: Path) -> None:
+    def run(*options: str) -> bytes:
+        leader, follower = pty.openpty()
+        with subprocess.Popen(
+            [*PROGRAM, *RUN, *options], cwd=tmp_path, stdout=follower, stderr=follower,
+            env={**os.environ, "TERM": "xterm"},
+        ):  # fmt: skip
+            os.close(follower)
+            output = b"".join(iter(lambda: _read(leader), b""))
+        os.close(leader)
+        return output
+
+    first, second, asked = run(), run(), run("--next")
+
+    assert first.rstrip().splitlines()[-4] == b"Next:"
+    assert b"-m dbbench show --details" in first
+    assert b"Next:" not in second
+    assert b"Next:" in asked
+
+
+def test_what_to_type_next_is_no_data(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*PROGRAM, *RUN, "--next", "--format", "csv"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert "Next:" in done.stderr
+    assert "Next:" not in done.stdout
+
+
 def test_a_second_run_at_once_is_told_of_the_first(
     running: subprocess.Popen[str], tmp_path: Path, measure: Cli
 ) -> None:
