@@ -89,7 +89,7 @@ class Writer:
                 raise UsageError(f"{path} exists already", "give another --output, or remove it") from error
             raise UsageError(f"{path} cannot be written: {error.filename} is not a folder") from error
         except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise UsageError(f"{path} cannot be written: {_reason(error)}") from error
+            raise UsageError(f"{path} cannot be written: {_reason(error)}", "--output names another") from error
         return cls(path, file)
 
     def write(self, record: Record) -> None:

@@ -41,8 +41,8 @@ class Bar:
         self._progress.update(self._task, completed=min(1.0, fraction), left=left, refresh=due)
 
     def note(self, text: str) -> None:
-        """See Watcher."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """See Watcher; unlike the terminal, this breaks lines between words."""
+        self._console.print(text, markup=False, highlight=False)
 
     def problem(self, text: str) -> None:
         """See Watcher."""
@@ -76,7 +76,7 @@ class Lines:
     def advance(self, fraction: float, left_s: float | None) -> None:
         """See Watcher."""
         self._left = f" ({fraction:.0%} done" + ("" if left_s is None else f", {left_s:.0f} s left") + ")"
-        if time.monotonic() - self._said >= _LINE_S:
+        if fraction and time.monotonic() - self._said >= _LINE_S:
             self._line()
 
     def _line(self) -> None:
