@@ -251,7 +251,7 @@ Budget = Annotated[
     typer.Option(
         rich_help_panel=MEASURING,
         metavar="SECONDS",
-        help="Time to measure at most, without set-up: 90, 90s or 2m. "
+        help="Time to measure, from the first block on: 90, 90s or 2m; a block may take a tenth more to end. "
         "The run ends earlier when every cell is decided. Default: 60.",
         show_default=False,
     ),

@@ -95,7 +95,7 @@ def _measure(
     """Set up, measure block by block, and end with the purpose's remark."""
     workers, secret = found.workers, found.workers.site.start.address.password
     with contextlib.ExitStack() as stack:
-        watch.say(announcement(workers.plan))
+        watch.note(announcement(workers.plan))
         workers.start("set-up", stack)
         set_up = SetUp(workers, watch.say, watch.note)
         problems = [*found.problems, *set_up.run(found.described, stack)]

@@ -21,6 +21,7 @@ from dbbench.records import Measurement, Run
 class Listener:
     """Keeps what a watcher is told."""
 
+    announced: list[str] = field(default_factory=list)  # before the set-up
     stages: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -38,7 +39,9 @@ class Listener:
         self.problems.append(text)
 
     def note(self, text: str) -> None:
-        if not text.startswith("another dbbench run"):  # somebody may really be measuring while the tests run
+        if text.startswith("set-up of "):
+            self.announced.append(text)
+        elif not text.startswith("another dbbench run"):  # somebody may really be measuring while the tests run
             self.notes.append(text)
 
 

@@ -266,10 +266,10 @@ def test_what_comes_is_said_with_its_times_before_it_begins(tmp_path: Path) -> N
     for_time = measured(options(tmp_path, f"{FINE}, sessions 1 15", blocks=None, budget_s=20.0))
     for_blocks = measured(options(tmp_path, FINE, blocks=1, output=tmp_path / "blocks.jsonl"))
 
-    assert for_time.listener.stages[1] == (
+    assert for_time.listener.announced == [
         "set-up of 2 cells, about 2 s (at most 30 s for each driver in a cell), then 20 s of measuring"
-    )
-    assert for_blocks.listener.stages[1] == "set-up of 1 cell, about 1 s, then 1 block"
+    ]
+    assert for_blocks.listener.announced == ["set-up of 1 cell, about 1 s, then 1 block"]
     checking = [stage for stage in for_time.listener.stages if stage.startswith("checking")]
     assert [stage.rpartition("(")[2] for stage in checking] == ["1 of 2)", "2 of 2)"]
 

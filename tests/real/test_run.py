@@ -41,7 +41,8 @@ class Listener:
         self.notes.append(text)
 
     def note(self, text: str) -> None:
-        if not text.startswith("another dbbench run"):  # somebody may really be measuring while the tests run
+        # Somebody may really be measuring while the tests run.
+        if not text.startswith(("another dbbench run", "set-up of ")):
             self.notes.append(text)
 
 
