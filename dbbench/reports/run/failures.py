@@ -25,6 +25,11 @@ def reasons(run: Run, index: int, rows: Sequence[CellRow]) -> list[str]:
     return [f"{_failure(list(dict.fromkeys(names)), everybody)}: {text}" for text, names in arms.items()]
 
 
+def blank(rows: Sequence[CellRow]) -> bool:
+    """Whether a table of these rows would have nothing but dashes."""
+    return all(row.verdict in (Verdict.FAILED, Verdict.NOT_MEASURED) for row in rows)
+
+
 def untold(run: Run, rows: Sequence[CellRow]) -> list[Problem]:
     """The problems that are no such reason; `rows` are those of all cells."""
     arms = len(run.header.plan.arms)

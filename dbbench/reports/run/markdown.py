@@ -4,7 +4,7 @@ from dbbench.analysis.analysis import Analysis, CellAnalysis
 from dbbench.records import Run
 from dbbench.reports.columns import columns
 from dbbench.reports.markdown_text import escaped, table
-from dbbench.reports.run.failures import reasons
+from dbbench.reports.run.failures import blank, reasons
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.run.roundtrips import round_trip_tables
@@ -24,7 +24,7 @@ def _cell(run: Run, index: int, of: CellAnalysis, more: Below) -> str:
     name, rest = title(of.cell, of.rows[0].params)
     heading = f"### {escaped(name)}: {', '.join(escaped(part) for part in rest)}"
     said = reasons(run, index, of.rows)
-    rows = [] if said else [table(columns(of.cell, of.rows, run.header.plan.baseline))]
+    rows = [] if blank(of.rows) else [table(columns(of.cell, of.rows, run.header.plan.baseline))]
     # Every line a paragraph of its own: Markdown would run them together.
     lines = [escaped(line) for line in (*(said or [sentence(run, of.rows)]), *more.remarks)]
     return "\n\n".join([heading, *rows, *lines, *(_titled(titled, "####") for titled in more.tables)])

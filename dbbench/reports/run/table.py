@@ -9,7 +9,7 @@ from dbbench.analysis.analysis import Analysis, CellAnalysis
 from dbbench.records import Run
 from dbbench.reports.columns import columns
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
-from dbbench.reports.run.failures import reasons
+from dbbench.reports.run.failures import blank, reasons
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.run.roundtrips import round_trip_tables
@@ -36,7 +36,7 @@ def render(analysis: Analysis, console: Console, *, file: str = "", details: boo
 def _print_cell(run: Run, index: int, of: CellAnalysis, more: Below, console: Console) -> None:
     print_title(*title(of.cell, of.rows[0].params), console)
     said = reasons(run, index, of.rows)
-    if not said and not all(row.verdict is Verdict.NOT_MEASURED for row in of.rows):
+    if not blank(of.rows):
         styles = [_STYLES.get(row.verdict, "") for row in of.rows]
         print_table(columns(of.cell, of.rows, run.header.plan.baseline), console, styles)
     for line in (*(said or [sentence(run, of.rows)]), *more.remarks):
