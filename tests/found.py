@@ -101,10 +101,29 @@ def _gate() -> GateResult:
         low, high = (None, None) if loss is None else (loss - 0.013, loss + 0.013)
         head_us = None if loss is None else 400.0 * (1 + loss)
         for_sure = None if loss is None else 0.0004
-        row = GateRow("concurrent_sessions", "orm", 15, driver, "time", loss, low, high, for_sure, verdict)
         known = verdict is GateVerdict.INCONCLUSIVE and loss is not None
-        detectable, wanted = (0.081, 44) if known else (None, None)
-        return Finding(row, "rows=10000", 0.05, 400.0, head_us, detectable, wanted, reason)
+        row = GateRow(
+            scenario="concurrent_sessions",
+            layer="orm",
+            sessions=15,
+            driver=driver,
+            metric="time",
+            loss=loss,
+            loss_low=low,
+            loss_high=high,
+            p_adjusted=for_sure,
+            verdict=verdict,
+            params="rows=10000",
+        )
+        return Finding(
+            row=row,
+            tolerance=0.05,
+            base_us=400.0,
+            head_us=head_us,
+            detectable=0.081 if known else None,
+            blocks_wanted=44 if known else None,
+            reason=reason,
+        )
 
     return GateResult(
         verdict=GateVerdict.FAIL,
