@@ -8,8 +8,9 @@ import msgspec
 class Address(msgspec.Struct, frozen=True):
     """One server and database.
 
-    `host` is a name, an IP address or the directory of a unix socket. `password` must never get into a result file, an
-    argument list or a message: str() and repr() leave it out.
+    `host` is a name, an IP address or the directory of a unix socket. `tls` has libpq's parameters of TLS besides
+    sslmode, such as sslrootcert. `password` must never get into a result file, an argument list or a message: str() and
+    repr() leave it out.
     """
 
     host: str
@@ -18,6 +19,7 @@ class Address(msgspec.Struct, frozen=True):
     user: str
     password: str = ""
     sslmode: str = ""
+    tls: dict[str, str] = {}
 
     @property
     def is_socket(self) -> bool:

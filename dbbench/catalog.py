@@ -12,10 +12,15 @@ from typing import Any, Final
 from dbbench.errors import ScenarioError, UsageError, nearest
 from dbbench.plan import Layer
 from dbbench.scenario import LAYERS, Operation, Scenario
-from dbbench.twin import load_module
+from dbbench.source import bindings, imported
+from dbbench.twin import ASYNC_ONLY, load_module
 
 DEFAULT: Final = ("point_reads", "bulk_inserts", "concurrent_sessions")
+NAMES: Final = ("PARAMS", "SESSIONS", *LAYERS, "prepare", "reset", "rows")
 _HERE: Final = Path(__file__).resolve().parent
+_COPY: Final = "copy it into this file, the only one that dbbench makes a sync twin of"
+_OF_A_PROJECT: Final = "install it, or name the folder that has it with --project DIR"
+_RENAME: Final = "give it another name if it is not meant for dbbench"
 
 
 def builtin_directory() -> Path:
@@ -78,14 +83,15 @@ def load(path: Path, *, sync: bool) -> Scenario:
     if directory not in sys.path:
         sys.path.append(directory)  # a scenario may import its neighbours; last, so that it hides no installed package
     try:
-        module = load_module(path, f"dbbench_scenario_{path.stem}", sync=sync, shown_as=shown)
+        module = load_module(path, f"dbbench_scenario_{path.stem}", sync=sync, shown_as=shown, needed=NAMES)
     except ScenarioError:
         raise
     except SyntaxError as error:
         raise ScenarioError(f"{error.filename or shown}:{error.lineno}: {error.msg}") from error
     except Exception as error:
-        raise ScenarioError(blame(error, shown)) from error
-    return _scenario(module, path, shown)
+        remedy = _OF_A_PROJECT if isinstance(error, ModuleNotFoundError) else ""
+        raise ScenarioError(blame(error, shown), remedy) from error
+    return _scenario(_Names(module, path, shown), path, sync=sync)
 
 
 def blame(error: BaseException, shown: str) -> str:
@@ -101,59 +107,90 @@ def _scenario_files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.glob("*.py") if not path.name.startswith("_"))
 
 
-def _scenario(module: ModuleType, path: Path, shown: str) -> Scenario:
+class _Names:
+    """The names of scenario.py that a file itself defines, or imports by name.
+
+    What `from module import *` brings in does not count: `raw` or `rows` may mean anything there. Nor does a module,
+    as in `from sqlalchemy import orm`.
+    """
+
+    def __init__(self, module: ModuleType, path: Path, shown: str) -> None:
+        self.module = module
+        self.shown = shown
+        self.nodes = {name: node for name, node in bindings(ast.parse(path.read_bytes())) if name in NAMES}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What the file calls so."""
+        value = getattr(self.module, name, default) if name in self.nodes else default
+        return default if isinstance(value, ModuleType) else value
+
+    def error(self, name: str, problem: str, remedy: str = "") -> ScenarioError:
+        """An error about a name, or an item of it, with its line."""
+        node = self.nodes[name.partition("[")[0]]
+        return ScenarioError(f"{self.shown}:{getattr(node, 'lineno', 1)}: {name} {problem}", remedy)
+
+    def function(self, name: str, arguments: tuple[str, ...]) -> Callable[..., Any] | None:
+        """The function of this name, None where there is none; checked that it takes the arguments."""
+        function = self.get(name)
+        if function is None:
+            return None
+        if not callable(function) or isinstance(function, type):
+            raise self.error(name, f"must be a function with the arguments ({', '.join(arguments)})", _RENAME)
+        try:
+            inspect.signature(function).bind(*arguments)
+        except TypeError:
+            raise self.error(name, f"must take ({', '.join(arguments)})") from None
+        return function  # type: ignore[no-any-return]
+
+    def operation(self, layer: Layer, *, sync: bool) -> Operation | None:
+        """The operation of a layer, None where there is none; checked that it can be awaited, and has a sync twin."""
+        node = self.nodes.get(layer)
+        operation = self.function(layer, ("session" if layer == "orm" else "connection", "params", "rng"))
+        if operation is None:
+            return None
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            raise self.error(layer, f"is imported from {imported(node)[layer].rpartition('.')[0]}", _COPY)
+        if sync and _is_async(operation):  # the twin of an `async def` in this file is none
+            raise self.error(layer, "is made by an `async def` of another module", f"{_COPY}, or {ASYNC_ONLY}")
+        awaited = isinstance(node, ast.AsyncFunctionDef) or sync or _is_async(operation)
+        if isinstance(node, ast.FunctionDef) or not awaited:
+            raise self.error(layer, "must be an `async def`", _RENAME)
+        return operation
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    """Whether this is an `async def`, as far as Python knows; also a partial of one, and an object called like one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _scenario(names: _Names, path: Path, *, sync: bool) -> Scenario:
     """Check the module against the rules of scenario.py."""
-    defaults = getattr(module, "PARAMS", {})
+    defaults = names.get("PARAMS", {})
     if not isinstance(defaults, dict) or not all(isinstance(name, str) for name in defaults):
-        raise ScenarioError(f"{shown}: PARAMS must be a dict of names and default values")
+        raise names.error("PARAMS", "must be a dict of names and default values")
     for name, value in defaults.items():
         if not isinstance(value, bool | int | float | str):
-            raise ScenarioError(f"{shown}: PARAMS[{name!r}] must be a bool, int, float or str")
-    sessions = getattr(module, "SESSIONS", (1,))
-    if not sessions or not all(isinstance(number, int) and number > 0 for number in sessions):
-        raise ScenarioError(f"{shown}: SESSIONS must be a tuple of positive whole numbers, like (1, 15, 50)")
-    coroutines = _async_functions(path)
-    operations: dict[Layer, Operation] = {}
-    for layer in LAYERS:
-        operation = _function(module, layer, ("session" if layer == "orm" else "connection", "params", "rng"), shown)
-        if operation is not None:
-            if layer not in coroutines:
-                raise ScenarioError(f"{shown}:{_line(operation)}: {layer} must be an `async def`")
-            operations[layer] = operation
+            raise names.error(f"PARAMS[{name!r}]", "must be a bool, int, float or str")
+    sessions = names.get("SESSIONS", (1,))
+    whole = isinstance(sessions, Sequence) and all(isinstance(number, int) and number > 0 for number in sessions)
+    if not whole or not sessions:
+        raise names.error("SESSIONS", "must be a tuple of positive whole numbers, like (1, 15, 50)")
+    found = {layer: names.operation(layer, sync=sync) for layer in LAYERS}
+    operations = {layer: operation for layer, operation in found.items() if operation is not None}
     if not operations:
-        raise ScenarioError(f"{shown}:1: no operation: define `async def orm(session, params, rng)`, `core` or `raw`")
+        starred = any(callable(getattr(names.module, layer, None)) for layer in LAYERS)
+        raise ScenarioError(
+            f"{names.shown}:1: no operation: define `async def orm(session, params, rng)`, `core` or `raw`",
+            "what `import *` brings in does not count" if starred else "",
+        )
     return Scenario(
         name=path.stem,
         path=path,
-        summary=(inspect.getdoc(module) or "").partition("\n")[0],
+        summary=(inspect.getdoc(names.module) or "").partition("\n")[0],
         defaults=defaults,
         sessions=list(sessions),
         operations=operations,
-        prepare=_function(module, "prepare", ("connection", "params"), shown),
-        reset=_function(module, "reset", ("connection", "params"), shown),
-        rows=_function(module, "rows", ("params",), shown),
+        prepare=names.function("prepare", ("connection", "params")),
+        reset=names.function("reset", ("connection", "params")),
+        rows=names.function("rows", ("params",)),
     )
-
-
-def _function(module: ModuleType, name: str, arguments: tuple[str, ...], shown: str) -> Callable[..., Any] | None:
-    function = getattr(module, name, None)
-    if function is None:
-        return None
-    if not callable(function):
-        raise ScenarioError(f"{shown}: {name} must be a function")
-    try:
-        inspect.signature(function).bind(*arguments)
-    except TypeError:
-        raise ScenarioError(f"{shown}:{_line(function)}: {name} must take ({', '.join(arguments)})") from None
-    return function  # type: ignore[no-any-return]
-
-
-def _line(function: Callable[..., Any]) -> int:
-    code = getattr(function, "__code__", None)
-    return code.co_firstlineno if code else 1
-
-
-def _async_functions(path: Path) -> set[str]:
-    """Names of the functions that are `async def` in the source; in a sync twin they no longer are."""
-    tree = ast.parse(path.read_bytes())
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)}

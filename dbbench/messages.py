@@ -33,6 +33,7 @@ class Start(Message, frozen=True):
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
     off_limits: str = ""  # a folder that no scenario may import from: another revision of the measured code
+    search_path: list[str] = []  # folders that scenarios' modules are searched in first
     run_id: str = ""  # the run whose schemas the worker drops if the parent dies; only for tables on a user's server
 
 

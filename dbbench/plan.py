@@ -43,6 +43,10 @@ class Connections(msgspec.Struct, frozen=True):
     null_pool: bool = False  # SQLAlchemy's NullPool: a new connection for every checkout
     settings: dict[str, dict[str, Value]] = {}  # driver -> its settings that are not the default
 
+    def at_once(self, sessions: int) -> int:
+        """The most connections that an arm has at a time: one for each session, as far as the pool has them."""
+        return sessions if self.null_pool else min(sessions, self.pool.capacity)
+
 
 class Load(msgspec.Struct, frozen=True):
     """What paces operations besides the previous answer, and how many sessions run them."""
@@ -195,7 +199,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def connections(self, cell: Cell) -> int:
         """The most connections that one arm uses at a time in the cell."""
-        return min(cell.sessions, max(arm.connections.pool.capacity for arm in self.arms))
+        return max(arm.connections.at_once(cell.sessions) for arm in self.arms)
 
     def rng(self, *path: object) -> random.Random:
         """A separate generator for every place in the run, so that no draw shifts another."""

@@ -112,8 +112,21 @@ class Scenario:
 
 
 def converted(name: str, text: str, default: object) -> object:
-    """`text` as a value of the type of `default`; otherwise raises UsageError, which names the parameter."""
+    """`text` as a value of the type of `default`; double quotes around it are no part of it.
+
+    Raises UsageError, which names the parameter, for anything else and for several values with commas: a comma that is
+    meant is in quotes, or the default has one, too.
+    """
     kind = type(default)
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    elif "," in text and "," not in str(default):
+        like = "" if kind is str else f", like {default!r}"
+        each = ", then ".join(f"--set {name}={value.strip()}" for value in text.split(","))
+        quoted = f"""; a comma that belongs to it goes in quotes: --set '{name}="{text}"'""" if kind is str else ""
+        raise UsageError(
+            f"--set {name}={text}: one run takes one value of {name}{like}", f"run once for each: {each}{quoted}"
+        )
     try:
         if kind is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]

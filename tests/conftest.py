@@ -1,5 +1,6 @@
 """Fixtures that many tests share: real servers, and the program itself."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -158,6 +159,13 @@ def pythons(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def foreign() -> Iterator[Address]:
     """A server that dbbench did not start: Debian's PostgreSQL on a loopback port, with a password."""
+    with foreign_server() as address:
+        yield address
+
+
+@contextlib.contextmanager
+def foreign_server(files: Mapping[str, bytes] | None = None, *more: str) -> Iterator[Address]:
+    """Run Debian's PostgreSQL with more settings; `files` are put beside its data, readable for it alone."""
     programs = debian_postgres()
     if programs is None:
         if os.environ.get("DBBENCH_TEST_ALL"):
@@ -180,6 +188,13 @@ def foreign() -> Iterator[Address]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         settings = ["fsync=off", "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+        settings += more
+        for name, content in (files or {}).items():
+            file = Path(data, name)
+            file.write_bytes(content)
+            file.chmod(0o600)
+            if account:
+                os.chown(file, 65534, 65534)
         process = subprocess.Popen(
             [programs / "postgres", "-D", data, *(f"--{setting}" for setting in settings)],
             stderr=subprocess.DEVNULL, env=environment, cwd="/", **account,  # type: ignore[call-overload]

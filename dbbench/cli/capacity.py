@@ -138,6 +138,7 @@ def capacity(
     from dbbench import catalog, plan
     from dbbench.cli import values
     from dbbench.engine.options import Options
+    from dbbench.project import search_path
 
     paths = catalog.find([scenario])
     if len(paths) > 1:
@@ -159,5 +160,6 @@ def capacity(
         effort=plan.Effort(blocks=1, seed=seed),  # nothing of a run's budget applies
         placement=placement,
         output=output,
+        search_path=search_path(subject.project, paths),
     )
     return Request(values.checked(options), search, format_, decimal, quiet)

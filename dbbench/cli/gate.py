@@ -259,7 +259,7 @@ def judging(
 def gate(
     context: typer.Context,
     sides: Annotated["Wanted", Group(sides)],
-    subject: Annotated[common.Subject, Group(common.subject, help={"driver": DRIVERS})],
+    subject: Annotated[common.Subject, Group(common.subject, without=("project",), help={"driver": DRIVERS})],
     server: Annotated[common.Server, Group(common.server)],
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
@@ -283,6 +283,7 @@ def gate(
     from dbbench.cli import values
     from dbbench.commands.gate import steps
     from dbbench.engine.options import Options
+    from dbbench.project import search_path
 
     if judging.wire and (useless := given(context, *NOT_OF_WIRE)):
         raise UsageError(f"{NOT_OF_WIRE[min(useless)]} means nothing with --wire, which counts and measures no time")
@@ -303,6 +304,7 @@ def gate(
         effort=effort,
         placement=placement,
         output=output,
+        search_path=[] if sides.project is not None else search_path(None, paths),  # a revision has its own files
     )
     request = steps.Request(
         wanted=replace(sides, extra=["uvloop"]) if connections.loop == "uvloop" else sides,

@@ -1,6 +1,8 @@
 """`dbbench list`."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -9,7 +11,7 @@ from dbbench.cli import options as common
 from dbbench.cli.command import command
 from dbbench.cli.groups import OneOf
 from dbbench.cli.output import print_found
-from dbbench.errors import ExitCode
+from dbbench.errors import ExitCode, UsageError
 from dbbench.reports import formats
 
 Listed = Literal["scenarios", "drivers"]
@@ -20,27 +22,46 @@ class Request:
     """What `dbbench list` was asked to do."""
 
     what: Listed
+    names: list[str]  # of scenarios; empty: all that are built in
+    project: Path | None
     format_: str
 
     def execute(self) -> int:
         """Print what there is."""
-        print_found("list", self.format_, _scenario_rows() if self.what == "scenarios" else _driver_rows())
+        rows = _scenario_rows(self.names, self.project) if self.what == "scenarios" else _driver_rows()
+        print_found("list", self.format_, rows)
         return ExitCode.OK
 
 
-@command("dbbench list scenarios", "dbbench list drivers --format json", name="list")
+@command(
+    "dbbench list scenarios", "dbbench list scenarios my_scenario.py", "dbbench list drivers --format json", name="list"
+)
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.", show_default=False)],
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SCENARIO|FILE|DIR",
+            help="Built-in scenarios or your own files. Default: all that are built in.",
+            show_default=False,
+        ),
+    ] = None,
+    project: common.Project = None,
     format_: Annotated[str, OneOf(formats("list")), common.FORMAT] = "table",
 ) -> Request:
-    """List the scenarios or the drivers there are."""
-    return Request(what, format_)
+    """List the scenarios, with their parameters, or the drivers there are."""
+    if what == "drivers" and (scenarios or project is not None):
+        raise UsageError("dbbench list drivers takes no scenarios and no --project")
+    return Request(what, scenarios or [], project, format_)
 
 
-def _scenario_rows() -> list[dict[str, Any]]:
+def _scenario_rows(names: list[str], project: Path | None) -> list[dict[str, Any]]:
     from dbbench import catalog
+    from dbbench.project import search_path
 
-    scenarios = [catalog.load(path, sync=False) for path in catalog.builtin().values()]
+    paths = catalog.find(names) if names else list(catalog.builtin().values())
+    sys.path[:0] = search_path(project, paths)
+    scenarios = [catalog.load(path, sync=False) for path in paths]
     return [
         {
             "scenario": scenario.name,

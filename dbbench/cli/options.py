@@ -8,6 +8,7 @@ import typer
 from dbbench import choices
 from dbbench.cli import completion
 from dbbench.drivers import DEFAULT, DRIVERS
+from dbbench.errors import UsageError
 
 if TYPE_CHECKING:
     from dbbench.address import Address
@@ -25,6 +26,18 @@ OUTPUT: Final = "Output"
 # --- what is measured ------------------------------------------------------------------------------------------------
 
 
+Project = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        metavar="DIR",
+        help="Your project: scenarios can import the modules in DIR and DIR/src. "
+        "Default: the folder of the nearest pyproject.toml above a scenario.",
+        show_default=False,
+    ),
+]
+
+
 class Subject(NamedTuple):
     """What is measured."""
 
@@ -32,6 +45,7 @@ class Subject(NamedTuple):
     drivers: list[str]  # those that were named; empty: the usual ones
     layers: "list[choices.Layer] | None"
     params: dict[str, str]
+    project: Path | None  # named by the user
 
 
 def subject(
@@ -77,11 +91,12 @@ def subject(
             show_default=False,
         ),
     ] = None,
+    project: Project = None,
 ) -> Subject:
     """Make the options of what is measured."""
     from dbbench.cli import values
 
-    return Subject(scenarios or [], values.drivers(driver), values.layers(layer), values.params(set_ or []))
+    return Subject(scenarios or [], values.drivers(driver), values.layers(layer), values.params(set_ or []), project)
 
 
 # --- server ----------------------------------------------------------------------------------------------------------
@@ -126,7 +141,30 @@ def server(
 # --- connections -----------------------------------------------------------------------------------------------------
 
 
+NullPool = Annotated[
+    bool,
+    typer.Option(
+        "--null-pool",
+        rich_help_panel=CONNECTIONS,
+        help="Use SQLAlchemy's NullPool: a new connection for every checkout (core and orm).",
+    ),
+]
+DriverSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        rich_help_panel=CONNECTIONS,
+        metavar="DRIVER.NAME=VALUE",
+        autocompletion=completion.driver_settings,
+        help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
+        "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
+        show_default=False,
+    ),
+]
+OF_POOLS: Final = ("pool_size", "max_overflow", "pool_timeout", "pool_pre_ping")
+
+
 def connections(
+    context: typer.Context,
     tx_end: Annotated[
         choices.TxEnd,
         typer.Option(rich_help_panel=CONNECTIONS, help="What to do with a transaction that an operation leaves open."),
@@ -155,17 +193,8 @@ def connections(
             help="Let SQLAlchemy's pool test each connection at checkout (core and orm).",
         ),
     ] = False,
-    driver_set: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=CONNECTIONS,
-            metavar="DRIVER.NAME=VALUE",
-            autocompletion=completion.driver_settings,
-            help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
-            "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
-            show_default=False,
-        ),
-    ] = None,
+    null_pool: NullPool = False,
+    driver_set: DriverSet = None,
     loop: Annotated[
         choices.Loop, typer.Option(rich_help_panel=CONNECTIONS, help="Event loop of the async drivers.")
     ] = "asyncio",
@@ -173,13 +202,18 @@ def connections(
     """Make the options of connections."""
     from dbbench import plan
     from dbbench.cli import values
+    from dbbench.cli.command import given
 
+    if null_pool and (useless := given(context, *OF_POOLS)):
+        option = min(useless).replace("_", "-")
+        raise UsageError(f"--null-pool and --{option} exclude each other: there is no pool then")
     return plan.Connections(
         pool=plan.Pool(pool_size, max_overflow, pool_timeout),
         checkout=checkout,
         tx_end=tx_end,
         loop=values.loop(loop),
-        pre_ping=pool_pre_ping,
+        pre_ping=pool_pre_ping and not null_pool,
+        null_pool=null_pool,
         settings=values.driver_settings(driver_set or []),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dbbench.errors import UsageError, nearest
+from dbbench.project import pyproject_of
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,8 @@ def defaults(folder: Path, command: str, commands: Mapping[str, Options]) -> dic
     `commands` are all whose options may stand there. Raises UsageError, naming the file, for one that cannot be read
     and for an option that there is not.
     """
-    for each in (folder, *folder.parents):
-        path = each / "pyproject.toml"
-        if path.is_file():
-            return _read(path, command, commands)
-    return {}
+    path = pyproject_of(folder)
+    return {} if path is None else _read(path, command, commands)
 
 
 def _read(path: Path, command: str, commands: Mapping[str, Options]) -> dict[str, Any]:

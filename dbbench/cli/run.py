@@ -132,11 +132,13 @@ def run(
     from dbbench import catalog
     from dbbench.cli import values
     from dbbench.engine.options import Options
+    from dbbench.project import search_path
 
     # Every cell is measured at each latency, or behind each pooler with each setting: one scenario is enough of that.
     scenarios = subject.scenarios or (["point_reads"] if any(route) else [])
+    paths = catalog.find(scenarios)
     options = Options(
-        scenarios=catalog.find(scenarios),
+        scenarios=paths,
         drivers=list(dict.fromkeys([values.known_driver(baseline), *(subject.drivers or DEFAULT)])),
         baseline=baseline,
         layers=subject.layers,
@@ -150,6 +152,7 @@ def run(
         rtts=route.rtts,
         pooler=route.pooler,
         output=output,
+        search_path=search_path(subject.project, paths),
     )
     unnamed = bool(subject.drivers) and baseline not in subject.drivers
     return Request(values.checked(options), format_, decimal, details, quiet, unnamed, next_)

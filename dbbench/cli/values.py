@@ -37,6 +37,10 @@ def checked(options: Options) -> Options:
         raise UsageError("--rate and --think exclude each other: with a rate, arrivals decide when a session is busy")
     if effort.blocks is not None and effort.precision is not None:
         raise UsageError("--blocks and --precision exclude each other: a precision needs as many blocks as it takes")
+    if connections.null_pool and options.pooler is not None:
+        raise UsageError("--null-pool and --pooler exclude each other: --pooler measures both pools")
+    if connections.null_pool and connections.checkout == "session":
+        raise UsageError("--null-pool and --checkout session exclude each other: held connections need no pool")
     most = connections.pool.capacity
     if connections.checkout == "session" and max(load.sessions or [1]) > most:
         raise UsageError(
@@ -100,8 +104,14 @@ def params(settings: Sequence[str]) -> dict[str, str]:
         name, equals, value = setting.partition("=")
         if not equals or not name:
             raise UsageError(f"--set {setting}: write it as NAME=VALUE")
+        if name in params:
+            raise _twice("--set", name)
         params[name] = value
     return params
+
+
+def _twice(option: str, name: str) -> UsageError:
+    return UsageError(f"{option}: {name} is given twice, and a run takes one value of it", "leave one out")
 
 
 def tolerances(settings: Sequence[str], scenarios: Collection[str]) -> dict[str, float]:
@@ -123,6 +133,8 @@ def tolerances(settings: Sequence[str], scenarios: Collection[str]) -> dict[str,
             key = f"{scenario}.{_word('--tolerance', metric, get_args(Metric))}"
         if scenario and scenario not in names:
             raise UsageError(f"--tolerance {setting}: no scenario {scenario!r}; {nearest(scenario, names)}")
+        if key in made:
+            raise _twice("--tolerance", key)
         made[key] = read("--tolerance", value, units.share)
     return made
 
@@ -154,10 +166,13 @@ def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
         if name not in known:
             way_out = nearest(name, known) if known else f"{driver} has none"
             raise UsageError(f"--driver-set {setting}: no setting {name!r} of {driver}; {way_out}")
+        if name in made.setdefault(driver, {}):
+            raise _twice("--driver-set", key)
         try:
-            made.setdefault(driver, {})[name] = known[name].parse(text)
+            made[driver][name] = known[name].parse(text)
         except ValueError:
-            raise UsageError(f"--driver-set {setting}: {name} is {known[name].values}") from None
+            remedy = f"run once for each of {', '.join(text.split(','))}" if "," in text else ""
+            raise UsageError(f"--driver-set {setting}: {name} is {known[name].values}", remedy) from None
     return made
 
 

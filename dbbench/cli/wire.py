@@ -78,12 +78,14 @@ def wire(
     from dbbench.cli import values
     from dbbench.engine.options import Options
     from dbbench.plan import Effort
+    from dbbench.project import search_path
 
     if trace and format_ != "table":
         raise UsageError(f"--trace goes with --format table, not with {format_}")
     drivers = subject.drivers or list(DEFAULT)
+    paths = catalog.find(subject.scenarios)
     options = Options(
-        scenarios=catalog.find(subject.scenarios),
+        scenarios=paths,
         drivers=drivers,
         baseline=drivers[0],
         layers=subject.layers or list(get_args(choices.Layer)),
@@ -93,5 +95,6 @@ def wire(
         connections=connections,
         effort=Effort(seed=seed),
         output=output,
+        search_path=search_path(subject.project, paths),
     )
     return Request(values.checked(options), operations, format_, decimal, trace, quiet)

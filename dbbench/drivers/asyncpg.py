@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 import asyncpg
 
@@ -27,6 +28,8 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
         arguments["password"] = address.password
     if address.sslmode:
         arguments["ssl"] = address.sslmode
+    if address.tls:  # asyncpg takes them in a DSN only, and makes an SSLContext of them as libpq would
+        arguments["dsn"] = f"postgresql://?{urlencode(address.tls)}"
     return arguments
 
 

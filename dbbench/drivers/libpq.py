@@ -23,4 +23,4 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
         arguments["password"] = address.password
     if address.sslmode:
         arguments["sslmode"] = address.sslmode
-    return arguments
+    return {**arguments, **address.tls}

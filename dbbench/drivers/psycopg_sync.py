@@ -5,12 +5,7 @@ from typing import Any, Final
 
 from dbbench.twin import load_module
 
-_TWIN: Final[Any] = load_module(
-    Path(__file__).with_name("psycopg.py"),
-    f"{__name__}_twin",
-    sync=True,
-    renames={"AsyncConnectionPool": "ConnectionPool"},
-)
+_TWIN: Final[Any] = load_module(Path(__file__).with_name("psycopg.py"), f"{__name__}_twin", sync=True)
 connect_arguments = _TWIN.connect_arguments
 facts = _TWIN.facts
 open_pool = _TWIN.open_pool

@@ -34,6 +34,7 @@ from dbbench.scenario import Description
 from dbbench.server import pgbouncer
 from dbbench.server.target import application, connected
 
+_SESSIONS: Final = 100  # of a scenario, where none are asked for and each may open a connection
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: for the parent, for the tables, and some to spare
 
 
@@ -63,7 +64,14 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
     place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
     with _server(options, place, watch) as server, connected(server.address, run_id) as target:
         yield Site(
-            start=Start("", server.address, application(run_id), options.connections, place.client_cpus),
+            start=Start(
+                "",
+                server.address,
+                application(run_id),
+                options.connections,
+                place.client_cpus,
+                search_path=options.search_path,
+            ),
             placement=place,
             create_schema=target.create_schema,
             alive=lambda: server.alive() and target.alive(),
@@ -190,14 +198,20 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
     from dbbench.server.embedded import embedded_server
 
     watch.say("starting PostgreSQL")
-    pool = options.connections.pool
-    most = max(2, len(options.drivers)) * pool.capacity + _SPARE_CONNECTIONS
+    with embedded_server(cpus=place.server_cpus, max_connections=_most_connections(options)) as server:
+        yield _Server(server.address, server.alive)
+
+
+def _most_connections(options: Options) -> int:
+    """The connections that an embedded server must allow, which starts before the scenarios are known."""
+    pool, sessions = options.connections.pool, options.load.sessions
     if options.pooler is not None:
         arms, ways = len(pooler_arms.matrix(options.drivers, options.connections)), len(pooler_arms.PREPARED_STATEMENTS)
         pooled = ways * len(options.scenarios) * pooler_arms.server_connections(options.pooler, pool)
-        most = arms * (pool.capacity + pooled) + _SPARE_CONNECTIONS
-    with embedded_server(cpus=place.server_cpus, max_connections=most) as server:
-        yield _Server(server.address, server.alive)
+        return arms * (pool.capacity + pooled) + max(sessions or [0]) + _SPARE_CONNECTIONS
+    if options.connections.null_pool:  # the server may still be closing the connections before
+        return 2 * max(sessions or [_SESSIONS]) + _SPARE_CONNECTIONS
+    return max(2, len(options.drivers)) * pool.capacity + _SPARE_CONNECTIONS
 
 
 def _local(options: Options) -> bool:

@@ -27,3 +27,4 @@ class Options:
     rtts: list[float] = field(default_factory=list)  # simulated round-trip times, seconds; empty: no relay in between
     pooler: PoolerMode | None = None
     output: Path | None = None
+    search_path: list[str] = field(default_factory=list)  # folders of the user's modules: see project.search_path

@@ -20,7 +20,6 @@ from dbbench.plan import (
     Layer,
     Placement,
     Plan,
-    Pool,
     Pooler,
     PoolerMode,
 )
@@ -45,6 +44,11 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
     check_layers(options.drivers, {cell.layer for cell in cells})
+    if options.connections.null_pool and any(cell.layer == "raw" for cell in cells):
+        raise UsageError(
+            "--null-pool is SQLAlchemy's, of the layers core and orm: raw works with the drivers' own pools",
+            "--layer core,orm measures those",
+        )
     arms = [_arm(name, options.connections) for name in options.drivers]
     if options.pooler is not None:
         if any(cell.layer == "raw" for cell in cells):
@@ -56,9 +60,9 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
         arms = pooler_arms.matrix(options.drivers, options.connections)
     if options.rtts:
         cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
-    effort, load, pool = options.effort, options.load, options.connections.pool
+    effort, load = options.effort, options.load
     budget_s, nominal_s = _budget(options)
-    rounds = [1] * len(cells) if load.rate else rounds_for(cells, len(arms), pool, nominal_s)
+    rounds = [1] * len(cells) if load.rate else rounds_for(cells, len(arms), options.connections, nominal_s)
     return Plan(
         arms=arms,
         baseline=options.baseline if options.baseline in options.drivers else options.drivers[0],
@@ -155,7 +159,11 @@ def connections_needed(plan: Plan) -> int:
     pooled = (
         len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.shared.pool) for way in ways)
     )
-    return len(plan.arms) * max((plan.connections(cell) for cell in plan.cells), default=0) + schemas + pooled + 1
+    sessions = max((cell.sessions for cell in plan.cells), default=0)
+    kept = sum(arm.connections.at_once(sessions) for arm in plan.arms if not arm.connections.null_pool)
+    # Without a pool an arm has connections only while its turn lasts.
+    passing = max((arm.connections.at_once(sessions) for arm in plan.arms if arm.connections.null_pool), default=0)
+    return kept + passing + schemas + pooled + 1
 
 
 NOMINAL_BUDGET_S: Final = 60.0
@@ -175,12 +183,12 @@ _SHORT_SLICE_S: Final = 0.05
 _SLICE_S_PER_CONNECTION: Final = 0.03
 
 
-def rounds_for(cells: Sequence[Cell], arms: int, pool: Pool, budget_s: float) -> list[int]:
+def rounds_for(cells: Sequence[Cell], arms: int, of_arms: Connections, budget_s: float) -> list[int]:
     """The number of rounds of each cell in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
 
     Cells share the time of a block evenly, so those with short slices get more rounds.
     """
-    connections = [min(cell.sessions, pool.capacity) for cell in cells]
+    connections = [of_arms.at_once(cell.sessions) for cell in cells]
     fixed = arms * (WORKER_START_S + sum(OPEN_S + WARM_UP_S_PER_CONNECTION * number for number in connections))
     share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
     slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]

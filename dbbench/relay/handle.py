@@ -60,7 +60,9 @@ class RelayProcess(Child[orders.Order]):
         Each round trip takes `rtt_s` seconds longer through it. With `record`, the messages are recorded.
         """
         listening = self.ask(orders.Listen(rtt_s, record), orders.Listening, _PATIENCE_S)
-        return msgspec.structs.replace(self._upstream, host=listening.host, port=listening.port, sslmode="disable")
+        return msgspec.structs.replace(
+            self._upstream, host=listening.host, port=listening.port, sslmode="disable", tls={}
+        )
 
     def cut(self) -> Recorded:
         """The messages that passed through recording listeners since the last cut."""

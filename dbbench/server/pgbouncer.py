@@ -194,6 +194,8 @@ def _settings(settings: PoolerSettings, upstream: Address, found: tuple[int, int
     if not upstream.is_socket:
         if upstream.sslmode in {"verify-ca", "verify-full"}:
             raise _cannot_start(f"it would need the certificates of sslmode={upstream.sslmode}; use sslmode=require")
+        if upstream.tls:
+            raise _cannot_start(f"it would need the files of {', '.join(upstream.tls)}; leave them out of the URL")
         made["server_tls_sslmode"] = upstream.sslmode or "prefer"  # libpq's default; PgBouncer's differs by version
     return made
 

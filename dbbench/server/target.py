@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
+import msgspec
+
 from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
 from dbbench.server.pooler_detection import behind_pooler
@@ -17,7 +19,7 @@ SETTINGS: Final = (
     "default_transaction_isolation", "ssl", "server_encoding", "lc_collate",
 )  # fmt: skip
 _PREFIX: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
-_SSLMODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_IN_THE_URL: Final = ("host", "port", "user", "password", "dbname", "database")
 _PRODUCTION: Final = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)", re.IGNORECASE)
 _MAX_OTHERS: Final = 5  # client connections to the database that are not dbbench's
 _SHORTEST_SECRET: Final = 4  # characters of a password
@@ -45,19 +47,22 @@ def parse_url(url: str, name: str) -> Address:
     """
     from sqlalchemy.engine import make_url
 
+    from dbbench.server.parameters import tls_of
+
     example = "postgresql://user:password@host:5432/database"
     if not _PREFIX.match(url):
         raise UsageError(f"{name} is not a PostgreSQL URL", f"it looks like {example}")
     try:
         parsed = make_url(_PREFIX.sub("postgresql://", url))
-        query = {key: value if isinstance(value, str) else value[0] for key, value in parsed.query.items()}
+        twice = [key for key, value in parsed.query.items() if not isinstance(value, str)]
+        query = {key: value for key, value in parsed.query.items() if isinstance(value, str)}
+        user = parsed.username or query.pop("user", "") or "postgres"
         address = Address(
             host=unquote(parsed.host or query.pop("host", "localhost")),
             port=parsed.port or int(query.pop("port", 5432)),
-            database=parsed.database or parsed.username or "postgres",
-            user=parsed.username or query.pop("user", "") or "postgres",
+            database=parsed.database or query.pop("dbname", "") or query.pop("database", "") or user,
+            user=user,
             password=str(parsed.password) if parsed.password else query.pop("password", ""),
-            sslmode=query.pop("sslmode", ""),
         )
     except Exception:
         raise UsageError(f"{name} is not a valid URL", f"it looks like {example}") from None
@@ -65,14 +70,15 @@ def parse_url(url: str, name: str) -> Address:
         raise UsageError(f"{name}: write an @ in a password as %40")
     if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
         raise UsageError(f"{name} is not a valid URL", f"it looks like {example}")
-    if address.sslmode and address.sslmode not in _SSLMODES:
-        raise UsageError(f"{name}: sslmode must be one of {', '.join(_SSLMODES)}")
-    if query:
-        raise UsageError(
-            f"{name}: the parameter {min(query)!r} does not mean the same to every driver",
-            "leave it out (sslmode, host, port, user and password are understood)",
-        )
-    return address
+    if "," in address.host:
+        raise UsageError(f"{name} names several hosts, and dbbench measures one server", "name the primary")
+    if twice := [*twice, *(key for key in _IN_THE_URL if key in query)]:
+        raise UsageError(f"{name}: {', '.join(twice)} is given twice", "give each parameter once")
+    try:
+        sslmode, tls = tls_of(query)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error.message}", error.remedy) from None
+    return msgspec.structs.replace(address, sslmode=sslmode, tls=tls)
 
 
 def redacted(text: str, secret: str) -> str:
@@ -151,7 +157,7 @@ class Target:
             raise CannotStartError(
                 f"this run opens up to {connections} connections, but {self.address} has {free} free "
                 f"(max_connections {limit}, {reserved} reserved, {used} in use)",
-                "use a smaller --pool-size and --max-overflow, or fewer drivers",
+                "use a smaller --pool-size and --max-overflow, fewer --sessions, or fewer drivers",
             )
 
     def create_schema(self, number: int) -> str:

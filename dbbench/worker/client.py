@@ -61,7 +61,7 @@ class Client:
 
     def _generator(self) -> LoadGenerator:
         """The generator that drives the sessions."""
-        connections = min(self._cell.sessions, self._connections.pool.capacity)
+        connections = self._connections.at_once(self._cell.sessions)
         if self._bare is not None:
             return Bare(self._wait, self._bare)
         if self._driver.is_async:

@@ -55,7 +55,9 @@ class Worker:
 
     def started(self) -> messages.Started:
         """Import the driver and return its facts."""
-        return messages.Started({} if self._driver is None else self._driver.adapter().facts())
+        facts = {} if self._driver is None else self._driver.adapter().facts()
+        sys.path[:0] = self._start.search_path
+        return messages.Started(facts)
 
     def handle(self, request: messages.Request) -> messages.Reply:  # noqa: C901, PLR0911 - one case for each request
         """Carry out a request."""

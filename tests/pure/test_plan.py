@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbbench.engine.planning import MAX_ROUNDS, MIN_SHORT_ROUNDS, rounds_for
-from dbbench.plan import Arm, Cell, Effort, Placement, Plan, Pool
+from dbbench.plan import Arm, Cell, Connections, Effort, Placement, Plan
 
 ARMS = [Arm(name, name) for name in ("psycopg", "asyncpg", "psycopg2")]
 
@@ -41,14 +41,14 @@ def test_every_arm_is_as_often_first_as_the_others() -> None:
 
 def test_fewer_rounds_fit_in_a_smaller_budget() -> None:
     cells = [Cell("s", "orm", sessions, {}, "s.py") for sessions in (1, 15, 50)]
-    large = rounds_for(cells, 3, Pool(), 600.0)
-    small = rounds_for(cells, 3, Pool(), 20.0)
+    large = rounds_for(cells, 3, Connections(), 600.0)
+    small = rounds_for(cells, 3, Connections(), 20.0)
 
     assert large[0] == MAX_ROUNDS
     assert min(large) > 1
     assert small == [MIN_SHORT_ROUNDS, 1, 1]
-    assert rounds_for(cells, 3, Pool(), 90.0)[0] > rounds_for(cells, 3, Pool(), 90.0)[2]
-    assert rounds_for([], 3, Pool(), 60.0) == []
+    assert rounds_for(cells, 3, Connections(), 90.0)[0] > rounds_for(cells, 3, Connections(), 90.0)[2]
+    assert rounds_for([], 3, Connections(), 60.0) == []
 
 
 @pytest.mark.parametrize(("sessions", "connections"), [(1, 1), (15, 15), (50, 15)])

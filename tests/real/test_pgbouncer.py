@@ -411,6 +411,8 @@ def test_a_line_break_cannot_add_settings() -> None:
 
 def test_certificates_of_the_user_are_out_of_reach() -> None:
     assert "use sslmode=require" in fails(Address("127.0.0.1", 1, "d", "u", sslmode="verify-full"))
+    certified = Address("127.0.0.1", 1, "d", "u", sslmode="require", tls={"sslcert": "me.crt", "sslkey": "me.key"})
+    assert "the files of sslcert, sslkey; leave them out" in fails(certified)
 
 
 def test_prepared_statements_need_a_newer_version(server: Address, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,3 +284,15 @@ def test_an_open_loop_has_response_times_and_service_times(server: Address, tmp_
         assert explained.service_p50_us <= row.p50_us * 1.01, "response time is service time and lag"
         assert row.ops_per_second is not None
         assert 40 < row.ops_per_second < 160
+
+
+def test_without_a_pool_every_session_has_a_connection(server: Address, tmp_path: Path) -> None:
+    """And more than a pool of the default size would have."""
+    given = options(server, tmp_path, "point_reads", layers=["core"], null_pool=True, sessions=[18])
+    run, _, outcome, _ = measured(given)
+
+    assert outcome.exit_code == ExitCode.OK, run.problems
+    assert run.header.plan.connections(run.header.plan.cells[0]) == 18
+    for measurement in run.measurements:
+        for each in measurement.slices:
+            assert (each.usage.connects, each.usage.errors) == (each.usage.operations, 0)

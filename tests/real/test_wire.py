@@ -186,3 +186,17 @@ def test_bad_options_get_one_line(dbbench: Cli, arguments: list[str], message: s
     assert done.returncode in (2, 4), done.stderr
     assert message in done.stderr
     assert done.stdout == ""
+
+
+def test_without_a_pool_every_operation_connects(measure: Cli) -> None:
+    """One round trip more on a unix socket without a password, and what every driver asks of a new connection."""
+    cells = wire(measure, "--layer", "core", "--null-pool")
+    assert {driver: cells["core", driver]["round_trips"] for driver in DRIVERS} == {
+        "psycopg": 4, "asyncpg": 5, "psycopg2": 4,
+    }  # fmt: skip
+    shown = measure("wire", "point_reads", "--layer", "core", "--driver", "psycopg2", "--null-pool", "--quiet").stdout
+    assert "NullPool" in shown
+    assert "with the connection that it opens" in " ".join(shown.split())
+    refused = measure("wire", "point_reads", "--null-pool")
+    assert refused.returncode == 2
+    assert "--null-pool is SQLAlchemy's, of the layers core and orm" in refused.stderr

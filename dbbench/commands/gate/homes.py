@@ -12,6 +12,7 @@ import dbbench
 from dbbench.child import Home
 from dbbench.commands.gate.result import ARMS, BASE, HEAD
 from dbbench.commands.gate.sides import Environment
+from dbbench.project import module_folders
 
 _MAX_PADDING: Final = 4096  # bytes: a page, over which the stack's start is shifted
 
@@ -41,8 +42,7 @@ class GateHomes:
         environment = self.environments[arm]
         paths = [str(self.library)]
         if environment.project is not None:
-            folders = (environment.project, environment.project / "src")
-            paths += [str(folder) for folder in folders if folder.is_dir()]
+            paths += map(str, module_folders(environment.project))
         off_limits = "" if environment.checkout is None else str(environment.checkout)
         return Home(str(environment.python), paths, off_limits)
 

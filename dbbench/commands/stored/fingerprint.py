@@ -92,7 +92,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 def _connections(plan: Plan) -> dict[str, Any]:
     """The settings of connections: pool, transactions, and of drivers."""
-    pool = plan.shared.pool
+    pool, null = plan.shared.pool, all(arm.connections.null_pool for arm in plan.arms)
     settings = {
         f"{arm.name if arm.driver == driver else driver}.{name}={'none' if value is None else value}"
         for arm in plan.arms
@@ -100,7 +100,7 @@ def _connections(plan: Plan) -> dict[str, Any]:
         for name, value in values.items()
     }
     return {
-        "pool": f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
+        "pool": "NullPool" if null else f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
         "checkout": plan.shared.checkout,
         "tx-end": plan.shared.tx_end,
         "loop": plan.shared.loop,

@@ -19,6 +19,7 @@ class WireResult(msgspec.Struct, frozen=True):
     problems: list[str]  # what could not be counted, and why
     status: str = "complete"  # how the command ended
     reason: str = ""  # why it ended early
+    null_pool: bool = False  # whether every operation opened a connection
     traced: bool = False  # whether the messages of operations are to be shown
 
 
@@ -29,6 +30,7 @@ def result(counts: Counts) -> WireResult:
         rows=counts.rows,
         tx_end=plan.shared.tx_end,
         pool_pre_ping=plan.shared.pre_ping,
+        null_pool=plan.shared.null_pool,
         settings=plan.settings,
         identity=identity(counts.header),
         problems=[problem_line(problem) for problem in counts.problems],

@@ -106,7 +106,8 @@ def _releases(run: Run) -> list[str]:
 
 
 def _settings(plan: Plan) -> str:
-    pool = f"pool {plan.shared.pool.size}+{plan.shared.pool.max_overflow}"
+    null = all(arm.connections.null_pool for arm in plan.arms)
+    pool = "NullPool" if null else f"pool {plan.shared.pool.size}+{plan.shared.pool.max_overflow}"
     pinged = ", pre-ping" if plan.shared.pre_ping else ""
     return f"{pool}{pinged}, checkout per {plan.shared.checkout}, tx-end {plan.shared.tx_end}, loop {plan.shared.loop}"
 
@@ -138,9 +139,10 @@ def _driver(run: Run, name: str) -> str:
 def _settings_of_arms(plan: Plan) -> str:
     """The drivers' settings that are not the defaults, and what the names of arms with settings stand for."""
     said = [f"{driver} {_pairs(settings)}" for driver, settings in plan.settings.items()]
-    own = {arm.name: plan.own_settings(arm) for arm in plan.arms if not arm.connections.null_pool}
+    pools = {arm.connections.null_pool for arm in plan.arms}
+    own = {arm.name: plan.own_settings(arm) for arm in plan.arms if len(pools) == 1 or not arm.connections.null_pool}
     said += [f"{name}: {_pairs(settings)}" for name, settings in own.items() if settings]
-    if any(arm.connections.null_pool for arm in plan.arms):
+    if len(pools) > 1:
         said.append("+null: SQLAlchemy's NullPool")
     return "; ".join(said)
 

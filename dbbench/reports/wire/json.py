@@ -23,6 +23,7 @@ def report(result: WireResult) -> str:
             "wire": {
                 "tx_end": result.tx_end,
                 "pool_pre_ping": result.pool_pre_ping,
+                "null_pool": result.null_pool,
                 "settings": result.settings,
                 "run": result.identity.run,
                 "started": result.identity.started,

@@ -19,7 +19,7 @@ MAX_SQL: Final = 60  # characters of each
 MAX_PROBLEMS: Final = 20  # lines; all of them are in the JSON report
 
 NOTE: Final = (
-    "counted, not timed: per operation, on a warm connection. A round trip is when the client waits for the server; "
+    "counted, not timed: per operation, {on}. A round trip is when the client waits for the server; "
     "a prepare is a Parse message, which has the server parse a statement"
 )
 
@@ -119,7 +119,7 @@ def conditions(result: WireResult, file: str = "") -> list[tuple[str, str]]:
         ("settings", _settings(result)),
         ("counted", f"{_ends(operations)} each"),
         ("file", file),
-        ("note", NOTE if result.rows else ""),
+        ("note", _note(result) if result.rows else ""),
     ]
     if any(PORTION in row.statements for row in result.rows):
         facts.append(("", f"{PORTION}: an Execute that ended at its row limit, so that no tag names its statement"))
@@ -143,13 +143,18 @@ def _asked(sql: Sequence[str]) -> str:
     return "; ".join([*texts, *([f"and {more:,} more"] if more > 0 else [])]) or "nothing"
 
 
+def _note(result: WireResult) -> str:
+    return NOTE.format(on="with the connection that it opens" if result.null_pool else "on a warm connection")
+
+
 def _settings(result: WireResult) -> str:
     own = [
         f"{driver}.{name}={'none' if value is None else value}"
         for driver, settings in result.settings.items()
         for name, value in settings.items()
     ]
-    return ", ".join([f"tx-end {result.tx_end}", *(["pre-ping"] if result.pool_pre_ping else []), *own])
+    pool = [word for word, on in (("NullPool", result.null_pool), ("pre-ping", result.pool_pre_ping)) if on]
+    return ", ".join([f"tx-end {result.tx_end}", *pool, *own])
 
 
 def _ends(operations: Sequence[int]) -> str:

@@ -91,6 +91,16 @@ def test_every_measuring_command_has_the_same_options_of_connections_and_server(
     assert options.params == {"rows": "7"}
 
 
+@pytest.mark.parametrize("name", MEASURING)
+def test_no_pool_leaves_out_what_pyproject_says_of_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[tool.dbbench]\npool-pre-ping = true\npool-size = 3\n")
+    connections = options_of(name, "--null-pool").connections
+
+    assert (connections.null_pool, connections.pre_ping) == (True, False)
+    assert connections.at_once(40) == 40
+    assert options_of(name).connections.at_once(40) == 13
+
+
 def test_a_run_may_be_paced_and_limited() -> None:
     load = options_of("run", "--sessions", "1,15", "--rate", "200", "--arrival", "constant").load
     effort = options_of("run", "--budget", "2m", "--precision", "2%", "--rounds", "3", "--seed", "7").effort
@@ -136,6 +146,21 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
         ("run --baseline psycop", "no driver 'psycop'; did you mean psycopg?"),
         ("run --layer orms", "--layer orms: did you mean orm?"),
         ("run --set rows", "--set rows: write it as NAME=VALUE"),
+        ("run --set rows=1 --set rows=2", "--set: rows is given twice"),
+        (
+            "run --driver-set psycopg.prepare_threshold=1 --driver-set psycopg.prepare_threshold=none",
+            "--driver-set: psycopg.prepare_threshold is given twice",
+        ),
+        (
+            "run --driver-set asyncpg.statement_cache_size=0,100",
+            "statement_cache_size is a number; run once for each of 0, 100",
+        ),
+        ("gate --base a==1 --head a==2 --tolerance 5% --tolerance time=6%", "--tolerance: time is given twice"),
+        ("run --null-pool --pool-size 5", "--null-pool and --pool-size exclude each other"),
+        ("capacity --slo p99<10ms --null-pool --pool-pre-ping", "--null-pool and --pool-pre-ping exclude each other"),
+        ("wire --null-pool --checkout session", "--null-pool and --checkout session exclude each other"),
+        ("run --null-pool --pooler session", "--null-pool and --pooler exclude each other"),
+        ("run --project nowhere", "--project nowhere: there is no such folder"),
         ("run point_read", "no scenario 'point_read'; did you mean point_reads?"),
         ("wire --trace --format csv", "--trace goes with --format table, not with csv"),
         ("capacity --slo p99<10ms --layer raw,core", "--layer raw,core: capacity takes one of them"),

@@ -209,6 +209,7 @@ def test_json_has_everything_and_names_as_they_are() -> None:
     assert document["wire"] == {
         "tx_end": "rollback",
         "pool_pre_ping": True,
+        "null_pool": False,
         "settings": {"asyncpg": {"statement_cache_size": 0, "x": None}},
         "run": "3f9c2a",
         "started": STARTED,
