@@ -6,7 +6,7 @@
 #   make test-all   all tests
 #   make lint       ruff and mypy
 #   make minimums   the lowest versions that pyproject.toml allows
-#   make docs       docs/cli.md, from the commands
+#   make docs       docs/cli.md, from the commands, and docs/types.md, from the tests' table of types
 #   make wheel      dist/dbbench-*.whl
 #   make clean      remove .venv and everything that was made
 
@@ -53,6 +53,7 @@ minimums:
 
 docs: .venv/installed-dev
 	$(BIN)/python docs/cli_reference.py
+	PYTHONPATH=tests $(BIN)/python tests/types_table.py
 
 wheel: .venv/installed
 	PIP_CONSTRAINT=constraints.txt $(PIP) wheel --quiet --no-deps --wheel-dir dist .

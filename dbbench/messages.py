@@ -142,6 +142,7 @@ class Checked(Message, frozen=True):
 
     lines: list[str]  # only the first
     digest: str  # of all lines
+    omitted: int = 0  # lines beyond the first
 
 
 class Ran(Message, frozen=True):

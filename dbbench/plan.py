@@ -153,6 +153,14 @@ class Plan(msgspec.Struct, frozen=True):
     slice_s: float | None = None  # open loop: the seconds over which operations are due in a slice
     early_end: bool = True  # whether a run with a budget ends as soon as every cell is decided
     gate: Gate | None = None  # set: the arms are two environments, judged by commands/gate/judging.py
+    compare_anyway: bool = (
+        False  # whether arms are compared whose results differ; the difference is stored all the same
+    )
+
+    @property
+    def same_results(self) -> bool:
+        """Whether only arms that return the same are compared."""
+        return not self.compare_anyway and (self.gate is None or self.gate.same_work)
 
     @property
     def paced(self) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import json
 import random
 import uuid
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 COLUMNS = ("external_id", "name", "birth_date", "document", "balance", "updated_at")
 SELECT_BY_ID = f"SELECT id, {', '.join(COLUMNS)} FROM patients WHERE id = $1"  # noqa: S608 - constants
+_DOCUMENT = 1 + COLUMNS.index("document")  # its place in such a row
 _EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 _BATCH = 1000
 
@@ -49,6 +51,19 @@ def patient(rng: random.Random, document_bytes: int) -> dict[str, Any]:
 def moment(rng: random.Random) -> datetime.datetime:
     """A random point in time."""
     return _EPOCH + datetime.timedelta(seconds=rng.randrange(10_000_000))
+
+
+def decoded(row: Any) -> Any:
+    """The row of a driver with its document decoded: asyncpg gives JSON as text, the others decode it themselves."""
+    document = row[_DOCUMENT]
+    if isinstance(document, str):
+        return (*row[:_DOCUMENT], json.loads(document), *row[_DOCUMENT + 1 :])
+    return row
+
+
+def encoded(values: dict[str, Any]) -> tuple[Any, ...]:
+    """A patient as arguments of a driver, which take JSON as text."""
+    return tuple({**values, "document": json.dumps(values["document"])}.values())
 
 
 def make_table(connection: Connection) -> None:

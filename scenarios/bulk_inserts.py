@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from _patients import COLUMNS, Patient, make_table, patient
+from _patients import COLUMNS, Patient, encoded, make_table, patient
 from sqlalchemy import Connection, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -53,4 +53,4 @@ async def core(connection: AsyncConnection, params: Params, rng: Random) -> None
 async def raw(db: Db, params: Params, rng: Random) -> None:  # noqa: ARG001
     """Use the driver's executemany(), in a transaction."""
     async with db.transaction():
-        await db.execute_many(_INSERT, [tuple(values.values()) for values in _batch(params)])
+        await db.execute_many(_INSERT, [encoded(values) for values in _batch(params)])

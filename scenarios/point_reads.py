@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from _patients import SELECT_BY_ID, Patient, fill_table
+from _patients import SELECT_BY_ID, Patient, decoded, fill_table
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -30,4 +30,4 @@ async def core(connection: AsyncConnection, params: Params, rng: Random) -> Row[
 
 async def raw(db: Db, params: Params, rng: Random) -> Any:
     """Fetch the same row through the driver."""
-    return await db.fetch_one(SELECT_BY_ID, rng.randint(1, params["rows"]))
+    return decoded(await db.fetch_one(SELECT_BY_ID, rng.randint(1, params["rows"])))

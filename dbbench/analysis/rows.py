@@ -150,7 +150,8 @@ def _ended_before(run: Run, index: int, arm: Arm, measured: Sequence[Measurement
     """Whether the run ended before it was the arm's turn, and nothing had gone wrong with the arm."""
     if measured or run.status in ("complete", "degraded"):
         return False
-    return not any(problem.kind != "server lost" and _concerns(problem, run, index, arm) for problem in run.problems)
+    harmless = ("server lost", "different")
+    return not any(each.kind not in harmless and _concerns(each, run, index, arm) for each in run.problems)
 
 
 def _concerns(problem: Problem, run: Run, index: int, arm: Arm) -> bool:

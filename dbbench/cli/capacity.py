@@ -153,6 +153,7 @@ def capacity(
         baseline=drivers[0],
         layers=subject.layers,
         params=subject.params,
+        compare_anyway=subject.compare_anyway,
         address=server.address,
         allow_production=server.allow_production,
         connections=connections,

@@ -297,6 +297,7 @@ def gate(
         drivers=subject.drivers,
         layers=subject.layers,
         params=subject.params,
+        compare_anyway=subject.compare_anyway,
         address=server.address,
         allow_production=server.allow_production,
         connections=connections,

@@ -46,6 +46,7 @@ class Subject(NamedTuple):
     layers: "list[choices.Layer] | None"
     params: dict[str, str]
     project: Path | None  # named by the user
+    compare_anyway: bool = False
 
 
 def subject(
@@ -92,11 +93,26 @@ def subject(
         ),
     ] = None,
     project: Project = None,
+    compare_anyway: Annotated[
+        bool,
+        typer.Option(
+            "--compare-anyway",
+            rich_help_panel=WHAT,
+            help="Compare also what does not return the same; the difference is shown all the same.",
+        ),
+    ] = False,
 ) -> Subject:
     """Make the options of what is measured."""
     from dbbench.cli import values
 
-    return Subject(scenarios or [], values.drivers(driver), values.layers(layer), values.params(set_ or []), project)
+    return Subject(
+        scenarios=scenarios or [],
+        drivers=values.drivers(driver),
+        layers=values.layers(layer),
+        params=values.params(set_ or []),
+        project=project,
+        compare_anyway=compare_anyway,
+    )
 
 
 # --- server ----------------------------------------------------------------------------------------------------------
@@ -156,7 +172,8 @@ DriverSet = Annotated[
         metavar="DRIVER.NAME=VALUE",
         autocompletion=completion.driver_settings,
         help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
-        "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none.",
+        "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none; "
+        "and how it gives JSON (raw): asyncpg.json=python, psycopg.json=text.",
         show_default=False,
     ),
 ]

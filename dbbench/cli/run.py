@@ -143,6 +143,7 @@ def run(
         baseline=baseline,
         layers=subject.layers,
         params=subject.params,
+        compare_anyway=subject.compare_anyway,
         address=server.address,
         allow_production=server.allow_production,
         connections=connections,

@@ -164,8 +164,7 @@ def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
             raise UsageError(f"--driver-set {setting}: no driver {driver!r}; {nearest(driver, DRIVERS)}")
         known = DRIVERS[driver].settings
         if name not in known:
-            way_out = nearest(name, known) if known else f"{driver} has none"
-            raise UsageError(f"--driver-set {setting}: no setting {name!r} of {driver}; {way_out}")
+            raise UsageError(f"--driver-set {setting}: no setting {name!r} of {driver}", nearest(name, known))
         if name in made.setdefault(driver, {}):
             raise _twice("--driver-set", key)
         try:

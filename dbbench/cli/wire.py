@@ -51,7 +51,7 @@ class Request:
     configured=True,
 )
 def wire(
-    subject: Annotated[common.Subject, Group(common.subject, help={"layer": LAYERS})],
+    subject: Annotated[common.Subject, Group(common.subject, without=("compare_anyway",), help={"layer": LAYERS})],
     server: Annotated[common.Server, Group(common.server)],
     connections: Annotated["Connections", Group(common.connections)],
     operations: Annotated[

@@ -10,7 +10,7 @@ from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from dbbench.drivers.settings import ASYNCPG, ASYNCPG_SAFE, PSYCOPG, PSYCOPG_SAFE, Setting
+from dbbench.drivers.settings import ASYNCPG, ASYNCPG_SAFE, JSON, PSYCOPG, PSYCOPG2, PSYCOPG_SAFE, Setting
 from dbbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ class Driver:
     safe: "Mapping[str, Value]" = field(default_factory=dict)  # what its documentation says for a transaction pooler
 
     def arguments(self, settings: "Mapping[str, Value]", *, raw: bool) -> dict[str, Any]:
-        """Arguments of connect() for these settings; for the `raw` driver, without those that only SQLAlchemy knows."""
-        kinds = {name: self.settings[name] for name in settings}
-        return {name: kind.argument(settings[name]) for name, kind in kinds.items() if not (raw and kind.of_sqlalchemy)}
+        """Those of these settings that are arguments of connect(), of the `raw` driver or of SQLAlchemy's dialect."""
+        layer: Layer = "raw" if raw else "core"
+        kinds = {name: self.settings[name] for name in settings if name != JSON}
+        return {name: kind.argument(settings[name]) for name, kind in kinds.items() if layer in kind.layers}
 
     def adapter(self) -> "Adapter":
         """The driver's own file, imported when it is needed."""
@@ -52,7 +53,12 @@ class Adapter(Protocol):
         ...
 
     def facts(self) -> dict[str, str]:
-        """What affects its behaviour besides the settings: libraries, and what its pool does on release."""
+        """What affects its behaviour besides the settings: libraries, and what its pool does on release.
+
+        `adds` is what this file adds to the driver's own behaviour; `idiom` how the driver's users end a transaction
+        (a TxEnd), `rollback` what a ROLLBACK brings with it and `reset` what else its pool sends on release: reports
+        make sentences of them (reports/run/sends.py).
+        """
         ...
 
     def open_pool(
@@ -61,13 +67,15 @@ class Adapter(Protocol):
         pool: "Pool",
         keep: int,
         tx_end: "TxEnd",
+        json: str,
         opened: Callable[[], None],
     ) -> Any:
         """Open the driver's own pool, with up to `pool.capacity` connections, of which `keep` are opened at once.
 
-        `arguments` are those of connect(). `opened` is called for every connection that the pool opens. Async drivers
-        define it as a coroutine function. The pool has acquire() -> Db, release(db) and close(); its Db has end(),
-        which ends the transaction as `tx_end` says, and rollback(), to be called after an error.
+        `arguments` are those of connect(). `json` is the setting; empty: as the driver has it. `opened` is called for
+        every connection that the pool opens. Async drivers define it as a coroutine function. The pool has
+        acquire() -> Db, release(db) and close(); its Db has end(), which ends the transaction as `tx_end` says, and
+        rollback(), to be called after an error.
         """
         ...
 
@@ -111,6 +119,7 @@ _ROWS: Final = (
         module="dbbench.drivers.psycopg2",
         summary="psycopg2, sync, in threads",
         sqlstate="pgcode",
+        settings=PSYCOPG2,
     ),
     Driver(
         name="psycopg-sync",

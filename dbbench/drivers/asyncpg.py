@@ -1,6 +1,6 @@
 """asyncpg, with its own pool."""
 
-import json
+import json as json_
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 import asyncpg
 
 from dbbench.address import Address
+from dbbench.drivers.names import schema_and_table
 from dbbench.drivers.point_read import QUERY
+from dbbench.drivers.settings import PYTHON
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
 
@@ -40,6 +42,9 @@ def facts() -> dict[str, str]:
         "results": "binary",
         "raw pool": "asyncpg.Pool",
         "on release": "sends a reset query, one more round trip, and keeps the connection",
+        "idiom": "autocommit",
+        "reset": "the pool's reset",
+        "adds": "BEGIN and the end of the transaction, which DB-API drivers send by themselves",
     }
 
 
@@ -48,27 +53,32 @@ async def open_pool(
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
+    json: str,
     opened: Callable[[], None],
 ) -> "Pool":
     """Open an asyncpg.Pool."""
 
     async def configure(connection: Any) -> None:
-        await _configure(connection)
+        if json == PYTHON:
+            await _set_json_codecs(connection)
         opened()
 
     connections = await asyncpg.create_pool(**arguments, min_size=keep, max_size=pool.capacity, init=configure)
     return Pool(connections, pool.timeout, tx_end)
 
 
-async def _configure(connection: Any) -> None:
-    """Have JSON values returned as Python objects, as other drivers do; in binary format, which COPY needs too."""
+async def _set_json_codecs(connection: Any) -> None:
+    """Have JSON given and taken as Python objects; in binary format, which COPY needs too. A str is JSON already."""
+
+    def encoded(value: object) -> bytes:
+        return (value if isinstance(value, str) else json_.dumps(value)).encode()
+
     await connection.set_type_codec(
-        "json", schema="pg_catalog", format="binary",
-        encoder=lambda value: json.dumps(value).encode(), decoder=json.loads,
+        "json", schema="pg_catalog", format="binary", encoder=encoded, decoder=json_.loads
     )  # fmt: skip
     await connection.set_type_codec(  # jsonb: the same after a byte with its version
         "jsonb", schema="pg_catalog", format="binary",
-        encoder=lambda value: b"\1" + json.dumps(value).encode(), decoder=lambda data: json.loads(data[1:]),
+        encoder=lambda value: b"\1" + encoded(value), decoder=lambda data: json_.loads(data[1:]),
     )  # fmt: skip
 
 
@@ -76,7 +86,8 @@ async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operatio
     """See Adapter.bare; on one connection."""
     rows = params["rows"]
     for _ in range(operations):
-        await connection.fetchrow(QUERY, rng.randint(1, rows))
+        row = await connection.fetchrow(QUERY, rng.randint(1, rows))
+        json_.loads(row["document"])  # as the scenario does; the other drivers decode it themselves
 
 
 class Pool:
@@ -147,7 +158,8 @@ class Db:
         """Use COPY in binary format."""
         if self._begins:
             await self._begin()
-        await self.connection.copy_records_to_table(table, columns=columns, records=rows)
+        schema, name = schema_and_table(table)
+        await self.connection.copy_records_to_table(name, schema_name=schema, columns=columns, records=rows)
 
     def transaction(self) -> Any:
         """See scenario.Db."""

@@ -6,11 +6,14 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.types.json import JsonbDumper
+from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool
 
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
+from dbbench.drivers.names import copy_statement
 from dbbench.drivers.placeholders import Statements
 from dbbench.drivers.point_read import PYFORMAT
+from dbbench.drivers.settings import PYTHON, TEXT
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
 
@@ -26,6 +29,9 @@ def facts() -> dict[str, str]:
         "results": "text",
         "raw pool": "psycopg_pool",
         "on release": "rolls back when in a transaction; keeps up to its maximum",
+        "idiom": "commit",
+        "rollback": "(and DEALLOCATE ALL where it had prepared)",
+        "adds": "$1 is translated to %s",
     }
 
 
@@ -38,12 +44,17 @@ async def open_pool(
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
+    json: str,
     opened: Callable[[], None],
 ) -> "Pool":
     """Open a psycopg_pool."""
 
     async def configure(connection: Any) -> None:
-        connection.adapters.register_dumper(dict, JsonbDumper)  # jsonb columns accept a dict, as with other drivers
+        if json == PYTHON:  # it decodes JSON by itself, and takes no dict
+            connection.adapters.register_dumper(dict, JsonbDumper)
+        elif json == TEXT:
+            for name in ("json", "jsonb"):
+                connection.adapters.register_loader(name, TextLoader)
         opened()
 
     connections = AsyncConnectionPool(
@@ -123,7 +134,7 @@ class Db:
         """Use COPY FROM STDIN with write_row()."""
         async with (
             self.connection.cursor() as cursor,
-            cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
+            cursor.copy(copy_statement(table, columns)) as copy,
         ):
             for row in rows:
                 await copy.write_row(row)

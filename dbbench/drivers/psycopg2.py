@@ -1,8 +1,6 @@
 """psycopg2, with its own threaded pool made to wait for a free connection, as the other pools do."""
 
-import csv
 import io
-import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
@@ -14,9 +12,12 @@ import psycopg2.extensions
 import psycopg2.extras
 import psycopg2.pool
 
+from dbbench.drivers.copy_text import copy_text
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
+from dbbench.drivers.names import copy_statement
 from dbbench.drivers.placeholders import Statements
 from dbbench.drivers.point_read import PYFORMAT
+from dbbench.drivers.settings import PYTHON, TEXT
 from dbbench.plan import Pool as PoolSettings
 from dbbench.plan import TxEnd
 
@@ -32,6 +33,9 @@ def facts() -> dict[str, str]:
         "results": "text",
         "raw pool": "psycopg2.pool.ThreadedConnectionPool behind a semaphore",
         "on release": "rolls back when in a transaction; closes the connection when pool_size are idle",
+        "idiom": "commit",
+        "adds": "register_uuid(); a wait for a free connection; $1 is translated to %s; "
+        "execute_many is execute_batch(), since its executemany() waits after every row; copy_in writes COPY's text",
     }
 
 
@@ -40,6 +44,7 @@ def open_pool(
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
+    json: str,
     opened: Callable[[], None],
 ) -> "Pool":
     """Open a ThreadedConnectionPool."""
@@ -47,12 +52,16 @@ def open_pool(
     class Connection(psycopg2.extensions.connection):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
+            if json == TEXT:
+                psycopg2.extras.register_default_json(self, loads=str)
+                psycopg2.extras.register_default_jsonb(self, loads=str)
             if tx_end == "autocommit":
                 self.autocommit = True
             opened()
 
     psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
-    psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
+    if json == PYTHON:  # it decodes JSON by itself, and takes no dict
+        psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
     connections = psycopg2.pool.ThreadedConnectionPool(
         keep,
         pool.capacity,
@@ -139,13 +148,8 @@ class Db:
 
     def copy_in(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Use COPY FROM STDIN; psycopg2 leaves the formatting to its user, so it is part of the operation."""
-        buffer = io.StringIO()
-        csv.writer(buffer).writerows(
-            [json.dumps(value) if isinstance(value, dict) else value for value in row] for row in rows
-        )
-        buffer.seek(0)
         with self.connection.cursor() as cursor:
-            cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT csv)", buffer)
+            cursor.copy_expert(copy_statement(table, columns), io.StringIO(copy_text(rows)))
 
     def transaction(self) -> "_Transaction":
         """See scenario.Db."""

@@ -1,6 +1,8 @@
-"""The driver settings that --driver-set accepts: arguments of connect() that decide how statements are prepared.
+"""The driver settings that --driver-set accepts.
 
-They are documented at asyncpg's connect(), SQLAlchemy's asyncpg dialect and psycopg's Connection.connect().
+Those that decide how statements are prepared are arguments of connect(), documented at asyncpg's connect(), at
+SQLAlchemy's asyncpg dialect and at psycopg's Connection.connect(). `json` has a driver of the raw layer give and take
+JSON otherwise than it does by itself.
 """
 
 import uuid
@@ -9,9 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # --help reads the table of drivers
-    from dbbench.plan import Value
+    from dbbench.plan import Layer, Value
 
 UNIQUE: Final = "uuid"
+JSON: Final = "json"  # the name of a setting of every driver
+TEXT: Final = "text"  # its values: JSON goes in and comes out as text,
+PYTHON: Final = "python"  # or as Python's dict and list
 
 
 @dataclass(frozen=True)
@@ -21,12 +26,17 @@ class Setting:
     values: str = "a number"  # the possible values, as messages describe them
     none: bool = False  # whether it can be switched off
     names: bool = False  # whether it makes names for statements; its only value is then UNIQUE
-    of_sqlalchemy: bool = False  # an argument of SQLAlchemy's dialect, unknown to the raw driver
+    words: tuple[str, ...] = ()  # the possible values, where they are words
+    layers: "tuple[Layer, ...]" = ("orm", "core", "raw")  # those that it changes anything for
 
     def parse(self, text: str) -> "Value":
         """The value in a text; raises ValueError where it is not a possible one."""
         if self.names:
             if text != UNIQUE:
+                raise ValueError(text)
+            return text
+        if self.words:
+            if text not in self.words:
                 raise ValueError(text)
             return text
         if self.none and text.lower() == "none":
@@ -40,13 +50,18 @@ class Setting:
         return (lambda: f"__asyncpg_{uuid.uuid4()}__") if self.names else value
 
 
-PSYCOPG: Final[Mapping[str, Setting]] = {"prepare_threshold": Setting("a number or none", none=True)}
+_JSON: Final = {JSON: Setting(f"{TEXT} or {PYTHON}", words=(TEXT, PYTHON), layers=("raw",))}
+_OF_SQLALCHEMY: Final = ("orm", "core")
+
+PSYCOPG: Final[Mapping[str, Setting]] = {"prepare_threshold": Setting("a number or none", none=True), **_JSON}
+PSYCOPG2: Final[Mapping[str, Setting]] = _JSON
 ASYNCPG: Final[Mapping[str, Setting]] = {
     "statement_cache_size": Setting(),
     "max_cached_statement_lifetime": Setting(),
     "max_cacheable_statement_size": Setting(),
-    "prepared_statement_cache_size": Setting(of_sqlalchemy=True),
-    "prepared_statement_name_func": Setting(UNIQUE, names=True, of_sqlalchemy=True),
+    "prepared_statement_cache_size": Setting(layers=_OF_SQLALCHEMY),
+    "prepared_statement_name_func": Setting(UNIQUE, names=True, layers=_OF_SQLALCHEMY),
+    **_JSON,
 }
 
 # What the drivers' and SQLAlchemy's documentation recommends for a pooler in transaction mode.

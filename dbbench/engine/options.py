@@ -26,5 +26,6 @@ class Options:
     placement: PlacementMode | None = None
     rtts: list[float] = field(default_factory=list)  # simulated round-trip times, seconds; empty: no relay in between
     pooler: PoolerMode | None = None
+    compare_anyway: bool = False  # also arms whose results differ
     output: Path | None = None
     search_path: list[str] = field(default_factory=list)  # folders of the user's modules: see project.search_path

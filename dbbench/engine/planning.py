@@ -1,14 +1,14 @@
 """From options and descriptions of scenarios to a plan."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from dbbench import catalog
-from dbbench.drivers import check_layers
+from dbbench.drivers import DRIVERS, check_layers
 from dbbench.engine import pooler_arms
 from dbbench.engine.options import Options
 from dbbench.engine.watcher import Watcher
@@ -22,6 +22,7 @@ from dbbench.plan import (
     Plan,
     Pooler,
     PoolerMode,
+    Value,
 )
 from dbbench.scenario import Description
 from dbbench.server import pgbouncer
@@ -43,8 +44,10 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
-    check_layers(options.drivers, {cell.layer for cell in cells})
-    if options.connections.null_pool and any(cell.layer == "raw" for cell in cells):
+    measured = {cell.layer for cell in cells}
+    check_layers(options.drivers, measured)
+    _check_reach(options.connections.settings, measured)
+    if options.connections.null_pool and "raw" in measured:
         raise UsageError(
             "--null-pool is SQLAlchemy's, of the layers core and orm: raw works with the drivers' own pools",
             "--layer core,orm measures those",
@@ -73,6 +76,7 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
         placement=place,
         load=load,
         slice_s=open_slice_s(cells, len(options.drivers), nominal_s, effort.blocks) if load.rate else None,
+        compare_anyway=options.compare_anyway,
     )
 
 
@@ -81,6 +85,18 @@ def check_settings(options: Options) -> None:
     for driver in options.connections.settings:
         if driver not in options.drivers:
             raise UsageError(f"--driver-set {driver}: {driver} is not measured; --driver {driver} adds it")
+
+
+def _check_reach(settings: Mapping[str, Mapping[str, Value]], measured: Collection[Layer]) -> None:
+    """UsageError for a setting of a driver that changes nothing at the layers that are measured."""
+    for driver, names in settings.items():
+        for name in names:
+            layers = DRIVERS[driver].settings[name].layers
+            if measured and not set(layers) & set(measured):
+                raise UsageError(
+                    f"--driver-set {driver}.{name} changes nothing at the {' and '.join(sorted(measured))} layer",
+                    f"it is for --layer {','.join(layers)}",
+                )
 
 
 def _arm(driver: str, connections: Connections) -> Arm:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from dbbench import messages
+from dbbench.analysis.differences import sentences
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.engine.planning import check_limit_s
 from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Workers
@@ -22,6 +23,7 @@ QUEUED_OPERATIONS: Final = 2  # added per session beyond the connections, since 
 LEAD_IN_NS: Final = 10_000_000  # untimed, before a slice: the worker was idle and others have used the CPU's caches
 LEAD_IN_OPERATIONS: Final = 10  # the most; after these an operation takes its usual time (docs/measurement.md)
 CHECKED_OPERATIONS: Final = 3
+COMPARE_ANYWAY: Final = "compare them all the same: --compare-anyway"
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class SetUp:
         checked = self.workers.ask(arm, messages.Check(seeds), Checked)
         if cell.path in self.workers.resets:
             found = self.workers.ask_tables(arm, messages.Fingerprint(self.workers.schemas[cell.path, arm]), Checked)
-            checked = Checked([*checked.lines, *found.lines], checked.digest + found.digest)
+            checked = Checked([*checked.lines, *found.lines], checked.digest + found.digest, checked.omitted)
         self.workers.reset(cell, arm)
         self.workers.warm_up(cell, arm, f"{self.workers.plan.seed}/check/{index}")
         ran = self.workers.slice(arm, 5 * self.workers.plan.connections(cell), f"{self.workers.plan.seed}/time/{index}")
@@ -198,15 +200,17 @@ class SetUp:
 
     def _differences(self, index: int, results: Mapping[str, Checked]) -> Iterator[Problem]:
         """A problem for every arm whose results differ from the baseline's."""
-        gate = self.workers.plan.gate
-        kind: Literal["not comparable", "different"] = "different" if gate and not gate.same_work else "not comparable"
-        reference = self.workers.plan.baseline if self.workers.plan.baseline in results else next(iter(results))
+        plan = self.workers.plan
+        kind: Literal["not comparable", "different"] = "not comparable" if plan.same_results else "different"
+        way_out = f"; or {COMPARE_ANYWAY}" if plan.same_results else ""
+        reference = plan.baseline if plan.baseline in results else next(iter(results))
         expected = results[reference]
         for name, result in results.items():
-            if result.digest != expected.digest:
-                got, wanted = _first_difference(result.lines, expected.lines)
-                message = f"{name} gave {got}, {reference} gave {wanted}"
-                yield Problem(kind, message, self.workers.plan.cells[index].scenario, index, name)
+            if result.digest == expected.digest:
+                continue
+            complete = not (result.omitted or expected.omitted)
+            for sentence in sentences(name, result.lines, reference, expected.lines, complete=complete):
+                yield Problem(kind, sentence + way_out, plan.cells[index].scenario, index, name)
 
 
 def _nothing(checked: Checked) -> bool:

@@ -10,10 +10,12 @@ from types import ModuleType
 from typing import Any
 
 from dbbench.drivers import DRIVERS, Driver
+from dbbench.drivers.settings import JSON
 from dbbench.messages import Route, Start
 from dbbench.plan import Cell
 from dbbench.scenario import Operation
 from dbbench.worker import bare, request
+from dbbench.worker.checked_db import checked
 from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, Bare, LoadGenerator, Tasks, Threads
 from dbbench.worker.pool_wait import timed
 
@@ -42,13 +44,16 @@ class Client:
         settings = (
             {"application_name": start.application} if route.pooled else server_settings(start.application, schema)
         )
+        of_driver = start.connections.settings.get(start.driver, {})
         self._arguments = {
             **self._driver.adapter().connect_arguments(route.address, settings),
-            **self._driver.arguments(start.connections.settings.get(start.driver, {}), raw=cell.layer == "raw"),
+            **self._driver.arguments(of_driver, raw=cell.layer == "raw"),
         }
+        self._json = str(of_driver.get(JSON, ""))
         self._cell = cell
         self._operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
         self.connects = 0  # connections opened so far
+        self._checking: Any = None  # a request that holds the operation to the rules; None: the usual one does
         self._bare: Callable[..., Any] | None = None  # a bare loop to run instead of dbbench's
         self.connect: Callable[[], Any] = lambda: None  # opens the pool's first connection; raw pools have theirs
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
@@ -74,8 +79,8 @@ class Client:
         return len(self._sessions)
 
     def run_one(self, rng: Any) -> Any:
-        """Run one request, outside the load, and return what the operation returned."""
-        request = self._sessions[0]
+        """Run one request, outside the load and by the rules, and return what the operation returned."""
+        request = self._checking or self._sessions[0]
         return self._wait(lambda: request(rng))
 
     def close(self) -> None:
@@ -183,14 +188,19 @@ class Client:
         # the sessions will use, so that all layers work with equally many connections.
         keep = min(pool_settings.size, self._cell.sessions)
         adapter = self._driver.adapter()
-        pool = self._wait(lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._opened))
+        pool = self._wait(
+            lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._json, self._opened)
+        )
         self._closers.append(pool.close)
+        by_the_rules = checked(self._operation, self._json)
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
                 if self._start.bare:
                     self._set_bare(adapter.bare, db.connection)
+                self._checking = self._requests.held_raw_request(db, by_the_rules, self._cell.params, tx_end)
                 yield self._requests.held_raw_request(db, self._operation, self._cell.params, tx_end)
         else:
+            self._checking = self._requests.raw_request(pool, by_the_rules, self._cell.params)
             yield from [self._requests.raw_request(pool, self._operation, self._cell.params)] * self._cell.sessions

@@ -23,6 +23,7 @@ from dbbench.errors import DbbenchError, ScenarioError
 from dbbench.scenario import Scenario
 from dbbench.worker import memory
 from dbbench.worker.canonical import lines
+from dbbench.worker.checked_db import way_out
 from dbbench.worker.client import Client
 from dbbench.worker.failures import code_of
 from dbbench.worker.load import Work, schedule
@@ -157,6 +158,8 @@ class Worker:
             if "was never awaited" in str(warning.message):
                 self._not_awaited(str(warning.message).partition(" was never")[0])
         if len(failures) == len(seeds):
+            if mends := way_out(failures[-1]):
+                raise ScenarioError(blame(failures[-1], self._shown), mends)
             raise failures[-1]
         return _checked(found)
 
@@ -214,7 +217,7 @@ def _generators(client: Client, seed: str) -> list[Random]:
 
 def _checked(found: list[str]) -> messages.Checked:
     digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
-    return messages.Checked(found[:_MAX_LINES], digest)
+    return messages.Checked(found[:_MAX_LINES], digest, max(0, len(found) - _MAX_LINES))
 
 
 def _loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

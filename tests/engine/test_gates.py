@@ -250,7 +250,17 @@ def test_a_side_that_returns_something_else_is_not_compared(tmp_path: Path) -> N
 
     assert found.exit_code() == ExitCode.INCONCLUSIVE
     assert {(one.row.loss, one.row.verdict) for one in found.result.findings} == {(None, GateVerdict.INCONCLUSIVE)}
-    assert "head gave operation 1: int 2, base gave operation 1: int 1" in found.result.findings[0].reason
+    assert "operation 1: head gave int 2, base gave int 1" in found.result.findings[0].reason
+
+
+def test_two_environments_are_compared_anyway_where_that_is_asked_for(tmp_path: Path) -> None:
+    asked = request(tmp_path, "base 1ms, head 1ms recorded returns 2", budget_s=5.0)
+    asked = replace(asked, options=replace(asked.options, compare_anyway=True))
+    found = gated(asked, places(tmp_path))
+
+    assert all(one.row.loss is not None for one in found.result.findings)
+    assert "returns something else: operation 1: head gave int 2" in found.result.problems[0]
+    assert found.run.status == "complete"
 
 
 def test_a_revision_that_returns_something_else_is_compared_and_it_is_said(tmp_path: Path) -> None:

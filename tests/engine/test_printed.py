@@ -46,7 +46,7 @@ def test_the_table_says_what_is_known_and_what_is_not(one: Measured, capsys: pyt
     assert "psycopg2 needs 37.5% less time per operation than psycopg" in text
     assert "asyncpg is not comparable (see below)" in text
     assert "psycopg2: 216 of 1,080 operations failed: 40001 transaction rollback (216)" in text
-    assert "asyncpg gave operation 1: int 2, psycopg gave operation 1: int 1" in text
+    assert "operation 1: asyncpg gave int 2, psycopg gave int 1" in text
     assert f"{NAME}.py:3: Error: told to" in text
     assert "seed 1, degraded" in text
     assert "PostgreSQL 18.4" in text

@@ -45,9 +45,11 @@ def sought(slo: str = "p50<50ms", min_rate: float = 1.0, max_rate: float = 10_00
     return wanted(parse(slo), min_rate, max_rate, precision, 1.0)
 
 
-def searched(folder: Path, name: str, target: Wanted | None = None, machine: ScriptedMachine | None = None) -> Searched:
+def searched(
+    folder: Path, name: str, target: Wanted | None = None, machine: ScriptedMachine | None = None, **changes: object
+) -> Searched:
     machine, listener = machine or ScriptedMachine(), Listener()
-    given = options(folder, name, sessions=[1], arrival="constant", output=folder)
+    given = options(folder, name, sessions=[1], arrival="constant", output=folder, **changes)
     ended = execute(given, target or sought(), listener, machine.site)
     stored = result_file.read_any(ended.path)
     assert isinstance(stored, Search)
@@ -130,6 +132,14 @@ def test_a_driver_that_returns_something_else_is_left_out(tmp_path: Path) -> Non
     assert (found["psycopg"].outcome, found["asyncpg"].outcome) == ("found", "not comparable")
     assert found["asyncpg"].trials == []
     assert found.problems == [("not comparable", "asyncpg")]
+
+
+def test_a_driver_that_returns_something_else_is_searched_anyway_where_that_is_asked_for(tmp_path: Path) -> None:
+    found = searched(tmp_path, "psycopg 4ms, asyncpg 2ms returns 2", compare_anyway=True)
+
+    assert found.exit_code == ExitCode.OK
+    assert [each.outcome for each in found.answer.drivers] == ["found", "found"]
+    assert found.problems == [("different", "asyncpg")]
 
 
 def test_a_driver_that_fails_is_left_out(tmp_path: Path) -> None:
@@ -245,7 +255,7 @@ def test_the_reports_of_an_answer_agree(tmp_path: Path) -> None:
     assert [driver["outcome"] for driver in document["drivers"]] == ["found", "not comparable"]
     assert document["drivers"][0]["trials"][0]["rate"] == 125
     assert re.search(r"^ +psycopg +272\.6 +[\d.]+ +284\.7 +[\d.]+ +9 +found *$", table, re.MULTILINE)
-    assert "asyncpg gave operation 1: int 2" in " ".join(table.split())
+    assert "operation 1: asyncpg gave int 2" in " ".join(table.split())
     for condition in (
         "server PostgreSQL 18.4", "drivers psycopg 1.2, asyncpg 1.2", "pool 5+10, checkout per request"
     ):  # fmt: skip

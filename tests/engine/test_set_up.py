@@ -17,6 +17,8 @@ from dbbench.plan import Pool
 from dbbench.stats.paired import Verdict
 
 FINE = "psycopg 1ms, asyncpg 2ms"
+DIFFERENT = "operation 1: asyncpg gave int 2, psycopg gave int 1 (2 more like it): different values"
+ANYWAY = "or compare them all the same: --compare-anyway"
 
 
 def test_every_cell_is_measured_without_errors(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_different_results_are_not_comparable_and_said_to_be(tmp_path: Path) -> 
     assert found.rows[1].ratio is None
     assert found.rows[1].operations > 0
     assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
-        ("not comparable", "asyncpg", "asyncpg gave operation 1: int 2, psycopg gave operation 1: int 1")
+        ("not comparable", "asyncpg", f"{DIFFERENT}; {ANYWAY}")
     ]
     assert found.run.status == "complete"
 
@@ -54,7 +56,19 @@ def test_what_is_written_differently_is_not_comparable_either(tmp_path: Path) ->
     found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms writes 2, reset"))
 
     assert found.ended.exit_code == ExitCode.INCONCLUSIVE
-    assert [each.message for each in found.run.problems] == ["asyncpg gave table t: 2, psycopg gave table t: 1"]
+    assert [each.message for each in found.run.problems] == [
+        f"table t: asyncpg gave 2, psycopg gave 1: the table is different after the operations; {ANYWAY}"
+    ]
+
+
+def test_what_differs_is_compared_anyway_where_that_is_asked_for(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 2ms returns 2", compare_anyway=True))
+
+    assert found.ended.exit_code == ExitCode.OK
+    assert found.run.status == "complete"
+    assert found.run.header.plan.compare_anyway
+    assert found.rows[1].ratio == pytest.approx(2, rel=1e-6)
+    assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [("different", "asyncpg", DIFFERENT)]
 
 
 def test_what_tables_hold_is_looked_at_only_where_reset_makes_them_equal_first(tmp_path: Path) -> None:
@@ -73,7 +87,7 @@ def test_where_the_baseline_fails_the_others_are_compared_with_the_next(tmp_path
         ("operation", "psycopg"),
         ("not comparable", "psycopg2"),
     ]
-    assert "asyncpg gave operation 1: int 1" in found.run.problems[1].message
+    assert "psycopg2 gave int 2, asyncpg gave int 1" in found.run.problems[1].message
 
 
 def test_an_operation_that_returns_nothing_is_said_not_to_be_compared(tmp_path: Path) -> None:

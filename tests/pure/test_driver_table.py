@@ -7,10 +7,11 @@ import pytest
 from dbbench.commands.gate.requirements import bare, extras_of
 from dbbench.commands.gate.sides import WORKER_PACKAGES
 from dbbench.drivers import DEFAULT, DRIVERS, Driver, check_layers
+from dbbench.drivers.settings import JSON
 from dbbench.engine.options import Options
 from dbbench.engine.planning import make_plan
 from dbbench.errors import UsageError
-from dbbench.plan import Placement
+from dbbench.plan import Connections, Layer, Placement
 from dbbench.scenario import Description
 
 RAW_ONLY = Driver(
@@ -41,6 +42,7 @@ def test_a_row_agrees_with_itself(driver: Driver) -> None:
     (ours,) = (each for each in WORKER_PACKAGES if bare(each) == bare(driver.requirement))
     assert extras_of(driver.requirement) <= extras_of(ours)
     assert set(driver.safe) <= set(driver.settings)
+    assert JSON in driver.settings
 
 
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=str)
@@ -74,6 +76,27 @@ def test_the_layers_that_a_driver_has_are_measured(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(DRIVERS, "toy", RAW_ONLY)
 
     plan_of(["raw"])
+
+
+@pytest.mark.parametrize(
+    ("driver", "setting", "layers", "way_out"),
+    [
+        ("asyncpg", "json", ["core", "orm"], "json changes nothing at the core and orm layer; it is for --layer raw"),
+        (
+            "asyncpg",
+            "prepared_statement_cache_size",
+            ["raw"],
+            "prepared_statement_cache_size changes nothing at the raw layer; it is for --layer orm,core",
+        ),
+    ],
+)
+def test_a_setting_that_changes_nothing_is_refused(
+    driver: str, setting: str, layers: list[Layer], way_out: str
+) -> None:
+    connections = Connections(settings={driver: {setting: 0}})
+    options = Options([Path("point_reads.py")], [driver], layers=layers, connections=connections)
+    with pytest.raises(UsageError, match=way_out):
+        make_plan(options, {Path("point_reads.py"): POINT_READS}, Placement("free"), Silent())
 
 
 def test_all_missing_layers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

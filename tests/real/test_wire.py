@@ -173,7 +173,7 @@ def test_what_cannot_be_counted_is_said_and_the_rest_is_kept(measure: Cli, tmp_p
         (["--driver-set", "asyncpg.statement_cache=0"], "did you mean statement_cache_size"),
         (["--driver-set", "asyncpg.statement_cache_size=few"], "is a number"),
         (["--driver-set", "psycopg.prepare_threshold=-1"], "is a number or none"),
-        (["--driver-set", "psycopg2.prepare_threshold=1"], "psycopg2 has none"),
+        (["--driver-set", "psycopg2.prepare_threshold=1"], "no setting 'prepare_threshold' of psycopg2; there is json"),
         (["--driver-set", "asyncpg.prepared_statement_name_func=me"], "is uuid"),
         (["--driver", "nothing"], "no driver 'nothing'"),
         (["--driver", "asyncpg", "--driver-set", "psycopg.prepare_threshold=0"], "psycopg is not measured"),

@@ -76,8 +76,9 @@ def execute(options: Options, target: Wanted, watch: Watcher, open_site: OpenSit
     """
     started = datetime.now(UTC)
     run_id = result_file.new_id()
+    exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE}
     with (
-        recording(options.output, started, run_id, {"not comparable": ExitCode.INCONCLUSIVE}) as journal,
+        recording(options.output, started, run_id, exit_codes) as journal,
         exclusive(watch) as is_alone,
         opened(options, run_id, watch, open_site=open_site) as found,
     ):

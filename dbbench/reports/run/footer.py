@@ -10,6 +10,7 @@ from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
 from dbbench.reports.run.failures import message, untold
+from dbbench.reports.run.sends import sends
 from dbbench.reports.text import when
 from dbbench.stats.paired import Verdict
 from dbbench.units import MILLISECOND, time_text
@@ -26,8 +27,11 @@ NO_INTERVAL: Final = (
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
-def footer(run: Run, rows: Sequence[CellRow], file: str = "") -> list[tuple[str, str]]:
-    """The conditions under which the numbers hold, as pairs of a word and a text; `file` names the result."""
+def footer(run: Run, rows: Sequence[CellRow], file: str = "", *, details: bool = False) -> list[tuple[str, str]]:
+    """The conditions under which the numbers hold, as pairs of a word and a text.
+
+    `file` names the result; `details`: also what dbbench adds to the drivers.
+    """
     header = run.header
     plan = header.plan
     facts = [
@@ -35,7 +39,7 @@ def footer(run: Run, rows: Sequence[CellRow], file: str = "") -> list[tuple[str,
         ("file", file),
     ]
     if not rows or any(row.operations for row in rows):
-        notes = [_loop(plan), _comparison(plan), *_intervals(rows), *_releases(run), *_percentiles(rows)]
+        notes = [_loop(plan), _comparison(plan), *_intervals(rows), *sends(run, details=details), *_percentiles(rows)]
         facts += zip(("note", *[""] * len(notes)), filter(None, notes), strict=False)
     facts += [("warning", warning) for warning in run.warnings]
     if header.environment.get("other_runs"):
@@ -91,18 +95,6 @@ def _intervals(rows: Sequence[CellRow]) -> list[str]:
 def _percentiles(rows: Sequence[CellRow]) -> list[str]:
     unknown = any(row.operations and None in (row.p50_us, row.p95_us, row.p99_us) for row in rows)
     return [TOO_FEW] if unknown else []
-
-
-def _releases(run: Run) -> list[str]:
-    """What a driver's own pool does at every release that costs a round trip: it counts at the raw layer."""
-    plan = run.header.plan
-    if plan.shared.checkout != "request" or not any(cell.layer == "raw" for cell in plan.cells):
-        return []
-    return [
-        f"raw: the pool of {arm} {release}; --checkout session leaves it out"
-        for arm, facts in run.header.drivers.items()
-        if "round trip" in (release := facts.get("on release", ""))
-    ]
 
 
 def _settings(plan: Plan) -> str:
@@ -185,7 +177,7 @@ def _run(run: Run) -> str:
 
 
 def _label(problem: Problem) -> str:
-    return "different" if problem.kind == "not comparable" else "problem"
+    return "different" if problem.kind in ("not comparable", "different") else "problem"
 
 
 def _problem(run: Run, problem: Problem) -> str:

@@ -16,7 +16,7 @@ def report(analysis: Analysis, *, details: bool = False) -> str:
     run = analysis.run
     parts = [_cell(run, index, cell, below(run, cell, details=details)) for index, cell in enumerate(analysis.cells)]
     parts += [_titled(titled, "###") for titled in (*layer_tables(analysis), *round_trip_tables(analysis))]
-    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, analysis.rows))
+    facts = (f"- {escaped(': '.join(filter(None, fact)))}" for fact in footer(run, analysis.rows, details=details))
     return "\n\n".join([*parts, "\n".join(facts)]) + "\n"
 
 

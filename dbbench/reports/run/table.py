@@ -30,7 +30,7 @@ def render(analysis: Analysis, console: Console, *, file: str = "", details: boo
         for line in table.sentences:
             console.print(Padding(plain(line, console), INDENT), width=prose(console))
         console.print()
-    print_footer(footer(run, analysis.rows, file), console)
+    print_footer(footer(run, analysis.rows, file, details=details), console)
 
 
 def _print_cell(run: Run, index: int, of: CellAnalysis, more: Below, console: Console) -> None:
