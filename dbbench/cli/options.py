@@ -38,6 +38,16 @@ Project = Annotated[
 ]
 
 
+CompareAnyway = Annotated[
+    bool,
+    typer.Option(
+        "--compare-anyway",
+        rich_help_panel=WHAT,
+        help="Compare also what does not return the same; the difference is shown all the same.",
+    ),
+]
+
+
 class Subject(NamedTuple):
     """What is measured."""
 
@@ -93,14 +103,7 @@ def subject(
         ),
     ] = None,
     project: Project = None,
-    compare_anyway: Annotated[
-        bool,
-        typer.Option(
-            "--compare-anyway",
-            rich_help_panel=WHAT,
-            help="Compare also what does not return the same; the difference is shown all the same.",
-        ),
-    ] = False,
+    compare_anyway: CompareAnyway = False,
 ) -> Subject:
     """Make the options of what is measured."""
     from dbbench.cli import values
