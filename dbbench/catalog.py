@@ -73,6 +73,11 @@ def shown_path(path: Path) -> str:
     return path.name
 
 
+def is_installed(file: str) -> bool:
+    """Whether the file belongs to an installed package; the virtual environment may be inside the checkout."""
+    return Path(file).is_relative_to(sys.prefix) or "site-packages" in Path(file).parts
+
+
 def load(path: Path, *, sync: bool) -> Scenario:
     """Load the scenario in a file, or its sync twin.
 
@@ -142,6 +147,13 @@ class _Names:
             raise self.error(name, f"must take ({', '.join(arguments)})") from None
         return function  # type: ignore[no-any-return]
 
+    def plain_function(self, name: str, arguments: tuple[str, ...]) -> Callable[..., Any] | None:
+        """The same for a function that nobody awaits."""
+        function = self.function(name, arguments)
+        if function is not None and _is_async(function):
+            raise self.error(name, "must be a plain `def`: nobody awaits it")
+        return function
+
     def operation(self, layer: Layer, *, sync: bool) -> Operation | None:
         """The operation of a layer, None where there is none; checked that it can be awaited, and has a sync twin."""
         node = self.nodes.get(layer)
@@ -190,7 +202,13 @@ def _scenario(names: _Names, path: Path, *, sync: bool) -> Scenario:
         defaults=defaults,
         sessions=list(sessions),
         operations=operations,
-        prepare=names.function("prepare", ("connection", "params")),
-        reset=names.function("reset", ("connection", "params")),
-        rows=names.function("rows", ("params",)),
+        prepare=names.plain_function("prepare", ("connection", "params")),
+        reset=names.plain_function("reset", ("connection", "params")),
+        rows=names.plain_function("rows", ("params",)),
     )
+
+
+def line_of(function: Callable[..., Any]) -> int:
+    """The line of its file in which a function begins; 1 where it has none."""
+    code = getattr(function, "__code__", None)
+    return code.co_firstlineno if code else 1

@@ -27,11 +27,13 @@ class WorkerLostError(DbbenchError):
 
 
 class WorkerFailedError(DbbenchError):
-    """A worker, or another child process, failed at a request; `scenario`: whether the scenario is to blame."""
+    """A worker, or another child process, failed at a request; the attributes are those of messages.Failed."""
 
     def __init__(self, failed: messages.Failed) -> None:
         super().__init__(failed.message)
         self.scenario = failed.scenario
+        self.unfit = failed.unfit
+        self.code = failed.code
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 DbbenchError
  +-- UsageError        the command line or an input file is wrong      exit 2
  |    +-- ScenarioError   a scenario cannot be used, says file and line
+ |    |    +-- UnfitError    it can be run, and nothing would be measured by it
  |    +-- UnreadableError a file is not a result file, or cannot be read
  +-- CannotStartError  no server, no connection, limits too low        exit 4
  +-- RefusedError      would be unsafe                                 exit 5
  +-- ServerLostError   the server went away while measuring            exit 3
+ +-- NotComparableError  two sides did not do the same work            exit 6
 Interrupted            a signal (not an error: it derives from KeyboardInterrupt)
 
 The message names the culprit and the remedy names the way out; together they are one line.
@@ -56,6 +58,10 @@ class ScenarioError(UsageError):
     """A scenario cannot be loaded or run; the message names file and line."""
 
 
+class UnfitError(ScenarioError):
+    """An operation can be run, but what it does is no measurement."""
+
+
 class UnreadableError(UsageError):
     """A file is not a result file, or cannot be read; `reason` says why, without the file's name."""
 
@@ -78,6 +84,12 @@ class RefusedError(DbbenchError):
 
 class ServerLostError(DbbenchError):
     """The server went away while it was measured."""
+
+
+class NotComparableError(DbbenchError):
+    """Two sides did not do the same work, so there is no verdict."""
+
+    exit_code = ExitCode.INCONCLUSIVE
 
 
 class Interrupted(KeyboardInterrupt):

@@ -169,6 +169,8 @@ class Failed(Message, frozen=True):
 
     message: str
     scenario: bool
+    unfit: bool = False  # what the operation does is no measurement, whether or not it fails
+    code: str = ""  # of the error that an operation raised: see worker/failures.py
 
 
 Reply = Started | Described | Done | Checked | Ran | Closed | Failed

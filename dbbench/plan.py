@@ -94,6 +94,7 @@ class Cell(msgspec.Struct, frozen=True):
     driver: str = ""  # in a gate: the driver of both arms, which differ in their environment
     rtt_s: float | None = None  # simulated round-trip time of the network; None: no relay in between
     pooler: "Pooler | None" = None  # in front of the server
+    baseline: str = ""  # the arm that the others are compared with, where the plan's baseline cannot be measured here
 
     @property
     def label(self) -> str:
@@ -171,6 +172,15 @@ class Plan(msgspec.Struct, frozen=True):
     def adaptive(self) -> bool:
         """Whether the run may stop early, at its looks; with a fixed number of blocks it is judged once, at the end."""
         return self.effort.blocks is None and self.early_end
+
+    def baseline_of(self, index: int) -> str:
+        """The arm that the others are compared with in a cell."""
+        return self.cells[index].baseline or self.baseline
+
+    def against(self, name: str) -> "Plan":
+        """The plan with every cell's arms compared with this one."""
+        cells = [msgspec.structs.replace(cell, baseline="") for cell in self.cells]
+        return msgspec.structs.replace(self, baseline=name, cells=cells)
 
     @property
     def shared(self) -> Connections:

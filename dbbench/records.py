@@ -142,6 +142,8 @@ class Problem(Record, frozen=True, tag="problem"):
     scenario: str = ""
     cell: Count | None = None  # index into plan.cells
     arm: str | None = None  # None: all arms
+    code: str = ""  # of operations that failed in the check: SQLSTATE or exception class
+    operations: Count = 0  # that failed in the check
 
 
 class BreakEven(Record, frozen=True, tag="break-even"):
@@ -213,6 +215,7 @@ class WireRow(Record, frozen=True, tag="counts"):
     settings: dict[str, Value] = {}  # of the driver, where they are not the defaults
     trace: Annotated[list[TraceLine], Meta(max_length=TRACE_LINES)] = []  # the last operation, message by message
     untraced: Count = 0  # messages of that operation beyond these
+    first_only: list[str] = []  # the SQL that the first operation on a new connection sends, and no later one
 
 
 class Overhead(Record, frozen=True, tag="overhead"):
@@ -281,6 +284,7 @@ class Run(msgspec.Struct, frozen=True):
     end: End | None
     warnings: list[str] = []
     break_evens: list[BreakEven] = []
+    counts: list[WireRow] = []  # of a gate that timed: what both sides put on the wire
 
     @property
     def status(self) -> str:

@@ -141,7 +141,7 @@ class _Malformed(_Unreadable):
 
 Line = AnyHeader | Measurement | Problem | BreakEven | Trial | WireRow | Finding | End
 _BODY: Final[dict[type[Record], tuple[type[Record], ...]]] = {  # header -> what may follow it, besides problems
-    Header: (Measurement, BreakEven),
+    Header: (Measurement, BreakEven, WireRow),
     SearchHeader: (Trial,),
     WireHeader: (WireRow,),
     SelfCheckHeader: (records.Overhead, records.NoiseFloor, records.Sensitivity, records.Pgbench),
@@ -289,7 +289,8 @@ class _Assembly:
                 findings = [record for record in self._records if isinstance(record, Finding)]
                 return SelfChecked(header, findings, problems, self.end, warnings)
             case header:
-                return Run(header, self._all(Measurement), problems, self.end, warnings, self._all(BreakEven))
+                measured, ties, counts = self._all(Measurement), self._all(BreakEven), self._all(WireRow)
+                return Run(header, measured, problems, self.end, warnings, ties, counts)
 
     def _all(self, kind: type[_R]) -> list[_R]:
         return [record for record in self._records if isinstance(record, kind)]
@@ -361,6 +362,8 @@ def _check_plan(plan: Plan) -> None:
         raise _Unreadable(f"the name of an arm has no or more than {MAX_NAME} characters")
     if plan.baseline not in names:
         raise _Unreadable(f"the baseline {plan.baseline[:MAX_NAME]!r} is not one of the arms")
+    if any(cell.baseline not in ("", *names) for cell in plan.cells):
+        raise _Unreadable("the baseline of a cell is not one of the arms")
     if len(plan.arms) * len(plan.cells) > MAX_ROWS:
         raise _Unreadable(f"has more than {MAX_ROWS:,} cells times arms")
     if any(cell.sessions < 1 for cell in plan.cells):

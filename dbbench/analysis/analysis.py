@@ -7,7 +7,7 @@ from dbbench.analysis.latency import Effect, effects
 from dbbench.analysis.places import Places, by_place
 from dbbench.analysis.rows import CellRow, rows
 from dbbench.plan import Cell
-from dbbench.records import Run
+from dbbench.records import Problem, Run
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,12 @@ def analyse(run: Run) -> Analysis:
             cell,
             judged[index * arms : (index + 1) * arms],
             [breakdown(plan, cell, arm, places[index, arm.name]) for arm in plan.arms],
-            [failures(cell, arm, places[index, arm.name]) for arm in plan.arms],
+            [failures(cell, arm, places[index, arm.name], _problems(run, index, arm.name)) for arm in plan.arms],
         )
         for index, cell in enumerate(plan.cells)
     ]
     return Analysis(run, places, cells, layer_tax(plan, places), effects(run, judged))
+
+
+def _problems(run: Run, index: int, arm: str) -> list[Problem]:
+    return [problem for problem in run.problems if (problem.cell, problem.arm) == (index, arm)]

@@ -15,7 +15,7 @@ from dbbench.analysis.places import Places
 from dbbench.analysis.rows import NS_PER_US, params_text
 from dbbench.analysis.sqlstate import meaning
 from dbbench.plan import Arm, Cell, Layer, Plan
-from dbbench.records import Distribution, Measurement, Slice
+from dbbench.records import Distribution, Measurement, Problem, Slice
 from dbbench.stats.histogram import Histogram, value_of
 from dbbench.stats.paired import median_interval
 
@@ -23,6 +23,8 @@ NS_PER_MS: Final = 1_000_000
 BYTES_PER_MB: Final = 1_000_000
 LAYERS: Final[tuple[Layer, ...]] = ("raw", "core", "orm")  # from the lowest to the highest
 NOT_RECORDED: Final = "not recorded"  # by the dbbench that wrote the file
+IN_CHECK: Final = "in the check"  # before anything was measured
+REFUSED: Final = "no measurement"  # the operations need not have failed
 
 
 class Breakdown(msgspec.Struct, frozen=True):
@@ -66,7 +68,7 @@ class Failure(msgspec.Struct, frozen=True):
     params: str
     driver: str
     code: str  # SQLSTATE or the exception's class; empty where it was not recorded
-    meaning: str  # of the SQLSTATE's class; empty for exceptions
+    meaning: str  # of the SQLSTATE's class; empty for exceptions; begins with IN_CHECK where the arm was left out
     operations: int
 
 
@@ -163,16 +165,25 @@ def _connects(slices: Sequence[Slice], checkouts: int) -> float | None:
 # --- what failed -----------------------------------------------------------------------------------------------------
 
 
-def failures(cell: Cell, arm: Arm, measured: Sequence[Measurement]) -> list[Failure]:
-    """The ledger of errors of an arm in a cell, the most frequent code first.
+def failures(cell: Cell, arm: Arm, measured: Sequence[Measurement], problems: Sequence[Problem] = ()) -> list[Failure]:
+    """The ledger of errors of an arm in a cell: what failed in its check, then the rest, the most frequent code first.
 
-    The operations of its lines add up to the errors of the row: those without a code, as in a file of an earlier
-    version, get a line that says so.
+    The operations of the run add up to the errors of the row: those without a code, as in a file of an earlier version,
+    get a line that says so.
     """
+    in_check = [
+        (problem.code, ": ".join(filter(None, [IN_CHECK, _meaning(problem)])), problem.operations)
+        for problem in problems
+        if problem.operations
+    ]
     return [
         Failure(cell.scenario, cell.layer, cell.sessions, params_text(cell), arm.name, code, said, operations)
-        for code, said, operations in _ledger(measured)
+        for code, said, operations in (*in_check, *_ledger(measured))
     ]
+
+
+def _meaning(problem: Problem) -> str:
+    return meaning(problem.code) if problem.code else REFUSED
 
 
 def _ledger(measured: Sequence[Measurement]) -> list[tuple[str, str, int]]:

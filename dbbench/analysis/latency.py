@@ -92,7 +92,7 @@ def _group(run: Run, indexes: Sequence[int], mean_us: Mapping[tuple[int, str], f
             for cell, us in zip(cells, measured, strict=True)
         ]
         of_drivers.append(Effect(lowest, arm.name, trips, lines, None))
-    baseline = next(effect for effect in of_drivers if effect.driver == plan.baseline)
+    baseline = next(effect for effect in of_drivers if effect.driver == plan.baseline_of(indexes[0]))
     return [effect if effect is baseline else _with_tie(run, indexes[0], effect, baseline) for effect in of_drivers]
 
 

@@ -38,15 +38,16 @@ def log_ratios(
     for measurement in measurements:
         times[measurement.block, measurement.cell, measurement.arm] = quantity(measurement)
         last[measurement.cell] = max(last.get(measurement.cell, 0), measurement.block)
+    baselines = {cell: plan.baseline_of(cell) for cell in last}
     blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
     return {
         (cell, arm.name): [
-            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, plan.baseline), {}))
+            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, baselines[cell]), {}))
             for block in blocks[: bisect_right(blocks, last[cell])]
         ]
         for cell in sorted(last)
         for arm in plan.arms
-        if arm.name != plan.baseline
+        if arm.name != baselines[cell]
     }
 
 

@@ -138,27 +138,32 @@ def _comparison(
     if any(_concerns(problem, run, index, arm) for problem in run.problems if problem.kind == "not comparable"):
         return None, None, Verdict.NOT_COMPARABLE
     if not any(part.usage.operations for measurement in measured for part in measurement.slices):
-        return None, None, Verdict.NOT_MEASURED if _ended_before(run, index, arm, measured) else Verdict.FAILED
-    if arm.name == run.header.plan.baseline:
+        return None, None, Verdict.NOT_MEASURED if _left_out(run, index, arm, measured) else Verdict.FAILED
+    if arm.name == run.header.plan.baseline_of(index):
         return 1.0, None, Verdict.BASELINE
     if judged is None:  # no block has a pair
         return None, None, Verdict.UNDECIDED
     return judged.ratio, judged.interval, judged.verdict
 
 
-def _ended_before(run: Run, index: int, arm: Arm, measured: Sequence[Measurement]) -> bool:
-    """Whether the run ended before it was the arm's turn, and nothing had gone wrong with the arm."""
-    if measured or run.status in ("complete", "degraded"):
+def _left_out(run: Run, index: int, arm: Arm, measured: Sequence[Measurement]) -> bool:
+    """Whether nothing had gone wrong with the arm: the run ended before, or there was nothing to compare it with."""
+    if measured:
         return False
     harmless = ("server lost", "different")
-    return not any(each.kind not in harmless and _concerns(each, run, index, arm) for each in run.problems)
+    there = [problem for problem in run.problems if problem.kind not in harmless and _is_there(problem, run, index)]
+    if all(problem.arm not in (None, arm.name) for problem in there) and there:
+        return not any(one.cell == index for one in run.measurements)
+    return not there and run.status not in ("complete", "degraded")
 
 
 def _concerns(problem: Problem, run: Run, index: int, arm: Arm) -> bool:
     """Whether the problem is about this arm in this cell; one of the baseline is about every arm."""
-    plan = run.header.plan
-    if problem.arm not in (None, arm.name, plan.baseline):
-        return False
+    return problem.arm in (None, arm.name, run.header.plan.baseline_of(index)) and _is_there(problem, run, index)
+
+
+def _is_there(problem: Problem, run: Run, index: int) -> bool:
+    """Whether the problem is about this cell."""
     if problem.cell is not None:
         return problem.cell == index
-    return problem.scenario in ("", plan.cells[index].scenario)
+    return problem.scenario in ("", run.header.plan.cells[index].scenario)

@@ -24,7 +24,7 @@ BASELINE: Final = typer.Option(
     rich_help_panel=common.WHAT,
     metavar="D",
     autocompletion=completion.drivers,
-    help="Driver to compare the others with; it is always measured.",
+    help="Driver to compare the others with, measured in any case; where it cannot be, the next one is compared with.",
 )
 NEXT: Final = typer.Option("--next", hidden=True, help="Print what to type next.")  # make bench
 DETAILS: Final = typer.Option(

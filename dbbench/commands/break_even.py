@@ -67,7 +67,7 @@ def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterat
         for index, (_, rtt_s) in zip(indexes, found, strict=True)
     ]
     plan = _plan(workers.plan, at, most=1 + max(one.block for one in blocks.measured))
-    pairs = [(one.driver, plan.baseline) for one, _ in found]
+    pairs = [(one.driver, plan.baseline_of(number)) for number, (one, _) in enumerate(found)]
     excluded = {(number, arm.name) for number, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
     shapes = {number: Shape.of(_expected_ns(*each), at[number], plan) for number, each in enumerate(found)}
     own = Blocks(replace(workers, plan=plan, excluded=excluded), shapes, say=lambda _: None)

@@ -39,15 +39,29 @@ class Journal:
         self._writer = writer
         self._exit_codes = exit_codes
         self._began = monotonic()
+        self._begun = False  # whether there is a header
+        self._early: list[Problem] = []  # what went wrong before
         self.path = writer.path
         self.measured = False  # whether there is anything to tell
         self.measured_s: float | None = None  # None: since the journal began
         self.exit_code: int = ExitCode.OK
 
-    def write(self, record: Record) -> None:
-        """Write one record."""
-        self._writer.write(record)
-        self.measured = self.measured or not isinstance(record, _NOT_MEASURED)
+    def write(self, record: Record, *, measures: bool = True) -> None:
+        """Write one record; a problem that comes before the header is written after it.
+
+        `measures`: whether the record is worth a file by itself, if it is of a kind that may be.
+        """
+        if isinstance(record, AnyHeader):
+            self._begun = True
+            self._writer.write(record)
+            for problem in self._early:
+                self._writer.write(problem)
+        elif self._begun:
+            self._writer.write(record)
+        else:
+            assert isinstance(record, Problem), "a result file begins with its header"
+            self._early.append(record)
+        self.measured = self.measured or (measures and not isinstance(record, _NOT_MEASURED))
         if isinstance(record, Problem):
             code = self._exit_codes.get(record.kind, ExitCode.DEGRADED)
             self.exit_code = max(self.exit_code, code, key=_SEVERITY.index)

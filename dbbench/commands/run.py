@@ -1,7 +1,8 @@
 """The `run` command as a list of steps, from options to a finished result file."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,13 +18,14 @@ from dbbench.engine.blocks import Blocks, decided_cells
 from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site
 from dbbench.engine.options import Options
+from dbbench.engine.routes import Routes
 from dbbench.engine.setup import Cost, SetUp
 from dbbench.engine.times import announcement, too_long
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import AT_HOME, Homes, Workers
 from dbbench.errors import ExitCode
 from dbbench.plan import Plan
-from dbbench.records import Header, Measurement, Problem, Side
+from dbbench.records import Header, Measurement, Problem, Side, WireRow
 from dbbench.relay.handle import can_relay
 
 
@@ -31,9 +33,8 @@ def remark(blocks: Blocks, watch: Watcher) -> None:
     """Tell the user why the run ended, and how far to trust it."""
     plan, effort = blocks.workers.plan, blocks.workers.plan.effort
     if blocks.decided:
-        watch.note(
-            f"{'precise enough' if effort.precision else 'every cell is decided'} after {blocks.measured_s:.0f} s"
-        )
+        cells = "every cell" if len(blocks.shapes) == len(plan.cells) else "every cell that can be compared"
+        watch.note(f"{'precise enough' if effort.precision else f'{cells} is decided'} after {blocks.measured_s:.0f} s")
     elif effort.precision is not None:
         watch.note(
             f"not every ratio is known to {100 * effort.precision:g}% after {blocks.measured_s:.0f} s; "
@@ -57,6 +58,9 @@ class Purpose:
     settle: Callable[[Plan, Sequence[Cost]], Plan] = lambda plan, _costs: plan  # adapts the plan to the cells' costs
     look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: cells that need no more
     remark: Callable[[Blocks, Watcher], None] = remark  # at the end
+    count: Callable[[SetUp, Routes, Watcher], Iterable[WireRow]] = (
+        lambda _set_up, _routes, _watch: ()
+    )  # before it times
 
 
 DRIVERS_COMPARED: Final = Purpose()
@@ -98,16 +102,17 @@ def _measure(
         watch.note(announcement(workers.plan))
         workers.start("set-up", stack)
         set_up = SetUp(workers, watch.say, watch.note)
-        problems = [*found.problems, *set_up.run(found.described, stack)]
-        workers = replace(workers, plan=purpose.settle(workers.plan, set_up.costs()))
+        for problem in itertools.chain(found.problems, set_up.run(found.described, stack)):
+            journal.report(problem, secret, watch)
+        workers = replace(workers, plan=purpose.settle(set_up.plan(), set_up.costs()))
         if warning := too_long(workers.plan, set_up.costs()):
             watch.note(warning)
         counts = bool(options.rtts or options.pooler) and can_relay(workers.site.start.address)
         trips = break_even.round_trips(workers, found.routes.relay) if counts else {}
         top = msgspec.structs.replace(make_header(workers), sides=dict(purpose.sides), round_trips=trips)
         journal.write(top)
-        for problem in problems:
-            journal.report(problem, secret, watch)
+        for row in purpose.count(set_up, found.routes, watch):
+            journal.write(row, measures=False)
     blocks = Blocks(workers, set_up.shapes, watch.say, purpose.look, watch.advance)
     for record in blocks.blocks():
         if isinstance(record, Problem):

@@ -89,14 +89,11 @@ class Blocks:
 
     @property
     def decided(self) -> bool:
-        """Whether every cell that can be measured is closed."""
+        """Whether every cell that can be measured is closed, and something was compared."""
         arms = self.workers.plan.arms
-        open_ = {
-            index
-            for index in range(len(self.workers.plan.cells))
-            if any((index, arm.name) not in self.workers.excluded for arm in arms)
-        }
-        return bool(self.closed) and open_ <= self.closed
+        open_ = {index for index in self.shapes if any((index, arm.name) not in self.workers.excluded for arm in arms)}
+        compared = any(value is not None for values in self.log_ratios.values() for value in values)
+        return compared and open_ <= self.closed
 
     def progress(self) -> tuple[float, float | None]:
         """The share of the measuring that is done (0 to 1), and the seconds left, or None where they are not known."""
@@ -113,7 +110,9 @@ class Blocks:
 
     def _goes_on(self, block: int) -> bool:
         """Whether another block is due: with a budget, if one that takes as long as the last would end in time."""
-        if len(self.workers.excluded) == len(self.workers.plan.cells) * len(self.workers.plan.arms):
+        if not any(
+            (index, arm.name) not in self.workers.excluded for index in self.shapes for arm in self.workers.plan.arms
+        ):
             return False
         if self.workers.plan.effort.blocks is not None:
             return block < self.workers.plan.effort.blocks

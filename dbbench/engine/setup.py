@@ -1,16 +1,19 @@
 """The set-up before anything is measured: tables, the check for equal results, the number of operations a slice."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, Self
 
+import msgspec
+
 from dbbench import messages
 from dbbench.analysis.differences import sentences
-from dbbench.child import WorkerFailedError, WorkerLostError
-from dbbench.engine.planning import check_limit_s
+from dbbench.child import WorkerFailedError
+from dbbench.engine.checking import AS_ASKED, NOTHING, CellCheck, Comparison, comparison
 from dbbench.engine.workers import WARM_UP_NS, WARM_UP_OPERATIONS, Workers
 from dbbench.messages import Checked, Done
 from dbbench.plan import Cell, Plan
@@ -22,7 +25,6 @@ SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice; 
 QUEUED_OPERATIONS: Final = 2  # added per session beyond the connections, since the first operation finds no queue yet
 LEAD_IN_NS: Final = 10_000_000  # untimed, before a slice: the worker was idle and others have used the CPU's caches
 LEAD_IN_OPERATIONS: Final = 10  # the most; after these an operation takes its usual time (docs/measurement.md)
-CHECKED_OPERATIONS: Final = 3
 COMPARE_ANYWAY: Final = "compare them all the same: --compare-anyway"
 
 
@@ -62,8 +64,10 @@ class SetUp:
     workers: Workers
     say: Callable[[str], None]  # shows the user what is going on
     note: Callable[[str], None]  # tells the user something worth keeping
+    compares: bool = True  # whether a cell is only worth measuring where arms can be compared
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> the shape of its slices
     per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm) -> a rough duration
+    comparisons: dict[int, Comparison] = field(default_factory=dict)  # cell -> what is left to compare in it
 
     def run(self, described: Mapping[Path, Description], stack: ExitStack) -> Iterator[Problem]:
         """Make the tables, check that the arms return equal results, choose the number of operations in a slice.
@@ -142,61 +146,68 @@ class SetUp:
         """Whether prepare() failed for the cell."""
         return all((index, arm.name) in self.workers.excluded for arm in self.workers.plan.arms)
 
+    def check(self, index: int, stack: ExitStack, *, timed: bool = False) -> Iterator[Problem]:
+        """Check that the arms return equal results in a cell; arms that cannot be measured there are left out.
+
+        With `timed`, also time roughly what there is to compare. `stack` ends workers that are started in place of lost
+        ones.
+        """
+        if self._hopeless(index):
+            return
+        if not self.workers.complete:  # one was lost in the previous cell
+            self.workers.start(f"set-up/{index}", stack)
+        cell, checked = self.workers.plan.cells[index], CellCheck(self.workers, index)
+        yield from checked.run()
+        results = checked.results
+        differences = list(self._differences(index, results)) if results else []
+        yield from differences
+        if results and cell.path not in self.workers.resets and all(map(_nothing, results.values())):
+            self.note(f"{cell.scenario}, {cell.layer}: returns nothing, so there was nothing to compare")
+        different = [problem.arm for problem in differences if problem.kind == "not comparable" and problem.arm]
+        if timed and self._left(index, results, different).worth_it:
+            yield from checked.each(partial(self._time, index))
+        yield from checked.each(self.workers.close)
+        self.comparisons[index] = self._left(index, results, different)
+
+    def _left(self, index: int, passed: Iterable[str], different: Sequence[str]) -> Comparison:
+        """What is left to compare in a cell."""
+        if self.compares:
+            return comparison(self.workers.plan, index, list(passed), different)
+        return AS_ASKED if list(passed) else NOTHING
+
     def _check_and_time(self, stack: ExitStack) -> Iterator[Problem]:
-        """Check that the arms return equal results in every cell, and choose the number of operations in a slice."""
+        """Check every cell, and choose the number of operations in a slice where there is anything to compare."""
         for index, cell in enumerate(self.workers.plan.cells):
             if self._hopeless(index):
                 continue
             self.say(f"checking {cell.label} ({index + 1} of {len(self.workers.plan.cells)})")
-            if not self.workers.complete:  # one was lost in the previous cell
-                self.workers.start(f"set-up/{index}", stack)
-            results: dict[str, Checked] = {}
-            yield from self._try_all(index, results)
-            if results:
-                yield from self._differences(index, results)
-                if cell.path not in self.workers.resets and all(map(_nothing, results.values())):
-                    self.note(f"{cell.scenario}, {cell.layer}: returns nothing, so there was nothing to compare")
-                fastest = min(self.per_operation_ns[index, name] for name in results)
+            yield from self.check(index, stack, timed=True)
+            left = self.comparisons[index]
+            if left.note:
+                self.note(left.note)
+            if left.worth_it:
+                fastest = min(time for (at, _), time in self.per_operation_ns.items() if at == index)
                 self.shapes[index] = Shape.of(fastest, cell, self.workers.plan)
 
-    def _try_all(self, index: int, results: dict[str, Checked]) -> Iterator[Problem]:
-        """Fill `results` with what the arms return; those that fail are left out of the cell."""
-        failed: list[tuple[str, WorkerFailedError]] = []
-        for arm in self.workers.arms(index):
-            try:
-                with self.workers.within(check_limit_s(self.workers.plan)):
-                    results[arm.name], self.per_operation_ns[index, arm.name] = self._try_out(
-                        index, arm.name, first=not results
-                    )
-            except WorkerFailedError as error:
-                failed.append((arm.name, error))
-            except WorkerLostError as error:
-                yield self.workers.exclude(index, arm.name, error)
-        if results and self.workers.plan.cells[index].pooler:
-            return  # behind a pooler failures are results, and are counted
-        for name, reason in failed:
-            yield self.workers.exclude(index, name, reason)
-
-    def _try_out(self, index: int, arm: str, *, first: bool) -> tuple[Checked, float]:
-        """Run single operations for their results, then enough of them to know how long one takes."""
-        cell = self.workers.plan.cells[index]
-        seeds = [f"{self.workers.plan.seed}/check/{index}/{number}" for number in range(CHECKED_OPERATIONS)]
-        self.workers.open(cell, arm)
+    def _time(self, index: int, arm: str) -> None:
+        """Run enough operations in the open cell to know how long one takes."""
+        cell, seed = self.workers.plan.cells[index], self.workers.plan.seed
         self.workers.reset(cell, arm)
-        if first and cell.path not in self.workers.resets:
-            # The first arm finds the tables as prepare() left them, the others as an arm left them: run it once more.
-            self.workers.ask(arm, messages.Check(seeds), Checked)
-        checked = self.workers.ask(arm, messages.Check(seeds), Checked)
-        if cell.path in self.workers.resets:
-            found = self.workers.ask_tables(arm, messages.Fingerprint(self.workers.schemas[cell.path, arm]), Checked)
-            checked = Checked([*checked.lines, *found.lines], checked.digest + found.digest, checked.omitted)
-        self.workers.reset(cell, arm)
-        self.workers.warm_up(cell, arm, f"{self.workers.plan.seed}/check/{index}")
-        ran = self.workers.slice(arm, 5 * self.workers.plan.connections(cell), f"{self.workers.plan.seed}/time/{index}")
-        self.workers.close(arm)
+        self.workers.warm_up(cell, arm, f"{seed}/check/{index}")
+        ran = self.workers.slice(arm, 5 * self.workers.plan.connections(cell), f"{seed}/time/{index}")
         if not ran.usage.operations:
             raise WorkerFailedError(messages.Failed(ran.errors[0], scenario=True))
-        return checked, ran.usage.elapsed_ns / ran.usage.operations
+        self.per_operation_ns[index, arm] = ran.usage.elapsed_ns / ran.usage.operations
+
+    def plan(self) -> Plan:
+        """The plan, with another baseline where its own cannot be measured."""
+        cells = [
+            msgspec.structs.replace(cell, baseline=self.comparisons[index].baseline)
+            if index in self.comparisons
+            else cell
+            for index, cell in enumerate(self.workers.plan.cells)
+        ]
+        return msgspec.structs.replace(self.workers.plan, cells=cells)
 
     def _differences(self, index: int, results: Mapping[str, Checked]) -> Iterator[Problem]:
         """A problem for every arm whose results differ from the baseline's."""

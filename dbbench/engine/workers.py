@@ -222,7 +222,8 @@ class Workers:
             del self.running[arm]
         if not self.site.alive():
             raise ServerLostError("the server went away") from error
-        return Problem("worker lost" if lost else "operation", str(error), self.plan.cells[index].scenario, index, arm)
+        scenario, code = self.plan.cells[index].scenario, "" if isinstance(error, WorkerLostError) else error.code
+        return Problem("worker lost" if lost else "operation", str(error), scenario, index, arm, code)
 
     def ask(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
         """Send the arm's worker any request but a slice."""

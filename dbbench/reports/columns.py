@@ -27,7 +27,7 @@ _TENFOLD: Final = 10
 
 
 def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
-    """Lay out the rows of one cell, the driver first."""
+    """Lay out the rows of one cell, the driver first; `baseline` is the plan's, unless the cell has its own."""
     rates = [row.ops_per_second for row in rows]
     laid_out = [Column("driver", "", [row.driver for row in rows]), Column("ops/s", "", _numbers(rates))]
     if cell.rows:
@@ -40,7 +40,7 @@ def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
         laid_out += _times(**{"CPU/op": [row.cpu_us_per_op for row in rows]})
     if any(row.errors for row in rows):
         laid_out.append(Column("errors", "", [f"{row.errors:,}" for row in rows]))
-    return [*laid_out, Column(f"time vs {baseline}", "", [ratio(row) for row in rows])]
+    return [*laid_out, Column(f"time vs {cell.baseline or baseline}", "", [ratio(row) for row in rows])]
 
 
 def ratio(row: CellRow) -> str:

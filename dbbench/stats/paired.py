@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
     NOT_COMPARABLE = "not comparable"
     FAILED = "failed"
-    NOT_MEASURED = "not measured"  # the run ended too early
+    NOT_MEASURED = "not measured"  # the run ended too early, or there was nothing to compare it with
 
 
 def block_log_ratio(arm: Mapping[int, float], baseline: Mapping[int, float]) -> float | None:

@@ -12,12 +12,16 @@ from typing import Any
 from dbbench.drivers import DRIVERS, Driver
 from dbbench.drivers.settings import JSON
 from dbbench.messages import Route, Start
-from dbbench.plan import Cell
+from dbbench.plan import Cell, Layer
 from dbbench.scenario import Operation
 from dbbench.worker import bare, request
 from dbbench.worker.checked_db import checked
 from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, Bare, LoadGenerator, Tasks, Threads
 from dbbench.worker.pool_wait import timed
+from dbbench.worker.request import Request
+
+Maker = Callable[[Operation], Request]
+"""Makes the requests of a session out of the operation."""
 
 
 def server_settings(application: str, schema: str) -> dict[str, str]:
@@ -36,29 +40,30 @@ class Client:
     ) -> None:
         self._start = start
         self._connections = start.connections
-        self._driver: Driver = DRIVERS[start.driver]
+        self.driver: Driver = DRIVERS[start.driver]
         self._runner = runner
-        self._requests: ModuleType = request if self._driver.is_async else REQUESTS_TWIN
-        self._loops: ModuleType = bare if self._driver.is_async else BARE_TWIN
+        self._requests: ModuleType = request if self.driver.is_async else REQUESTS_TWIN
+        self._loops: ModuleType = bare if self.driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
         settings = (
             {"application_name": start.application} if route.pooled else server_settings(start.application, schema)
         )
         of_driver = start.connections.settings.get(start.driver, {})
         self._arguments = {
-            **self._driver.adapter().connect_arguments(route.address, settings),
-            **self._driver.arguments(of_driver, raw=cell.layer == "raw"),
+            **self.driver.adapter().connect_arguments(route.address, settings),
+            **self.driver.arguments(of_driver, raw=cell.layer == "raw"),
         }
         self._json = str(of_driver.get(JSON, ""))
         self._cell = cell
-        self._operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
+        self.operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
         self.connects = 0  # connections opened so far
-        self._checking: Any = None  # a request that holds the operation to the rules; None: the usual one does
+        self.engines: list[Any] = []  # of SQLAlchemy, sync ones
         self._bare: Callable[..., Any] | None = None  # a bare loop to run instead of dbbench's
         self.connect: Callable[[], Any] = lambda: None  # opens the pool's first connection; raw pools have theirs
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
-            self._sessions = list(open_layer())
+            self._makers = list(open_layer())
+            self._sessions = [make(self.operation) for make in self._makers]
             self.generator: LoadGenerator = self._generator()
         except BaseException:
             self._close_connections()
@@ -69,7 +74,7 @@ class Client:
         connections = self._connections.at_once(self._cell.sessions)
         if self._bare is not None:
             return Bare(self._wait, self._bare)
-        if self._driver.is_async:
+        if self.driver.is_async:
             return Tasks(self._runner, self._sessions, connections)
         return Threads(self._sessions, connections)
 
@@ -78,9 +83,18 @@ class Client:
         """The number of sessions."""
         return len(self._sessions)
 
-    def run_one(self, rng: Any) -> Any:
-        """Run one request, outside the load and by the rules, and return what the operation returned."""
-        request = self._checking or self._sessions[0]
+    @property
+    def layer(self) -> Layer:
+        """The layer of the open cell."""
+        return self._cell.layer
+
+    def run_one(self, rng: Any, around: Callable[[Operation], Operation] = lambda operation: operation) -> Any:
+        """Run one request, outside the load and by the rules, and return what the operation returned.
+
+        `around` wraps the operation.
+        """
+        operation = checked(self.operation, self._json) if self.layer == "raw" else self.operation
+        request = self._makers[0](around(operation))
         return self._wait(lambda: request(rng))
 
     def close(self) -> None:
@@ -94,7 +108,7 @@ class Client:
 
     def _wait(self, call: Callable[[], Any]) -> Any:
         """Call a function of the driver or of SQLAlchemy, and await its result for async drivers."""
-        if not self._driver.is_async:
+        if not self.driver.is_async:
             return call()
 
         async def awaited() -> Any:
@@ -121,7 +135,7 @@ class Client:
         from sqlalchemy.ext.asyncio import create_async_engine
 
         pool = self._connections.pool
-        pool_class: type[Any] = AsyncAdaptedQueuePool if self._driver.is_async else QueuePool
+        pool_class: type[Any] = AsyncAdaptedQueuePool if self.driver.is_async else QueuePool
         arguments: dict[str, Any] = {
             "pool_size": pool.size,
             "max_overflow": pool.max_overflow,
@@ -137,9 +151,10 @@ class Client:
         }
         if self._connections.tx_end == "autocommit":
             arguments["isolation_level"] = "AUTOCOMMIT"
-        make = create_async_engine if self._driver.is_async else create_engine
-        engine: Any = make(f"{self._driver.dialect}://", **arguments)
-        event.listen(engine.sync_engine if self._driver.is_async else engine, "connect", self._opened)
+        make = create_async_engine if self.driver.is_async else create_engine
+        engine: Any = make(f"{self.driver.dialect}://", **arguments)
+        self.engines.append(engine.sync_engine if self.driver.is_async else engine)
+        event.listen(self.engines[-1], "connect", self._opened)
         self._closers.append(engine.dispose)
         self.connect = partial(self._connect, engine)
         return engine
@@ -147,7 +162,7 @@ class Client:
     def _connect(self, engine: Any) -> None:
         """Check a connection out, which opens the first one, and return it."""
         connection = engine.connect()
-        if self._driver.is_async:
+        if self.driver.is_async:
             self._wait(connection.start)
         self._wait(connection.close)
 
@@ -156,51 +171,48 @@ class Client:
         engine = self._engine()
         for _ in range(self._cell.sessions):
             connection = engine.connect()
-            if self._driver.is_async:
+            if self.driver.is_async:
                 self._wait(connection.start)
             self._closers.append(connection.close)
             yield connection
 
-    def _open_orm(self) -> Iterator[Any]:
+    def _open_orm(self) -> Iterator[Maker]:
         from sqlalchemy.ext.asyncio import async_sessionmaker
         from sqlalchemy.orm import sessionmaker
 
-        make: Any = async_sessionmaker if self._driver.is_async else sessionmaker
+        make: Any = async_sessionmaker if self.driver.is_async else sessionmaker
         binds = self._held_connections() if self._holds else iter([self._engine()] * self._cell.sessions)
         for bind in binds:
             maker = make(bind, expire_on_commit=False)
-            self._set_bare(self._loops.orm, maker, self._operation)
-            yield self._requests.orm_request(maker, self._operation, self._cell.params, self._connections.tx_end)
+            self._set_bare(self._loops.orm, maker, self.operation)
+            yield partial(self._requests.orm_request, maker, params=self._cell.params, tx_end=self._connections.tx_end)
 
-    def _open_core(self) -> Iterator[Any]:
-        arguments = (self._operation, self._cell.params, self._connections.tx_end)
+    def _open_core(self) -> Iterator[Maker]:
+        settings = {"params": self._cell.params, "tx_end": self._connections.tx_end}
         if self._holds:
             for connection in self._held_connections():
-                yield self._requests.held_core_request(connection, *arguments)
+                yield partial(self._requests.held_core_request, connection, **settings)
         else:
             engine = self._engine()
-            self._set_bare(self._loops.core, engine, self._operation)
-            yield from [self._requests.core_request(engine, *arguments)] * self._cell.sessions
+            self._set_bare(self._loops.core, engine, self.operation)
+            yield from [partial(self._requests.core_request, engine, **settings)] * self._cell.sessions
 
-    def _open_raw(self) -> Iterator[Any]:
+    def _open_raw(self) -> Iterator[Maker]:
         pool_settings, tx_end = self._connections.pool, self._connections.tx_end
         # SQLAlchemy opens a connection when it first needs it. The drivers' pools open some at once: the number that
         # the sessions will use, so that all layers work with equally many connections.
         keep = min(pool_settings.size, self._cell.sessions)
-        adapter = self._driver.adapter()
+        adapter = self.driver.adapter()
         pool = self._wait(
             lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._json, self._opened)
         )
         self._closers.append(pool.close)
-        by_the_rules = checked(self._operation, self._json)
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(pool.release, db))
                 if self._start.bare:
                     self._set_bare(adapter.bare, db.connection)
-                self._checking = self._requests.held_raw_request(db, by_the_rules, self._cell.params, tx_end)
-                yield self._requests.held_raw_request(db, self._operation, self._cell.params, tx_end)
+                yield partial(self._requests.held_raw_request, db, params=self._cell.params, tx_end=tx_end)
         else:
-            self._checking = self._requests.raw_request(pool, by_the_rules, self._cell.params)
-            yield from [self._requests.raw_request(pool, self._operation, self._cell.params)] * self._cell.sessions
+            yield from [partial(self._requests.raw_request, pool, params=self._cell.params)] * self._cell.sessions

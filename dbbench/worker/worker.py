@@ -3,27 +3,24 @@
 import asyncio
 import gc
 import hashlib
-import inspect
 import os
 import sys
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Final, NoReturn
+from typing import Final
 
 import msgspec
 
 from dbbench import messages
-from dbbench.catalog import blame, load, shown_path
+from dbbench.catalog import is_installed, load, shown_path
 from dbbench.drivers import DRIVERS
-from dbbench.errors import DbbenchError, ScenarioError
+from dbbench.errors import DbbenchError, ScenarioError, UnfitError
 from dbbench.scenario import Scenario
 from dbbench.worker import memory
-from dbbench.worker.canonical import lines
-from dbbench.worker.checked_db import way_out
+from dbbench.worker.checking import Check, explained, synchronous
 from dbbench.worker.client import Client
 from dbbench.worker.failures import code_of
 from dbbench.worker.load import Work, schedule
@@ -50,9 +47,15 @@ class Worker:
         try:
             return action()
         except DbbenchError as error:
-            return messages.Failed(str(error), isinstance(error, ScenarioError))
+            return messages.Failed(str(error), isinstance(error, ScenarioError), unfit=isinstance(error, UnfitError))
         except BaseException as error:  # a scenario may raise anything, SystemExit included
-            return messages.Failed(blame(error, self._shown), scenario=True)
+            return messages.Failed(self._explained(error), scenario=True, code=self._code_of(error))
+
+    def _explained(self, error: BaseException) -> str:
+        return explained(error, self._shown, sync=self._driver is not None and not self._driver.is_async)
+
+    def _code_of(self, error: BaseException) -> str:
+        return code_of(error, self._driver.sqlstate if self._driver else "sqlstate")
 
     def started(self) -> messages.Started:
         """Import the driver and return its facts."""
@@ -66,7 +69,7 @@ class Worker:
             case messages.RunSlice():
                 return self._run(request)
             case messages.Check():
-                return self._check(request.seeds)
+                return _checked(Check(self._opened(), self._shown).run(request.seeds))
             case messages.Open():
                 return self._open(request)
             case messages.Close():
@@ -78,7 +81,9 @@ class Worker:
                 self._tables.run(self._scenario(request.path).reset, request.schema, request.params)
                 return messages.Done()
             case messages.Prepare():
-                self._tables.run(self._scenario(request.path).prepare, request.schema, request.params)
+                prepare = self._scenario(request.path).prepare
+                with synchronous(prepare, self._shown):
+                    self._tables.run(prepare, request.schema, request.params)
                 return messages.Done()
             case messages.Tidy():
                 self._tables.tidy(request.schemas, checkpoint=request.checkpoint)
@@ -104,7 +109,7 @@ class Worker:
             return
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if name.partition(".")[0] in ("dbbench", "__main__") or not file or _is_installed(file):
+            if name.partition(".")[0] in ("dbbench", "__main__") or not file or is_installed(file):
                 continue
             if Path(file).resolve().is_relative_to(self._start.off_limits):
                 raise ScenarioError(
@@ -138,40 +143,6 @@ class Worker:
             gc.unfreeze()
         return messages.Closed(peak)
 
-    def _check(self, seeds: list[str]) -> messages.Checked:
-        found: list[str] = []
-        failures: list[Exception] = []
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for number, seed in enumerate(seeds):
-                try:
-                    result = self._opened().run_one(Random(seed))
-                except Exception as error:
-                    # An operation may fail now and then; drivers have their own exceptions for it.
-                    failures.append(error)
-                    found.append(f"operation {number + 1}: raised")
-                else:
-                    if inspect.isawaitable(result):
-                        self._not_awaited("what the operation returned")
-                    found.extend(lines(result, f"operation {number + 1}"))
-        for warning in caught:
-            if "was never awaited" in str(warning.message):
-                self._not_awaited(str(warning.message).partition(" was never")[0])
-        if len(failures) == len(seeds):
-            if mends := way_out(failures[-1]):
-                raise ScenarioError(blame(failures[-1], self._shown), mends)
-            raise failures[-1]
-        return _checked(found)
-
-    def _not_awaited(self, what: str) -> NoReturn:
-        """Raise ScenarioError for an operation that left a coroutine unawaited."""
-        if self._driver is not None and self._driver.is_async:
-            raise ScenarioError(f"{self._shown}: {what} was not awaited; an `await` is missing")
-        raise ScenarioError(
-            f"{self._shown}: {what} was not awaited: sync drivers run this file without `await`, "
-            "so what it awaits must be in this file too, not in a module that it imports"
-        )
-
     def _run(self, request: messages.RunSlice) -> messages.Ran:
         client = self._opened()
         if request.lead_in:
@@ -191,9 +162,7 @@ class Worker:
         if request.freeze:
             gc.collect()
             gc.freeze()
-        errors = Counter(blame(error, self._shown) for error in samples.errors)
-        assert self._driver is not None, "no cell is open"
-        sqlstate = self._driver.sqlstate
+        errors = Counter(map(self._explained, samples.errors))
         return messages.Ran(
             latencies=samples.latencies.tobytes(),
             waits=b"" if self._start.connections.checkout == "session" else samples.waits.tobytes(),
@@ -201,14 +170,9 @@ class Worker:
             loop_lags=samples.loop_lags.tobytes(),
             began_ns=samples.began_ns,
             usage=msgspec.structs.replace(samples.usage, connects=client.connects - connects),
-            failures=dict(Counter(code_of(error, sqlstate) for error in samples.errors)),
+            failures=dict(Counter(map(self._code_of, samples.errors))),
             errors=[message for message, _ in errors.most_common(_MAX_MESSAGES)],
         )
-
-
-def _is_installed(file: str) -> bool:
-    """Whether the file belongs to an installed package; the virtual environment may be inside the checkout."""
-    return Path(file).is_relative_to(sys.prefix) or "site-packages" in Path(file).parts
 
 
 def _generators(client: Client, seed: str) -> list[Random]:

@@ -12,6 +12,7 @@ A clause begins with the name of an arm (in a gate base or head), or of its driv
     recorded           blocks, of two rounds each, are as noisy as the gates of tests/data/identical_sides.json
     returns 7          what operations return: 1 where nothing is said; `returns nothing` for None
     writes 7           what they leave in the tables
+    sends nothing      so that the check refuses it
     fails 40001 10%    the SQLSTATE of operations that fail, and how many do: all where nothing is said
     differently        ... with another message in every slice
     leaking            ... with the password in the message
@@ -35,7 +36,7 @@ _UNITS_NS: Final = {"us": 1e3, "ms": 1e6}
 _MOMENTS: Final = "check|time|close|guess|trial \\d+|(?:warm-up of )?block \\d+|warm-up"
 _WORDS: Final = (
     r"\d+(us|ms)( in \w+)?|noise \d+%|recorded|returns \w+|writes \w+|fails \w+( \d+%)?|differently|leaking|"
-    rf"(lost|interrupted|deserted|crawls) in ({_MOMENTS})"
+    rf"sends nothing|(lost|interrupted|deserted|crawls) in ({_MOMENTS})"
 )
 
 
@@ -49,6 +50,7 @@ class Part:
     recorded: bool = False
     returns: str = "1"
     writes: str = "1"
+    unfit: bool = False
     fails: str = ""  # SQLSTATE
     failing: float = 0.0  # share of the operations
     differently: bool = False
@@ -71,6 +73,7 @@ class Part:
             recorded="recorded" in words,
             returns=returns[1] if returns else "1",
             writes=writes[1] if writes else "1",
+            unfit="sends nothing" in words,
             fails=fails[1] if fails else "",
             failing=int(fails[2] or 100) / 100 if fails else 0.0,
             differently="differently" in words,

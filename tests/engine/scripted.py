@@ -190,7 +190,9 @@ class ScriptedWorker:
         part = self._part
         self._happen(moment(seeds[0]))
         if part.failing == 1:
-            return Failed(self._failure(seeds[0]), scenario=True)
+            return Failed(self._failure(seeds[0]), scenario=True, code=part.fails)
+        if part.unfit:
+            return Failed("nothing is sent", scenario=True, unfit=True)
         self.machine.written[self.schema] = part.writes
         value = "NoneType None" if part.returns == "nothing" else f"int {part.returns}"
         return checked([f"operation {number}: {value}" for number, _ in enumerate(seeds, 1)])

@@ -4,19 +4,22 @@ Two environments that exist on paper only; the noise is recorded from real gates
 """
 
 import csv
+import html
 import io
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from builders import options_with
 from engine.runs import Listener, options
-from engine.scripted import ScriptedMachine
+from engine.scripted import ADDRESS, ScriptedMachine
 
 from dbbench import messages, result_file
 from dbbench.cli.gate import Inconclusive, measured_verdict
@@ -26,12 +29,15 @@ from dbbench.commands.gate.inventory import Inventory
 from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS, MIN_LOSS, SUSPECT
 from dbbench.commands.gate.result import ARMS, BASE, HEAD, GateResult, GateVerdict
 from dbbench.commands.gate.sides import Environment, Wanted
-from dbbench.commands.gate.steps import MIN_ROUNDS, Request, between
+from dbbench.commands.gate.steps import MIN_ROUNDS, Request, between, counted_sides
 from dbbench.commands.recording import Ended
 from dbbench.commands.run import execute
 from dbbench.engine.planning import MAX_ROUNDS
-from dbbench.errors import CannotStartError, ExitCode, UsageError
-from dbbench.records import Run
+from dbbench.engine.routes import Routes
+from dbbench.engine.setup import SetUp
+from dbbench.engine.watcher import Watcher
+from dbbench.errors import CannotStartError, ExitCode, Interrupted, UsageError
+from dbbench.records import Exchange, Run, WireRow
 from dbbench.reports import formats, report
 from dbbench.reports.stored import shown
 from dbbench.wording import count
@@ -88,8 +94,11 @@ def request(folder: Path, *names: str, tolerances: dict[str, float] | None = Non
     return Request(Wanted([], [], None, None, project), options(folder, *names, **given), tolerances or {})
 
 
-def gated(asked: Request, homes: GateHomes, *, at_looks: bool = False) -> Gated:
-    """Measure and judge; `at_looks` leaves out what is said between two looks, which ends nothing and takes time."""
+def gated(asked: Request, homes: GateHomes, *, at_looks: bool = False, counts: Sequence[WireRow] = ()) -> Gated:
+    """Measure and judge; `at_looks` leaves out what is said between two looks, which ends nothing and takes time.
+
+    `counts` were made before.
+    """
     machine, listener = ScriptedMachine(), Listener()
     given, purpose = between(asked, homes, listener)
     look = purpose.look
@@ -98,7 +107,7 @@ def gated(asked: Request, homes: GateHomes, *, at_looks: bool = False) -> Gated:
             purpose,
             look=lambda plan, measured: look(plan, measured) if measured[-1].block + 1 in LOOK_BLOCKS else set(),
         )
-    ended = execute(given, listener, purpose, machine.site)
+    ended = execute(given, listener, replace(purpose, count=lambda *_: counts), machine.site)
     run = result_file.read(ended.path)
     return Gated(run, shown(run).found, ended, listener, machine)
 
@@ -365,6 +374,99 @@ def test_the_fewest_sessions_are_measured_unless_others_are_asked_for(
     asked = request(tmp_path, f"{SAME}, sessions 15 4", sessions=sessions, budget_s=3.0)
 
     assert {cell.sessions for cell in gated(asked, places(tmp_path)).run.header.plan.cells} == measured
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+
+def counts_of(scenario: str, base: int, head: int, **changes: Any) -> list[WireRow]:
+    """What both sides of asyncpg put on the wire: so many statements in a transaction."""
+    nothing = Exchange(1, {}, {}, 1, 1, {}, 0)
+    return [
+        msgspec.structs.replace(
+            WireRow(
+                arm=arm, scenario=scenario, layer="orm", params="rows=50", driver="asyncpg", tx_end="rollback",
+                operations=10, round_trips=float(2 + selects), sent={"Query": float(2 + selects)}, received={},
+                bytes_sent=10.0, bytes_received=20.0,
+                statements={"BEGIN": 1.0, "SELECT": float(selects), "ROLLBACK": 1.0}, prepares_per_100=0.0,
+                spread=(2 + selects, 2 + selects), connect=nothing, connect_statements=[], first=nothing,
+            ),
+            **changes,
+        )
+        for arm, selects in ((BASE, base), (HEAD, head))
+    ]  # fmt: skip
+
+
+def test_a_failure_says_what_was_counted_and_passes_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = request(tmp_path, SAME, SLOWER, drivers=["asyncpg"])
+    counts = [*counts_of(SLOWER, 2, 101), *counts_of(SAME, 1, 2)]
+    found = gated(asked, places(tmp_path), at_looks=True, counts=counts)
+    by_scenario = {one.row.scenario: one for one in found.result.findings}
+    said = "on the wire 4 -> 103 round trips per operation: SELECT: 2 -> 101"
+
+    assert found.run.counts == counts, "stored in the result's file"
+    assert found.result.verdict is GateVerdict.FAIL
+    assert by_scenario[SLOWER].wire == said.removeprefix("on the wire ")
+    assert by_scenario[SAME].row.verdict is not GateVerdict.FAIL, "counts decide nothing"
+    for format_ in ("table", "markdown", "junit"):
+        text = html.unescape(" ".join(ending(found, capsys, format_)[1].replace("|", " ").split()))
+        assert said in text, format_
+        assert ("on the wire 3 -> 4 round trips per operation: SELECT: 1 -> 2" in text) == (format_ != "junit")
+    assert said in report("gate", "annotations")(found.result)
+    details = json.loads(ending(found, capsys, "json")[1])["details"]
+    assert {one["wire"] for one in details} == {one.wire for one in found.result.findings}
+
+
+def test_a_failure_with_the_same_on_the_wire_says_that_too(tmp_path: Path) -> None:
+    asked = request(tmp_path, SLOWER, drivers=["asyncpg"])
+    bytes_alone = counts_of(SLOWER, 1, 1)
+    bytes_alone[1] = msgspec.structs.replace(bytes_alone[1], bytes_received=25.0)
+    found = gated(asked, places(tmp_path), at_looks=True, counts=bytes_alone)
+
+    assert "; on the wire the same in base and head" in report("gate", "annotations")(found.result)
+    assert "asyncpg: on the wire" not in report("gate", "table")(found.result)
+
+
+def test_a_gate_without_counts_says_nothing_of_them(slower: Gated, tmp_path: Path) -> None:
+    one_side = gated(
+        request(tmp_path, SAME, drivers=["asyncpg"], budget_s=5.0), places(tmp_path), counts=counts_of(SAME, 1, 2)[:1]
+    )
+
+    for found in (slower, one_side):
+        assert "wire" not in report("gate", "json")(found.result)
+        assert "on the wire" not in report("gate", "table")(found.result)
+
+
+def test_what_cannot_be_counted_is_a_note_and_the_gate_goes_on(tmp_path: Path) -> None:
+    """Through TLS nothing can be read."""
+    asked = request(tmp_path, SAME, drivers=["asyncpg"], budget_s=5.0)
+    machine, listener = ScriptedMachine(), Listener()
+    given, purpose = between(asked, places(tmp_path), listener)
+    address = msgspec.structs.replace(ADDRESS, sslmode="require")
+
+    def count(set_up: SetUp, routes: Routes, watch: Watcher) -> Iterable[WireRow]:
+        del routes
+        with ExitStack() as stack:
+            return counted_sides(set_up, Routes(address, set_up.workers.plan, {}, stack), watch)
+
+    ended = execute(given, listener, replace(purpose, count=count), machine.site)
+
+    assert any(note.startswith("nothing is counted on the wire: the messages cannot be") for note in listener.notes)
+    assert result_file.read(ended.path).counts == []
+    assert shown(result_file.read(ended.path)).found.findings[0].row.loss is not None
+
+
+def test_a_gate_that_only_counted_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        gated(
+            request(tmp_path, "base 1ms, head 1ms interrupted in block 0", drivers=["asyncpg"]),
+            places(tmp_path),
+            counts=counts_of(SAME, 1, 1),
+        )
+
+    assert not (tmp_path / "run.jsonl").exists()
 
 
 def test_a_signal_ends_a_gate_whatever_it_has_found(tmp_path: Path) -> None:

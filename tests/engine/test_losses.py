@@ -91,7 +91,8 @@ def test_a_worker_that_is_lost_in_a_block_is_left_out_of_that_cell_alone(tmp_pat
 
 @pytest.mark.parametrize("moment", ["warm-up of block 1", "block 1", "close"])
 def test_a_worker_is_lost_at_any_moment(tmp_path: Path, moment: str) -> None:
-    found = measured(options(tmp_path, f"psycopg 1ms, asyncpg 1ms lost in {moment}", blocks=3))
+    name, drivers = f"psycopg 1ms, asyncpg 1ms lost in {moment}", ["psycopg", "asyncpg", "psycopg2"]
+    found = measured(options(tmp_path, name, drivers=drivers, blocks=3))
 
     assert [(each.kind, each.arm) for each in found.run.problems] == [("worker lost", "asyncpg")]
     assert len([each for each in found.run.measurements if each.arm == "psycopg"]) == 3
@@ -210,6 +211,13 @@ def test_failures_behind_a_pooler_are_said_once_though_each_has_a_name_of_its_ow
     _, problems = pooled(tmp_path, "psycopg 1ms, asyncpg 1ms fails 26000 50% differently")
 
     assert [(each.kind, each.arm) for each in problems] == [("errors", "asyncpg")]
+
+
+def test_what_is_no_measurement_is_none_behind_a_pooler_either(tmp_path: Path) -> None:
+    measurements, problems = pooled(tmp_path, "psycopg 1ms, asyncpg 1ms sends nothing")
+
+    assert {each.arm for each in measurements} == {"psycopg"}
+    assert [(each.kind, each.arm, each.message) for each in problems] == [("operation", "asyncpg", "nothing is sent")]
 
 
 def test_where_all_fail_behind_a_pooler_nothing_is_measured(tmp_path: Path) -> None:

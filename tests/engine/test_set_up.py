@@ -1,5 +1,6 @@
 """What comes before anything is measured: tables, equal results, and what is said of them."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -8,15 +9,18 @@ from builders import plan
 from engine.runs import Listener, measured, operations, options
 from engine.scripted import PASSWORD, TABLES, ScriptedMachine
 
+from dbbench.analysis.analysis import analyse
 from dbbench.child import WorkerLostError
 from dbbench.commands.run import execute
 from dbbench.engine.workers import AT_HOME, Workers
 from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.messages import Check, Fingerprint, Prepare, Reset, Tidy
 from dbbench.plan import Pool
+from dbbench.reports import report
 from dbbench.stats.paired import Verdict
 
 FINE = "psycopg 1ms, asyncpg 2ms"
+ALL = ["psycopg", "asyncpg", "psycopg2"]
 DIFFERENT = "operation 1: asyncpg gave int 2, psycopg gave int 1 (2 more like it): different values"
 ANYWAY = "or compare them all the same: --compare-anyway"
 
@@ -40,10 +44,10 @@ def test_every_cell_is_measured_without_errors(tmp_path: Path) -> None:
 
 
 def test_different_results_are_not_comparable_and_said_to_be(tmp_path: Path) -> None:
-    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms returns 2"))
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms returns 2", drivers=ALL))
 
     assert found.ended.exit_code == ExitCode.INCONCLUSIVE
-    assert [row.verdict for row in found.rows] == [Verdict.BASELINE, Verdict.NOT_COMPARABLE]
+    assert [row.verdict for row in found.rows] == [Verdict.BASELINE, Verdict.NOT_COMPARABLE, Verdict.UNDECIDED]
     assert found.rows[1].ratio is None
     assert found.rows[1].operations > 0
     assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
@@ -79,15 +83,116 @@ def test_what_tables_hold_is_looked_at_only_where_reset_makes_them_equal_first(t
 
 
 def test_where_the_baseline_fails_the_others_are_compared_with_the_next(tmp_path: Path) -> None:
-    name = "psycopg fails 42601, asyncpg 1ms, psycopg2 1ms returns 2"
-    found = measured(options(tmp_path, name, drivers=["psycopg", "asyncpg", "psycopg2"]))
+    name = "psycopg fails 42601, asyncpg 1ms, psycopg2 2ms"
+    found = measured(options(tmp_path, name, FINE, drivers=ALL, blocks=2))
+    failed, other, compared, *fine = found.rows
 
     assert found.ended.exit_code == ExitCode.DEGRADED
+    assert [(each.kind, each.arm) for each in found.run.problems] == [("operation", "psycopg")]
+    assert found.listener.problems == [f"{name} psycopg: {name}.py:3: Error: told to"]
+    assert found.listener.notes == [
+        f"{name}, orm, 1 session: psycopg cannot be measured here: comparing psycopg2 with asyncpg instead"
+    ]
+    assert [row.verdict for row in found.rows[:3]] == [Verdict.FAILED, Verdict.BASELINE, Verdict.UNDECIDED]
+    assert [failed.ratio, other.ratio, compared.ratio] == [None, 1.0, pytest.approx(2)]
+    assert [cell.baseline for cell in found.run.header.plan.cells] == ["asyncpg", ""]
+    (ledger,) = analyse(found.run).failures
+    assert (ledger.driver, ledger.code, ledger.operations) == ("psycopg", "42601", 3)
+    assert ledger.meaning == "in the check: syntax error or access rule violation"
+    assert [row.ratio for row in fine] == [1.0, pytest.approx(2), pytest.approx(1)], "elsewhere it is the baseline"
+
+
+def test_the_reports_say_what_others_are_compared_with(tmp_path: Path) -> None:
+    name = "psycopg fails 42601, asyncpg 1ms noise 1%, psycopg2 3ms noise 1%"
+    found = measured(options(tmp_path, name, drivers=ALL, blocks=None, budget_s=30.0))
+    text = report("run", "table")(analyse(found.run))
+    markdown = report("run", "markdown")(analyse(found.run))
+
+    assert "time vs asyncpg" in text
+    assert "time vs psycopg" not in text
+    assert re.search(r"psycopg2 needs 3\.0\d? times as much time per operation as asyncpg", " ".join(text.split()))
+    assert "psycopg could not be measured (see below)" in " ".join(text.split())
+    assert "time vs asyncpg" in markdown
+    assert "every cell is decided after" in found.listener.notes[-1]
+
+
+def test_a_baseline_that_returns_nothing_comparable_is_replaced_by_one_and_the_rest_is_said(tmp_path: Path) -> None:
+    name = "psycopg fails 42601, asyncpg 1ms, psycopg2 1ms returns 2"
+    found = measured(options(tmp_path, name, FINE, drivers=ALL))
+
     assert [(each.kind, each.arm) for each in found.run.problems] == [
         ("operation", "psycopg"),
         ("not comparable", "psycopg2"),
     ]
     assert "psycopg2 gave int 2, asyncpg gave int 1" in found.run.problems[1].message
+    assert found.listener.notes == [
+        (
+            f"{name}, orm, 1 session: psycopg cannot be measured here, "
+            "and asyncpg and psycopg2 do not return the same: nothing to compare, not measured"
+        )
+    ]
+    assert not any(row.operations for row in found.rows if row.scenario == name)
+    assert found.ended.exit_code == ExitCode.DEGRADED
+
+
+@pytest.mark.parametrize(
+    ("name", "note", "verdicts"),
+    [
+        (
+            "psycopg fails 42601, asyncpg 1ms",
+            (
+                "psycopg cannot be measured here, so nothing is left to compare asyncpg with: not measured; "
+                "--driver asyncpg --baseline asyncpg measures it alone"
+            ),
+            [Verdict.FAILED, Verdict.NOT_MEASURED],
+        ),
+        (
+            "psycopg 1ms, asyncpg fails 42601",
+            (
+                "asyncpg cannot be measured here, so nothing is left to compare psycopg with: not measured; "
+                "--driver psycopg --baseline psycopg measures it alone"
+            ),
+            [Verdict.NOT_MEASURED, Verdict.FAILED],
+        ),
+        (
+            "psycopg 1ms, asyncpg 1ms returns 2",
+            "psycopg and asyncpg do not return the same: nothing to compare, not measured",
+            [Verdict.NOT_MEASURED, Verdict.NOT_COMPARABLE],
+        ),
+    ],
+)
+def test_no_time_is_spent_where_nothing_can_be_compared(
+    tmp_path: Path, name: str, note: str, verdicts: list[Verdict]
+) -> None:
+    found = measured(options(tmp_path, name, blocks=None, budget_s=600.0))
+    text = " ".join(report("run", "table")(analyse(found.run)).split())
+
+    assert found.ended.exit_code == (ExitCode.INCONCLUSIVE if "returns" in name else ExitCode.DEGRADED)
+    assert found.listener.notes == [f"{name}, orm, 1 session: {note}"], "nor is anything called decided"
+    assert found.machine.slices() == []
+    assert not any(stage.startswith("block") for stage in found.listener.stages)
+    assert [row.verdict for row in found.rows] == verdicts
+    assert "do not return" in note or "nothing to compare" in text
+    assert "undecided" not in text
+
+
+def test_only_what_could_be_compared_is_called_decided(tmp_path: Path) -> None:
+    name = "psycopg fails 42601, asyncpg 1ms"
+    found = measured(options(tmp_path, name, FINE, blocks=None, budget_s=30.0))
+    alone, last = found.listener.notes
+
+    assert "nothing is left to compare asyncpg with" in alone
+    assert last.startswith("every cell that can be compared is decided after")
+    assert found.blocks[0] == 0
+    assert found.blocks[1] > 1
+
+
+def test_a_single_driver_has_nothing_to_be_compared_with_and_is_measured(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms", drivers=["psycopg"]))
+
+    assert found.listener.notes == []
+    assert found.rows[0].operations > 0
+    assert found.ended.exit_code == ExitCode.OK
 
 
 def test_an_operation_that_returns_nothing_is_said_not_to_be_compared(tmp_path: Path) -> None:
@@ -173,7 +278,7 @@ def test_a_scenario_without_anything_to_measure_ends_the_run(tmp_path: Path) -> 
 
 def test_an_operation_that_fails_for_one_driver_leaves_the_others(tmp_path: Path) -> None:
     name = "psycopg 1ms, asyncpg fails 42601"
-    found = measured(options(tmp_path, name, FINE, blocks=2))
+    found = measured(options(tmp_path, name, FINE, blocks=2, drivers=ALL))
 
     assert found.ended.exit_code == ExitCode.DEGRADED
     assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
@@ -182,14 +287,16 @@ def test_an_operation_that_fails_for_one_driver_leaves_the_others(tmp_path: Path
     assert operations(found.rows) == {
         (name, "psycopg"): True,
         (name, "asyncpg"): False,
+        (name, "psycopg2"): True,
         (FINE, "psycopg"): True,
         (FINE, "asyncpg"): True,
+        (FINE, "psycopg2"): True,
     }
 
 
 def test_a_worker_that_is_lost_costs_its_cell_only(tmp_path: Path) -> None:
     name = "psycopg 1ms, asyncpg 1ms lost in check"
-    found = measured(options(tmp_path, name, FINE))
+    found = measured(options(tmp_path, name, FINE, drivers=ALL))
 
     assert found.ended.exit_code == ExitCode.DEGRADED
     assert [(each.kind, each.arm, each.message) for each in found.run.problems] == [
@@ -198,18 +305,22 @@ def test_a_worker_that_is_lost_costs_its_cell_only(tmp_path: Path) -> None:
     assert operations(found.rows) == {
         (name, "psycopg"): True,
         (name, "asyncpg"): False,
+        (name, "psycopg2"): True,
         (FINE, "psycopg"): True,
         (FINE, "asyncpg"): True,
+        (FINE, "psycopg2"): True,
     }
     started = Counter(each.name for each in found.machine.workers)
-    assert started == {TABLES: 1, "psycopg": 3, "asyncpg": 3}, "both are started again, and again for the block"
+    assert started == {TABLES: 1, "psycopg": 3, "asyncpg": 3, "psycopg2": 3}, (
+        "all are started again, and again for the block"
+    )
 
 
 def test_a_worker_that_is_lost_while_it_is_timed_is_left_out(tmp_path: Path) -> None:
-    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms lost in time"))
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms lost in time", drivers=ALL))
 
     assert [(each.kind, each.arm) for each in found.run.problems] == [("worker lost", "asyncpg")]
-    assert found.ratios == {"psycopg": 1.0, "asyncpg": None}
+    assert found.ratios == {"psycopg": 1.0, "asyncpg": None, "psycopg2": pytest.approx(1.0)}
 
 
 def test_where_nothing_can_be_measured_the_file_says_why(tmp_path: Path) -> None:
@@ -290,12 +401,14 @@ def test_what_comes_is_said_with_its_times_before_it_begins(tmp_path: Path) -> N
 
 def test_a_driver_whose_check_takes_its_share_of_the_budget_is_left_out_with_the_way_out(tmp_path: Path) -> None:
     name = "psycopg 1ms, asyncpg 20000ms"
-    found = measured(options(tmp_path, name, blocks=None, budget_s=20.0))
+    found = measured(options(tmp_path, name, drivers=ALL, blocks=None, budget_s=20.0))
     with_blocks = measured(options(tmp_path, name, blocks=1, rounds=1, output=tmp_path / "blocks.jsonl"))
     (problem,) = found.run.problems
 
     assert found.ended.exit_code == ExitCode.DEGRADED
-    assert [row.verdict for row in found.rows] == [Verdict.BASELINE, Verdict.FAILED]
+    baseline, failed, other = found.rows
+    assert (baseline.verdict, failed.verdict) == (Verdict.BASELINE, Verdict.FAILED)
+    assert other.operations > 0
     assert (problem.kind, problem.arm) == ("operation", "asyncpg")
     assert problem.message == (
         "its check took longer than 30 s, its share of the budget; smaller parameters (--set) or fewer --sessions "

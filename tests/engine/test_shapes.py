@@ -38,6 +38,7 @@ def test_the_fastest_arm_decides(tmp_path: Path) -> None:
 
 
 def test_an_arm_that_cannot_be_measured_decides_nothing(tmp_path: Path) -> None:
-    found = measured(options(tmp_path, "psycopg 50ms, asyncpg 1ms lost in time"))
+    name, drivers = "psycopg 50ms, asyncpg 1ms lost in time, psycopg2 60ms", ["psycopg", "asyncpg", "psycopg2"]
+    found = measured(options(tmp_path, name, drivers=drivers))
 
     assert {(request.operations, request.lead_in) for _, request in found.machine.slices()} == {(1, 0)}

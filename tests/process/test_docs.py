@@ -55,7 +55,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'set = {"bulk_inserts.batch" = 20, "point_reads.rows" = 100, "concurrent_sessions.rows" = 100}\n\n'
         '[tool.dbbench.gate]\nbudget = 0.5\nset = {"bulk_inserts.batch" = 20}\n'
     )
-    (folder / "my_scenario.py").write_text("async def orm(session, params, rng): return 1\n")
+    (folder / "my_scenario.py").write_text(
+        "from sqlalchemy import text\n"
+        "async def orm(session, params, rng): return (await session.execute(text('SELECT 1'))).scalar()\n"
+    )
     for name in ("base.jsonl", "head.jsonl", "nightly/one.jsonl"):
         store(run(), folder / name)
     for command in ("init -q -b main", "add my_scenario.py", "commit -qm one"):

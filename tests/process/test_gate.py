@@ -1,5 +1,6 @@
 """The gate as its users run it: real environments, real revisions, real verdicts; tests/slow has a whole one."""
 
+import html
 import json
 import os
 import signal
@@ -118,6 +119,9 @@ def test_an_n_plus_1_in_head_fails_with_its_name_loss_and_interval(measure: Cli,
     assert cell["loss_low"] > MIN_LOSS
     for part in ("totals", "asyncpg", f"{100 * cell['loss']:.1f}%", f"{100 * cell['loss_low']:.1f}"):
         assert part in done.stdout
+    assert "on the wire: totals, asyncpg, orm, customers=8: 4 -> 11 round trips per operation" in done.stderr
+    assert "SELECT: 2 -> 9" in html.unescape(done.stdout)
+    assert document["details"][0]["wire"].startswith("4 -> 11 round trips per operation: SELECT: 2 -> 9")
     assert "added.py is not in base: nothing to compare it with, left out" in done.stderr
     assert "uncommitted" in done.stderr
     assert git(project, "status", "--porcelain", "--ignored") == status
@@ -211,7 +215,9 @@ def test_interpreters_that_return_something_else_are_not_compared(
 ) -> None:
     (tmp_path / "other.py").write_text(
         "import importlib.util\n"
-        "async def raw(db, params, rng): return importlib.util.find_spec('only_in_head') is None\n"
+        "async def raw(db, params, rng):\n"
+        "    await db.execute('SELECT 1')\n"
+        "    return importlib.util.find_spec('only_in_head') is None\n"
     )
     done = measure(
         "gate", "other.py", *interpreters(pythons), *LAYOUT, "-d", "psycopg2", "--budget", "2", "--format", "json"

@@ -170,7 +170,7 @@ def test_what_sync_drivers_cannot_run_is_measured_for_the_others(server: Address
     path = scenario(
         tmp_path,
         "gathers",
-        "import asyncio\nasync def raw(db, params, rng): return await asyncio.gather(asyncio.sleep(0, 1))\n",
+        "import asyncio\nasync def raw(db, params, rng): return await asyncio.gather(db.fetch_one('SELECT 1'))\n",
     )
     _, found, outcome, listener = measured(options(server, tmp_path, path))
 
@@ -202,7 +202,7 @@ def test_settings_reach_the_server_and_the_pool(server: Address, tmp_path: Path)
 
 
 def test_the_result_file_names_no_person_no_folder_and_no_password(foreign: Address, tmp_path: Path) -> None:
-    path = scenario(tmp_path, "mine", "async def raw(db, params, rng): return 1\n")
+    path = scenario(tmp_path, "mine", "async def raw(db, params, rng): return await db.fetch_one('SELECT 1')\n")
     _, _, outcome, _ = measured(options(foreign, tmp_path, path, drivers=["psycopg"]))
     text = outcome.path.read_text()
 

@@ -155,7 +155,9 @@ def test_an_awaited_helper_of_another_module_is_explained_to_sync_drivers(
     path.write_text("import helper_of_mine\nasync def raw(db, params, rng): return await helper_of_mine.read(db)\n")
     with ready(start, driver="psycopg2") as worker:
         worker.ask(Open(cell(path), schema), Done, PATIENCE_S)
-        with pytest.raises(WorkerFailedError, match="what it awaits must be in this file too"):
+        with pytest.raises(
+            WorkerFailedError, match=r"mine\.py:2: read is not awaited: .*what it awaits must be in this file"
+        ):
             worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
 
 
@@ -236,7 +238,10 @@ def test_libpqs_variables_do_not_reach_a_worker(
     monkeypatch.setenv("PGHOST", "nowhere")
     path = tmp_path / "mine.py"
     path.write_text(
-        "import os\nasync def raw(db, params, rng): return sorted(n for n in os.environ if n[:2] == 'PG')\n"
+        "import os\n"
+        "async def raw(db, params, rng):\n"
+        "    await db.execute('SELECT 1')\n"
+        "    return sorted(n for n in os.environ if n[:2] == 'PG')\n"
     )
     with ready(start) as worker:
         worker.ask(Open(cell(path), schema), Done, PATIENCE_S)

@@ -102,7 +102,7 @@ class _Searches:
     def run(self, make_header: Callable[[Workers], Header]) -> None:
         """Make the tables, check that the drivers give equal results, then search, a trial of each driver in turn."""
         workers = self._workers
-        set_up = SetUp(workers, self.watch.say, self.watch.note)
+        set_up = SetUp(workers, self.watch.say, self.watch.note, compares=False)
         with ExitStack() as stack:
             workers.start("set-up", stack)
             top = msgspec.structs.asdict(make_header(workers))

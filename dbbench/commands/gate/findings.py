@@ -5,7 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from dbbench.analysis.rows import params_text
+from dbbench.commands.gate import counts
 from dbbench.commands.gate.judging import LOOKS, Judged, ending, look_at
 from dbbench.commands.gate.result import BASE, HEAD, Difference, Finding, GateResult, GateRow, GateVerdict, Metric, Side
 from dbbench.commands.gate.tables import tables, total_us
@@ -27,8 +30,14 @@ def result(run: Run, conditions: Sequence[tuple[str, str]]) -> GateResult:
     by_arm: dict[tuple[int, str], list[Measurement]] = defaultdict(list)
     for one in run.measurements:
         by_arm[one.cell, one.arm].append(one)
+    wire = counts.differences(run)
     findings = [
-        _finding(run, (cell, metric), one, made.tolerances[cell, metric], by_arm, advisory=(cell, metric) in advice)
+        msgspec.structs.replace(
+            _finding(
+                run, (cell, metric), one, made.tolerances[cell, metric], by_arm, advisory=(cell, metric) in advice
+            ),
+            wire=counts.in_words(wire, plan.cells[cell]),
+        )
         for (cell, metric), one in sorted((judged | advice).items(), key=lambda item: item[0][0])
     ]
     verdict = _verdict(findings)

@@ -11,6 +11,7 @@ BASE: Final = "base"  # names of the two arms
 HEAD: Final = "head"
 ARMS: Final = (BASE, HEAD)
 
+SAME: Final = "the same in base and head"
 Metric = Literal["time", "cpu", "p95", "p99"]
 
 
@@ -53,6 +54,7 @@ class Finding(msgspec.Struct, frozen=True):
     detectable: float | None  # smallest loss that this many blocks would have detected, as a share
     blocks_wanted: int | None  # estimated number of blocks that would decide an inconclusive row
     reason: str  # why there is no loss, or why the row is advisory; often empty
+    wire: str = ""  # what base and head put on the wire differently; SAME, or empty where that was not counted
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from dbbench import result_file
+from dbbench.commands.gate.counts import counted
 from dbbench.commands.gate.findings import differences
 from dbbench.commands.gate.homes import GateHomes, homes
 from dbbench.commands.gate.judging import LOOKS, Judged, Key, is_over, look_at
@@ -26,15 +27,15 @@ from dbbench.commands.wire.changes import Change, changes
 from dbbench.commands.wire.explain import amount
 from dbbench.commands.wire.steps import OPERATIONS, count_all, single, wire_header
 from dbbench.drivers import DRIVERS
-from dbbench.engine.opening import opened, problem_line
+from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
 from dbbench.engine.planning import MAX_ROUNDS, check_settings
-from dbbench.engine.setup import Cost
+from dbbench.engine.routes import Routes
+from dbbench.engine.setup import Cost, SetUp
 from dbbench.engine.watcher import Watcher
-from dbbench.errors import CannotStartError, DbbenchError, UsageError
+from dbbench.errors import CannotStartError, DbbenchError, ExitCode, NotComparableError, UsageError
 from dbbench.plan import Arm, Cell, Connections, Gate, Plan
-from dbbench.records import Counts, Measurement, Problem, Side, status
-from dbbench.server.target import redacted
+from dbbench.records import Counts, Measurement, Problem, Side, WireRow, status
 from dbbench.wording import count
 
 MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
@@ -42,6 +43,7 @@ _BLOCKS_IN_TIME: Final = 27  # that should fit in the budget: all looks, and the
 _BLOCK_S: Final = 1.0  # of a block: its workers start, its tables are tidied up
 _OPEN_S: Final = 0.05  # of an arm in a cell: connections
 _SHOWN_DIFFERENCES: Final = 8
+_ONE_SIDE: Final = "not everything was counted on both sides: there is no verdict"
 _SHORT: Final = {GateVerdict.PASS: "ok", GateVerdict.FAIL: "FAIL", GateVerdict.INCONCLUSIVE: "?"}
 
 
@@ -60,7 +62,17 @@ def execute_gate(request: Request, watch: Watcher) -> Ended:
     Raises DbbenchError, and leaves no file, when nothing could be measured at all.
     """
     with _sides(request, watch) as (options, purpose):
-        return execute(options, watch, purpose)
+        return execute(options, watch, replace(purpose, count=counted_sides))
+
+
+def counted_sides(set_up: SetUp, routes: Routes, watch: Watcher) -> list[WireRow]:
+    """Count both sides before they are timed, and say what is different."""
+    rows = list(counted(set_up, routes, watch.say, watch.note))
+    base, head = ([row for row in rows if row.arm == arm] for arm in ARMS)
+    for change in changes(base, head):
+        if change.counts:
+            watch.note(f"on the wire: {change.sentence}")
+    return rows
 
 
 def count_gate(request: Request, watch: Watcher) -> Ended:
@@ -71,16 +83,17 @@ def count_gate(request: Request, watch: Watcher) -> Ended:
     started, run_id = datetime.now(UTC), result_file.new_id()
     with (
         _sides(request, watch) as (options, purpose),
-        recording(options.output, started, run_id) as journal,
+        recording(options.output, started, run_id, {"different": ExitCode.OK}) as journal,
         opened(options, run_id, watch, lambda plan: single(purpose.arrange(plan)), purpose.homes) as found,
     ):
-        counted = list(count_all(found, OPERATIONS, watch))
-        problems = [one for one in counted if isinstance(one, Problem)]
-        rows = [one for one in counted if not isinstance(one, Problem)]
-        for problem in problems:
-            watch.problem(redacted(problem_line(problem), found.workers.site.start.address.password))
-        if problems:
-            raise DbbenchError("not everything could be counted on both sides: there is no verdict")
+        rows, problems = [], []
+        for one in count_all(found, OPERATIONS, watch):
+            if isinstance(one, Problem):
+                problems.append(one)
+                journal.report(one, found.workers.site.start.address.password, watch)
+            else:
+                rows.append(one)
+        _check_both_sides(problems)
         top = wire_header(found.workers, run_id, started)
         journal.write(msgspec.structs.replace(top, sides=dict(purpose.sides)))
         for row in rows:
@@ -97,10 +110,20 @@ def wire_changes(counts: Counts) -> list[Change]:
 
     Raises DbbenchError where the file does not have both sides whole: what is missing is no gain.
     """
-    if counts.problems or status(counts.end) != "complete":
-        raise DbbenchError("not everything was counted on both sides: there is no verdict")
+    _check_both_sides(counts.problems)
+    if status(counts.end) != "complete":
+        raise DbbenchError(_ONE_SIDE)
     base, head = ([row for row in counts.rows if row.arm == arm] for arm in ARMS)
     return changes(base, head)
+
+
+def _check_both_sides(problems: Sequence[Problem]) -> None:
+    """Raise DbbenchError where the problems allow no verdict; revisions may return something else on purpose."""
+    kinds = {problem.kind for problem in problems} - {"different"}
+    if kinds - {"not comparable"}:
+        raise DbbenchError(_ONE_SIDE)
+    if kinds:
+        raise NotComparableError("the two sides do not return the same: there is no verdict")
 
 
 @contextlib.contextmanager

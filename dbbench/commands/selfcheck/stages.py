@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
-
 from dbbench import catalog, result_file
 from dbbench.analysis.ratios import log_ratios
 from dbbench.engine.blocks import Blocks
@@ -44,7 +42,7 @@ class Stage:
 
     def logs(self, arm: str, against: str, cell: int = 0) -> list[float]:
         """The ln of how many times the time of the other arm this arm took, by block."""
-        plan = msgspec.structs.replace(self.plan, baseline=against)
+        plan = self.plan.against(against)
         return [value for value in log_ratios(plan, self.measurements).get((cell, arm), []) if value is not None]
 
 

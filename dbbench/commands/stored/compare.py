@@ -132,11 +132,13 @@ def changes(base: Run, head: Run, control: str) -> list[Change]:
     do not show how much its blocks vary.
     """
     before, after = block_log_ratios(base, control), block_log_ratios(head, control)
-    common = [subject for subject in before if subject in after]
+    controls, others = _controls(base, control), _controls(head, control)
+    common = [subject for subject in before if subject in after and controls[subject] == others[subject]]
     confidence, fewest = 1 - (1 - CONFIDENCE) / max(1, len(common)), blocks_needed(len(common))
-    times = _times_us(base, control), _times_us(head, control)
+    times = _times_us(base), _times_us(head)
     return [
-        _change(subject, (before[subject], after[subject]), (confidence, fewest), control, times) for subject in common
+        _change(subject, (before[subject], after[subject]), (confidence, fewest), controls[subject], times)
+        for subject in common
     ]
 
 
@@ -148,6 +150,7 @@ def blocks_needed(rows: int) -> int:
 def left_out(base: Run, head: Run, control: str) -> list[LeftOut]:
     """What only one of the runs has, or has numbers for."""
     states = {"base": _states(base, control), "head": _states(head, control)}
+    controls = {"base": _controls(base, control), "head": _controls(head, control)}
     found = []
     for subject in {**states["base"], **states["head"]}:
         known = {name: state[subject] for name, state in states.items() if subject in state}
@@ -155,6 +158,10 @@ def left_out(base: Run, head: Run, control: str) -> list[LeftOut]:
             found.append(LeftOut(*subject, f"only in {next(iter(known))}"))
         elif reason := ", ".join(f"{state} in {name}" for name, state in known.items() if state):
             found.append(LeftOut(*subject, reason))
+        elif len({of[subject] for of in controls.values()}) > 1:
+            found.append(
+                LeftOut(*subject, ", ".join(f"compared with {of[subject]} in {name}" for name, of in controls.items()))
+            )
     return found
 
 
@@ -163,9 +170,12 @@ def over(found: Sequence[Change], share: float) -> list[Change]:
     return [one for one in found if one.change_low is not None and one.change_low > share]
 
 
-def block_log_ratios(run: Run, control: str) -> dict[Subject, list[float]]:
-    """The ln of the ratio to the control, by block, of all drivers and cells that can be compared and have a value."""
-    plan = _with(run, control)
+def block_log_ratios(run: Run, control: str, *, everywhere: bool = False) -> dict[Subject, list[float]]:
+    """The ln of the ratio to the control, by block, of all drivers and cells that can be compared and have a value.
+
+    With `everywhere`, cells that have a baseline of their own are compared with the control, too.
+    """
+    plan = run.header.plan.against(control) if everywhere else _with(run, control)
     usable = _comparable(run, plan)
     found: dict[Subject, list[float]] = {}
     for (index, arm), values in log_ratios(plan, run.measurements).items():
@@ -202,13 +212,13 @@ def _change(
     )
 
 
-def _times_us(run: Run, control: str) -> dict[Subject, float]:
-    """The control's microseconds per operation by cell: the median over rounds, then over blocks."""
+def _times_us(run: Run) -> dict[Subject, float]:
+    """The microseconds per operation of every arm in every cell: the median over rounds, then over blocks."""
     plan = run.header.plan
     blocks: dict[Subject, list[float]] = {}
     for one in run.measurements:
-        if one.arm == control and (times := time_per_operation(one, paced=plan.paced)):
-            subject = subject_of(plan.cells[one.cell], control)
+        if times := time_per_operation(one, paced=plan.paced):
+            subject = subject_of(plan.cells[one.cell], one.arm)
             blocks.setdefault(subject, []).append(median(times.values()) / NS_PER_US)
     return {subject: median(times) for subject, times in blocks.items()}
 
@@ -222,7 +232,7 @@ def _states(run: Run, control: str) -> dict[Subject, str]:
         for arm in _arms(run):
             subject = subject_of(cell, arm)
             state = "not measured" if (index, arm) in usable else "not comparable"
-            if arm != control:
+            if arm != plan.baseline_of(index):
                 states.setdefault(subject, "" if subject in measured else state)
     return states
 
@@ -282,7 +292,17 @@ def _warnings(base: Run, head: Run, control: str, unlike: Sequence[Difference], 
 
 
 def _with(run: Run, control: str) -> Plan:
-    return msgspec.structs.replace(run.header.plan, baseline=control)
+    """The run's plan with this control; where that is the plan's own baseline, cells with another one keep it."""
+    plan = run.header.plan
+    return plan if control == plan.baseline else plan.against(control)
+
+
+def _controls(run: Run, control: str) -> dict[Subject, str]:
+    """What each driver in each cell is compared with."""
+    plan = _with(run, control)
+    return {
+        subject_of(cell, arm): plan.baseline_of(index) for index, cell in enumerate(plan.cells) for arm in _arms(run)
+    }
 
 
 def _arms(run: Run) -> list[str]:

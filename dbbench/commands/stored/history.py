@@ -97,7 +97,7 @@ def entry(file: str, run: Run, control: str | None = None) -> Entry:
     header = run.header
     chosen = control or header.plan.baseline
     alone = is_gate(run) or all(arm.name != chosen for arm in header.plan.arms)  # there is no control
-    ratios = {} if alone else block_log_ratios(run, chosen)
+    ratios = {} if alone else block_log_ratios(run, chosen, everywhere=True)
     return Entry(
         file=_printable(file),
         kind="gate" if is_gate(run) else "run",

@@ -44,6 +44,11 @@ class Change(msgspec.Struct, frozen=True):
         return ": ".join(filter(None, (where, self.difference, self.because)))
 
     @property
+    def counts(self) -> bool:
+        """Whether it is about a count, and not about the size of values alone."""
+        return self.what not in (BYTES_SENT, BYTES_RECEIVED)
+
+    @property
     def difference(self) -> str:
         """The difference as text, without place and reason."""
         if self.base is None:

@@ -25,6 +25,21 @@ def explanations(row: WireRow, neighbours: Sequence[WireRow]) -> list[str]:
     return list(_sentences(row, others))[:MAX_SENTENCES]
 
 
+def first_operation(row: WireRow) -> str:
+    """What the first operation on a new connection does beyond the others, where it costs round trips; else empty."""
+    first, (fewest, most) = row.first, row.spread
+    if fewest <= first.round_trips <= most or not first.round_trips:
+        return ""
+    usual = amount(row.round_trips)
+    more = [
+        f"{amount(number - row.statements.get(name, 0.0))} {name}"
+        for name, number in first.statements.items()
+        if number > row.statements.get(name, 0.0)
+    ]
+    said = f"The first operation on a new connection takes {amount(first.round_trips)} round trips instead of {usual}"
+    return f"{said} ({listed(more)} more)" if more else said
+
+
 def amount(value: float) -> str:
     """A count as text: 3, 1,000, 2.4; a small one is <0.01, never 0."""
     text = f"{value:,.2f}".rstrip("0").rstrip(".") or "0"

@@ -22,7 +22,7 @@ from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
-from dbbench.errors import DbbenchError
+from dbbench.errors import DbbenchError, ExitCode
 from dbbench.messages import Done, Route
 from dbbench.plan import Cell, Plan
 from dbbench.records import Problem, WireHeader, WireRow
@@ -42,7 +42,8 @@ def execute_wire(options: Options, operations: int, watch: Watcher, *, trace: bo
     if options.address is not None:
         refuse_tls(options.address)
     started, run_id = datetime.now(UTC), result_file.new_id()
-    with recording(options.output, started, run_id) as journal, opened(options, run_id, watch, single) as found:
+    codes = {"not comparable": ExitCode.INCONCLUSIVE}  # each driver's counts are true of what it did
+    with recording(options.output, started, run_id, codes) as journal, opened(options, run_id, watch, single) as found:
         secret = found.workers.site.start.address.password
         for number, record in enumerate(count_all(found, operations, watch)):
             if not number:
@@ -75,19 +76,20 @@ def single_session(cell: Cell) -> Cell:
 
 
 def count_all(found: Opened, operations: int, watch: Watcher) -> Iterator[WireRow | Problem]:
-    """Make the tables and count, in every cell, with every arm; what cannot be counted is a problem.
+    """Make the tables, check and count, in every cell, with every arm; what cannot be counted is a problem.
 
     The workers have started when the first record comes.
     """
     workers = found.workers
     with ExitStack() as stack:
-        set_up = SetUp(workers, watch.say, watch.note)
+        set_up = SetUp(workers, watch.say, watch.note, compares=False)
         problems = [*found.problems, *set_up.prepare(found.described)]
         counting = Counting(workers, found.routes.relay, operations)
         for index, cell in enumerate(workers.plan.cells):
             watch.say(f"counting {cell.label}")
             if not workers.complete:
                 workers.start(f"wire/{index}", stack)
+            problems += set_up.check(index, stack)
             yield from problems
             problems = []
             for arm in workers.arms(index):
@@ -116,7 +118,7 @@ class Counting:
     def row(self, index: int, arm: str) -> WireRow:
         """Count one arm in one cell.
 
-        Raises WorkerFailedError where an operation failed, or what passed was no PostgreSQL protocol.
+        Raises WorkerFailedError where an operation failed or sent nothing, or what passed was no PostgreSQL protocol.
         """
         workers = replace(self.workers, route=lambda *_: self._route)
         plan = workers.plan
@@ -132,6 +134,10 @@ class Counting:
         each = [run(1, f"{seed}/{number}") for number in range(self.operations)]
         workers.close(arm)
         self._passed()
+        counted = [exchange(frames) for frames in each]
+        if not any(one.round_trips for one in counted):
+            nothing = f"{cell.layer} makes no round trip: there is nothing to count"
+            raise WorkerFailedError(messages.Failed(nothing, scenario=True, unfit=True))
         made = row(
             arm=arm,
             scenario=cell.scenario,
@@ -139,14 +145,19 @@ class Counting:
             params=params_text(cell),
             driver=cell.driver or arm,
             tx_end=plan.shared.tx_end,
-            exchanges=[exchange(frames) for frames in each],
+            exchanges=counted,
             connect=exchange(connect),
             connect_statements=connect_statements(connect),
             first=exchange(first),
             trace=trace(each[-1]),
         )
-        untraced = len(each[-1]) - len(made.trace)
-        return msgspec.structs.replace(made, settings=plan.settings.get(made.driver, {}), untraced=untraced)
+        later = {sql for frames in each for sql in connect_statements(frames)}
+        return msgspec.structs.replace(
+            made,
+            settings=plan.settings.get(made.driver, {}),
+            untraced=len(each[-1]) - len(made.trace),
+            first_only=[sql for sql in dict.fromkeys(connect_statements(first)) if sql not in later],
+        )
 
     def _operations(self, arm: str, number: int, seed: str) -> list[Frame]:
         """Run operations, and give what passed meanwhile."""

@@ -61,6 +61,7 @@ def _details(finding: Finding) -> dict[str, Any]:
         "detectable": rounded(finding.detectable, _LOSS_DIGITS),
         "blocks_wanted": finding.blocks_wanted,
         "reason": finding.reason,
+        **({"wire": finding.wire} if finding.wire else {}),  # where it was counted
     }
 
 

@@ -6,7 +6,7 @@ All text from data goes through `shown` here, so the results are short, on one l
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dbbench.commands.gate.result import Finding, GateResult, GateRow, GateVerdict, Metric
+from dbbench.commands.gate.result import SAME, Finding, GateResult, GateRow, GateVerdict, Metric
 from dbbench.reports.columns import NOTHING
 from dbbench.reports.text import MAX_TEXT, number, share, shown
 from dbbench.units import in_one_unit
@@ -110,13 +110,14 @@ def _full_stop(text: str) -> str:
 def row_sentence(finding: Finding) -> str:
     """What was found: orders, orm, 1 session, asyncpg: 5.1% more time per operation (4.2% to 6.0%), tolerance 3%.
 
-    Without a loss, why there is none.
+    Without a loss, why there is none; for a failing row, also what the counts say of it.
     """
     row = finding.row
     where = ", ".join([*cell(row), shown(row.driver)])
     if number(row.loss) is None:
         return f"{where}: {not_measured(finding)}"
-    return f"{where}: {_loss_in_words(finding)}, {_against_tolerance(finding)}"
+    counted = f"; {on_the_wire(finding)}" if row.verdict is GateVerdict.FAIL and finding.wire else ""
+    return f"{where}: {_loss_in_words(finding)}, {_against_tolerance(finding)}{counted}"
 
 
 def _against_tolerance(finding: Finding) -> str:
@@ -127,6 +128,11 @@ def _against_tolerance(finding: Finding) -> str:
         return f"tolerance {tolerance}"
     chance = "" if p is None else " (p < 0.001)" if p < _SMALL_P else f" (p {p:.3f})"
     return f"within the tolerance of {tolerance}, but no chance result{chance}"
+
+
+def on_the_wire(finding: Finding) -> str:
+    """What head does differently on the wire, if anything: on the wire 4 -> 11 round trips per operation."""
+    return f"on the wire {shown(finding.wire, MAX_TEXT)}"
 
 
 def not_measured(finding: Finding) -> str:
@@ -148,6 +154,8 @@ def what_would_decide(finding: Finding) -> str:
 def remarks(findings: Sequence[Finding], *, within: bool) -> Iterator[str]:
     """What a table of the rows leaves out; `within`: the cell need not be named."""
     advisory: dict[str, list[str]] = {}
+    for finding in _counted_differently(findings):
+        yield f"{_who(finding, [finding], within=within)}: {on_the_wire(finding)}"
     for finding in findings:
         row, who = finding.row, _who(finding, findings, within=within)
         if row.verdict is GateVerdict.ADVISORY:
@@ -160,6 +168,15 @@ def remarks(findings: Sequence[Finding], *, within: bool) -> Iterator[str]:
     for reason, names in advisory.items():
         # The rows of a metric are often advisory for one reason.
         yield f"advisory: {'; '.join(names)}{f' ({shown(reason, MAX_TEXT)})' if reason else ''}"
+
+
+def _counted_differently(findings: Sequence[Finding]) -> list[Finding]:
+    """A finding for each cell and driver whose counts differ between base and head."""
+    found: dict[tuple[object, ...], Finding] = {}
+    for finding in findings:
+        if finding.wire not in ("", SAME):
+            found.setdefault((*cell(finding.row), finding.row.params, finding.row.driver), finding)
+    return list(found.values())
 
 
 def _who(finding: Finding, among: Sequence[Finding], *, within: bool) -> str:

@@ -14,7 +14,7 @@ from dbbench.reports.run.sends import sends
 from dbbench.reports.text import when
 from dbbench.stats.paired import Verdict
 from dbbench.units import MILLISECOND, time_text
-from dbbench.wording import are, count
+from dbbench.wording import are, count, listed
 
 MAX_PROBLEMS: Final = 20  # lines; the rest is in the result file
 
@@ -80,7 +80,10 @@ def _loop(plan: Plan) -> str:
 
 def _comparison(plan: Plan) -> str:
     """What is compared, where that is not the throughput."""
-    return f'"time vs {plan.baseline}" compares mean latency, since the pace is set' if plan.paced else ""
+    baselines = dict.fromkeys([plan.baseline, *filter(None, (cell.baseline for cell in plan.cells))])
+    named = listed([f'"time vs {name}"' for name in baselines])
+    verb = "compares" if len(baselines) == 1 else "compare"
+    return f"{named} {verb} mean latency, since the pace is set" if plan.paced else ""
 
 
 def _intervals(rows: Sequence[CellRow]) -> list[str]:

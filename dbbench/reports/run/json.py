@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import msgspec
-
 from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.latency import Effect
 from dbbench.commands.identity import identity
 from dbbench.plan import Plan
-from dbbench.records import Run
+from dbbench.records import Problem, Run
 from dbbench.reports.exported import exported, identified
 from dbbench.reports.json_text import SCHEMA, text
 
@@ -60,7 +58,7 @@ def _run(run: Run) -> dict[str, Any]:
         "finished": end.finished if end else None,
         "measured_s": end.measured_s if end else None,
         "warnings": run.warnings,
-        "problems": [_untagged(problem) for problem in run.problems],
+        "problems": [_problem(problem) for problem in run.problems],
         "plan": _plan(header.plan),
         "server": header.server,
         "drivers": header.drivers,
@@ -105,7 +103,6 @@ def _plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _untagged(record: msgspec.Struct) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(record)
-    del fields["type"]
-    return fields
+def _problem(problem: Problem) -> dict[str, Any]:
+    """The problem without what the ledger of errors has of it."""
+    return {name: getattr(problem, name) for name in ("kind", "message", "scenario", "cell", "arm")}

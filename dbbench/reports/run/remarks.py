@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from dbbench.analysis.analysis import Analysis, CellAnalysis
-from dbbench.analysis.breakdown import Breakdown, Failure
+from dbbench.analysis.breakdown import IN_CHECK, Breakdown, Failure
 from dbbench.analysis.rows import CellRow
 from dbbench.records import Run
 from dbbench.reports.columns import Column, layers, open_loop, where_time_goes
@@ -67,7 +67,11 @@ def waiting(rows: Sequence[CellRow], breakdowns: Sequence[Breakdown]) -> str:
 
 
 def failed(breakdown: Breakdown, lines: Sequence[Failure]) -> str:
-    """How many operations of one driver failed, and of what: its lines of the ledger as one."""
+    """How many operations of one driver failed, and of what: its lines of the ledger as one.
+
+    What failed in the check is a problem, which the footer has.
+    """
+    lines = [line for line in lines if not line.meaning.startswith(IN_CHECK)]
     if not lines:
         return ""
     said = f"{breakdown.driver}: {breakdown.errors:,} of {count(breakdown.attempts, 'operation')} failed"

@@ -51,7 +51,7 @@ def _latency(group: Sequence[Effect], baseline: str) -> Titled:
         if position:  # the first is what the others are predicted from
             columns.append(Column(heading, "vs model", [_deviation(at_rtt.deviation) for at_rtt in measured]))
     place = [cell.scenario, cell.layer, count(cell.sessions, "session"), "mean of an operation"]
-    return Titled("network latency", place, columns, _sentences(group, baseline))
+    return Titled("network latency", place, columns, _sentences(group, cell.baseline or baseline))
 
 
 def _sentences(group: Sequence[Effect], baseline: str) -> list[str]:

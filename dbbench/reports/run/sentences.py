@@ -27,28 +27,45 @@ def title(cell: Cell, params: str) -> tuple[str, list[str]]:
 
 def sentence(run: Run, rows: Sequence[CellRow]) -> str:
     """What the rows of one cell mean, in plain words."""
-    baseline = run.header.plan.baseline
+    baseline = _baseline(run, rows)
     others = [row for row in rows if row.driver != baseline]
+    if nothing := _nothing_compared(run, rows, others, baseline):
+        return nothing
+    if all(row.verdict is Verdict.UNDECIDED and row.ratio_low is None for row in others):
+        return f"Undecided after {_blocks(others)}: {_more_blocks(run)}."
+    return "; ".join(_clauses(run, others, baseline)) + "."
+
+
+def _nothing_compared(run: Run, rows: Sequence[CellRow], others: Sequence[CellRow], baseline: str) -> str:
+    """Why nothing was compared; an empty text where something was."""
     if all(row.verdict is Verdict.NOT_MEASURED for row in rows):
         return "Not measured: the run ended before."
     if not others:
         return f"Only {baseline} was asked for: there is nothing to compare it with."
     if all(row.verdict is Verdict.NOT_COMPARABLE for row in others):
         return "The drivers did not return the same: nothing is compared (see below)."
+    failed = [row for row in rows if row.verdict is Verdict.FAILED]
+    left = [row for row in rows if row.verdict is Verdict.NOT_MEASURED]
+    if failed and left and not any(row.operations for row in rows):
+        said = f"{_names(failed)} could not be measured (see below): nothing to compare {_names(left)} with"
+        alone = left[0].driver if len(left) == 1 and not run.header.plan.gate else ""
+        return f"{said}; --driver {alone} --baseline {alone} measures it alone." if alone else f"{said}."
     if not any(row.driver == baseline and row.operations for row in rows):
         return f"{baseline}, the baseline, was not measured here: nothing is compared with it."
-    if all(row.verdict is Verdict.UNDECIDED and row.ratio_low is None for row in others):
-        return f"Undecided after {_blocks(others)}: {_more_blocks(run)}."
-    return "; ".join(_clauses(run, others)) + "."
+    return ""
 
 
-def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
+def _baseline(run: Run, rows: Sequence[CellRow]) -> str:
+    """The arm that the others are compared with: another one than the plan's where that cannot be measured."""
+    return next((row.driver for row in rows if row.verdict is Verdict.BASELINE), run.header.plan.baseline)
+
+
+def _clauses(run: Run, rows: Sequence[CellRow], baseline: str) -> list[str]:
     """A clause for every row or group of rows: what is known first, what is unknown last."""
-    baseline = run.header.plan.baseline
     clauses: list[str] = []
     for row in rows:
         if row.verdict in _DIFFERENT:
-            clauses.append(_difference(row, run, brief=bool(clauses)))
+            clauses.append(_difference(row, run, baseline, brief=bool(clauses)))
     if ties := [row for row in rows if row.verdict is Verdict.TIE]:
         verb = "ties" if len(ties) == 1 else "tie"
         clauses.append(f"{_names(ties)} {verb} with {'it' if clauses else baseline} within {TIE_BAND:.0%}")
@@ -69,10 +86,9 @@ def _clauses(run: Run, rows: Sequence[CellRow]) -> list[str]:
     return clauses
 
 
-def _difference(row: CellRow, run: Run, *, brief: bool) -> str:
+def _difference(row: CellRow, run: Run, baseline: str, *, brief: bool) -> str:
     """How much faster or slower, with the interval; "about" where there are too few blocks for one."""
     assert row.ratio is not None
-    baseline = run.header.plan.baseline
     needs, what = ("has", "mean latency") if run.header.plan.paced else ("needs", "time per operation")
     ends = None if row.ratio_low is None or row.ratio_high is None else (row.ratio_low, row.ratio_high)
     about = "" if ends else "about "

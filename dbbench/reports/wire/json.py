@@ -45,6 +45,8 @@ def _cell(row: WireRow, neighbours: list[WireRow], result: WireResult) -> dict[s
         "received": _counts(row.received),
         "statements": _counts(row.statements),
         "connect_statements": row.connect_statements,
+        "first_statements": _counts(row.first.statements),
+        "first_only": row.first_only,
         "explanations": explanations(row, neighbours),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from dbbench.commands.wire.counting import PORTION
-from dbbench.commands.wire.explain import amount, explanations
+from dbbench.commands.wire.explain import amount, explanations, first_operation
 from dbbench.commands.wire.result import WireResult
 from dbbench.records import WireRow
 from dbbench.reports.text import MAX_TEXT, shown
@@ -27,7 +27,7 @@ NOTE: Final = (
 class Remark(NamedTuple):
     """A sentence about the rows of one table."""
 
-    kind: Literal["statements", "explanation"]  # which statements were sent, or why a number is what it is
+    kind: Literal["statements", "explanation", "first"]  # which were sent, why a number is what it is, what comes first
     text: str
 
 
@@ -81,6 +81,15 @@ def remarks(rows: Sequence[WireRow]) -> Iterator[Remark]:
         yield Remark("statements", text)
     for text in _together([(row, shown(said, MAX_TEXT)) for row in rows for said in explanations(row, rows)]):
         yield Remark("explanation", text)
+    for text in _together([(row, said) for row in rows if (said := _first(row))]):
+        yield Remark("first", text)
+
+
+def _first(row: WireRow) -> str:
+    """What the first operation on a new connection does beyond the others, with the SQL that only it sends."""
+    said = first_operation(row)
+    only = f"; the SQL that only it sends: {_asked(row.first_only)}" if row.first_only else ""
+    return shown(f"{said}{only}", MAX_TEXT) if said else ""
 
 
 def connects(result: WireResult) -> list[Connect]:

@@ -24,8 +24,9 @@ from dbbench.analysis.analysis import analyse
 from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
 from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell, Plan
-from dbbench.records import Measurement, Run, Slice
+from dbbench.records import Measurement, Problem, Run, Slice
 from dbbench.reports.exported import exported
+from dbbench.reports.run.remarks import failed
 
 
 def alone(*measured: Measurement, of: Plan | None = None) -> Breakdown:
@@ -170,6 +171,26 @@ def test_errors_without_a_code_are_in_the_ledger_as_such() -> None:
     made = run(plan(arms=["psycopg"]), [measurement("psycopg", 300.0, rounds=2, errors=4)])
 
     assert [(line.code, line.meaning, line.operations) for line in analyse(made).failures] == [("", "not recorded", 8)]
+
+
+def test_what_failed_in_the_check_is_in_the_ledger_and_no_error_of_the_run() -> None:
+    problems = [
+        Problem("operation", "no such table", "point_reads", 0, "asyncpg", "42P01", 3),
+        Problem("operation", "nothing is sent", "point_reads", 0, "psycopg2", "", 3),
+        Problem("operation", "lost its way later", "point_reads", 0, "psycopg2", "42601"),
+    ]
+    made = run(plan(), [measurement("psycopg", 300.0, rounds=2, errors=4)])
+    found = analyse(msgspec.structs.replace(made, problems=problems))
+
+    assert [(line.driver, line.code, line.meaning, line.operations) for line in found.failures] == [
+        ("psycopg", "", "not recorded", 8),
+        ("asyncpg", "42P01", "in the check: syntax error or access rule violation", 3),
+        ("psycopg2", "", "in the check: no measurement", 3),
+    ]
+    assert [failed(*each) for each in zip(found.breakdowns, found.cells[0].failures, strict=True)] == [
+        "psycopg: 8 of 88 operations failed", "", "",
+    ]  # fmt: skip
+    assert [breakdown.errors for breakdown in found.breakdowns] == [8, 0, 0]
 
 
 # --- what the layers add ---------------------------------------------------------------------------------------------

@@ -50,6 +50,25 @@ def test_nanoseconds_become_microseconds_and_operations_per_second() -> None:
     assert (row.params, row.placement, row.layer) == ("rows=10000", "split", "orm")
 
 
+def test_a_cell_with_a_baseline_of_its_own_is_compared_with_that() -> None:
+    own = msgspec.structs.replace(cell(), baseline="asyncpg")
+    measured = measurements({"asyncpg": 200.0, "psycopg2": 300.0}, blocks=12)
+    found = run(plan([own]), measured, [Problem("operation", "it cannot", "point_reads", 0, "psycopg")])
+    rows = {row.driver: row for row in analyse(found).rows}
+
+    assert by_driver(found) == {
+        "psycopg": Verdict.FAILED, "asyncpg": Verdict.BASELINE, "psycopg2": Verdict.SLOWER,
+    }  # fmt: skip
+    assert rows["asyncpg"].ratio == 1.0
+    assert rows["psycopg2"].ratio == pytest.approx(1.5, rel=0.05)
+
+
+def test_an_arm_that_was_left_with_nothing_to_compare_has_not_failed() -> None:
+    found = run(plan(arms=["psycopg", "asyncpg"]), [], [Problem("operation", "it cannot", "point_reads", 0, "psycopg")])
+
+    assert by_driver(found) == {"psycopg": Verdict.FAILED, "asyncpg": Verdict.NOT_MEASURED}
+
+
 def test_a_percentile_is_never_above_the_maximum() -> None:
     slices = [slice_of(0, 0, 100, 0, 1_000_000, 0)]
     one = Measurement(0, 0, "psycopg", slices, {12_800: 100}, max_ns=1, sum_ns=100)  # the bucket's midpoint is larger

@@ -270,6 +270,44 @@ def test_what_differs_from_the_baseline_is_not_compared_with_another_control_eit
     assert block_log_ratios(odd, "psycopg2") == {}
 
 
+def other_baseline(control: str, means: dict[str, float]) -> Run:
+    """A run with a cell in which psycopg, the baseline, cannot be measured."""
+    own = msgspec.structs.replace(cell("wide"), baseline=control)
+    measured = [*measurements(MEANS, noise=0.02), *measurements(means, noise=0.02, cell=1)]
+    return builders.run(plan([cell(), own]), measured, [Problem("operation", "", "wide", 1, "psycopg")])
+
+
+def test_a_cell_that_has_another_baseline_in_both_runs_is_compared_by_that() -> None:
+    base = other_baseline("asyncpg", {"asyncpg": 200.0, "psycopg2": 300.0})
+    head = other_baseline("asyncpg", {"asyncpg": 400.0, "psycopg2": 900.0})
+    found = compare(base, head)
+    wide = only([one for one in found.changes if one.scenario == "wide"], "psycopg2")
+
+    assert (wide.control, [one.control for one in found.changes if one.scenario != "wide"]) == (
+        "asyncpg",
+        ["psycopg"] * 2,
+    )
+    assert wide.change == pytest.approx(0.5, abs=0.05)
+    assert wide.control_head_us == pytest.approx(2 * wide.control_base_us, rel=0.05)
+    assert "time vs asyncpg" in printed(found)
+    assert [one.driver for one in compare(base, head, "psycopg2").changes if one.scenario == "wide"] == ["asyncpg"]
+
+
+def test_a_cell_with_another_baseline_in_each_run_is_left_out() -> None:
+    base = other_baseline("asyncpg", {"asyncpg": 200.0, "psycopg2": 300.0})
+    head = other_baseline("psycopg2", {"asyncpg": 200.0, "psycopg2": 300.0})
+    able = builders.run(plan([cell(), cell("wide")]), [*measurements(MEANS), *measurements(MEANS, cell=1)])
+
+    assert not [one for one in compare(base, head).changes if one.scenario == "wide"]
+    found = compare(base, able)
+    assert not [one for one in found.changes if one.scenario == "wide"]
+    assert {one.driver: one.reason for one in found.left_out} == {
+        "asyncpg": "only in head",
+        "psycopg": "only in base",
+        "psycopg2": "compared with asyncpg in base, compared with psycopg in head",
+    }
+
+
 def test_more_rows_have_wider_intervals() -> None:
     few, many = (
         only(changes(of, of, "psycopg"), "asyncpg")

@@ -1,11 +1,12 @@
 """What the messages of an operation amount to: hand-written conversations of every driver, in any order they allow."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dbbench.commands.wire.counting import EMPTY, PORTION, connect_statements, exchange, row, trace
-from dbbench.commands.wire.explain import MAX_SENTENCES, amount, explanations
+from dbbench.commands.wire.explain import MAX_SENTENCES, amount, explanations, first_operation
 from dbbench.records import Exchange, WireRow
 from dbbench.relay.frame import Frame
 
@@ -370,6 +371,22 @@ def test_nothing_is_explained_that_was_not_seen() -> None:
     made = counted("asyncpg", ASYNCPG_SELECT, tx_end="autocommit")
 
     assert explanations(made, [made, CACHED]) == []
+
+
+def test_a_first_operation_that_costs_more_is_said_to() -> None:
+    asks = [*query("BEGIN"), *ASYNCPG_PREPARE, *ASYNCPG_SELECT, *ASYNCPG_SELECT, *query("ROLLBACK")]
+    more = msgspec.structs.replace(CACHED, first=exchange(asks))
+    prepares = msgspec.structs.replace(
+        CACHED, first=exchange([*ASYNCPG_PREPARE, *ASYNCPG_SELECT, *query("BEGIN"), *query("ROLLBACK")])
+    )
+    within = msgspec.structs.replace(more, spread=(3, 5))
+
+    assert first_operation(more) == (
+        "The first operation on a new connection takes 5 round trips instead of 3 (1 SELECT more)"
+    )
+    assert first_operation(prepares) == "The first operation on a new connection takes 4 round trips instead of 3"
+    assert first_operation(within) == "", "as any other operation may"
+    assert first_operation(CACHED) == "", "it was not counted"
 
 
 def test_a_transaction_of_the_scenario_is_not_blamed_on_tx_end() -> None:

@@ -256,6 +256,25 @@ def test_the_table_says_it_all() -> None:
     assert "problem   psycopg2: no such table\n" in shown
 
 
+def test_what_the_first_operation_costs_is_shown_where_it_costs_more() -> None:
+    first = Exchange(8, {"Query": 2}, {"ReadyForQuery": 3}, 1, 1, {"BEGIN": 1, "SELECT": 4, "ROLLBACK": 1}, 3)
+    only = ["WITH RECURSIVE typeinfo_tree AS (...)", "SELECT colour\nFROM cars"]
+    of = result(row("asyncpg", first=first, first_only=only), row())
+    said = (
+        "asyncpg: The first operation on a new connection takes 8 round trips instead of 3 (2 SELECT more); "
+        "the SQL that only it sends: WITH RECURSIVE typeinfo_tree AS (...); SELECT colour FROM cars"
+    )
+    cells = {cell["driver"]: cell for cell in json.loads(REPORTS["json"](of))["cells"]}
+
+    assert said in " ".join(REPORTS["table"](of).split())
+    assert "The first operation on a new connection takes 8 round trips" in REPORTS["markdown"](of)
+    assert "The first operation" not in REPORTS["table"](
+        result(row(first=msgspec.structs.replace(first, round_trips=3)))
+    )
+    assert cells["asyncpg"]["first_statements"] == {"BEGIN": 1, "SELECT": 4, "ROLLBACK": 1}
+    assert (cells["asyncpg"]["first_only"], cells["asyncpg"]["first_round_trips"]) == (only, 8)
+
+
 def test_the_same_connect_is_shown_once() -> None:
     shown = REPORTS["table"](result(row(), row(scenario="other"), row(params="rows=1")))
 
