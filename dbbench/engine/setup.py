@@ -213,7 +213,7 @@ class SetUp:
         """A problem for every arm whose results differ from the baseline's."""
         plan = self.workers.plan
         kind: Literal["not comparable", "different"] = "not comparable" if plan.same_results else "different"
-        way_out = f"; or {COMPARE_ANYWAY}" if plan.same_results else ""
+        ending = f"; or {COMPARE_ANYWAY}" if plan.same_results else "; compared all the same" * plan.compare_anyway
         reference = plan.baseline if plan.baseline in results else next(iter(results))
         expected = results[reference]
         for name, result in results.items():
@@ -221,7 +221,7 @@ class SetUp:
                 continue
             complete = not (result.omitted or expected.omitted)
             for sentence in sentences(name, result.lines, reference, expected.lines, complete=complete):
-                yield Problem(kind, sentence + way_out, plan.cells[index].scenario, index, name)
+                yield Problem(kind, sentence + ending, plan.cells[index].scenario, index, name)
 
 
 def _nothing(checked: Checked) -> bool:

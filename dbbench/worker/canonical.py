@@ -17,6 +17,9 @@ from dbbench.errors import ScenarioError
 
 _OF_A_ROW: Final = ("__len__", "__iter__", "__getitem__")
 _OF_A_RANGE: Final = ("lower", "upper", "lower_inc", "upper_inc", "isempty")
+_PLAIN: Final = frozenset(  # what most values are: they need no look at what else they might be
+    {bool, bytes, datetime.date, datetime.datetime, decimal.Decimal, float, int, str, uuid.UUID, type(None)}
+)
 _LONGEST: Final = 1000  # characters of a value in a line; a digest stands for the rest
 
 
@@ -25,6 +28,9 @@ def lines(value: Any, path: str = "result", _above: tuple[Any, ...] = ()) -> Ite
 
     Raises ScenarioError for what has to be read first, as a cursor or a generator has: there is nothing to compare.
     """
+    if type(value) in _PLAIN:
+        yield f"{path}: {_scalar(value)}"
+        return
     if any(value is each for each in _above):
         yield f"{path}: an object that contains itself"
         return
@@ -89,10 +95,11 @@ def _key(key: Any) -> str:
 
 def _scalar(value: Any) -> str:
     """`type value` on one line; a driver may return a subclass, and what counts is what a caller can rely on."""
-    if isinstance(value, set | frozenset):
-        return f"set {sorted('; '.join(lines(item, '')) for item in value)}"
-    if _is_range(value):
-        return f"range {_range(value)}"
+    if type(value) not in _PLAIN:
+        if isinstance(value, set | frozenset):
+            return f"set {sorted('; '.join(lines(item, '')) for item in value)}"
+        if _is_range(value):
+            return f"range {_range(value)}"
     kind, text = _typed(value)
     if len(text) > _LONGEST:
         digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]

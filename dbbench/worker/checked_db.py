@@ -1,5 +1,7 @@
 """The `db` of the check: it holds every statement to the rules, so that what is timed need not."""
 
+import re
+import traceback
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -8,6 +10,9 @@ from dbbench.drivers.settings import PYTHON
 from dbbench.scenario import Operation, Params
 
 _DECODED: Final = "the JSON object must be str, bytes or bytearray, not "  # what json.loads() says
+_FOREIGN: Final = re.compile(  # what drivers say of placeholders that are another driver's
+    r'syntax error at or near "%"|the query has 0 placeholders but|there is no parameter \$|not all arguments converted'
+)
 
 
 def checked(operation: Operation, json: str) -> Operation:
@@ -23,6 +28,9 @@ def way_out(error: Exception) -> str:
     """What mends an operation that all drivers would run but for their natures; empty where that is not known."""
     if isinstance(error, TypeError) and str(error).startswith(_DECODED):
         return "this driver has decoded it already: use json.loads() only where the value is a str"
+    called = any("exec_driver_sql" in (frame.line or "") for frame in traceback.extract_tb(error.__traceback__))
+    if called and _FOREIGN.search(str(getattr(error, "orig", None) or error)):
+        return "exec_driver_sql() takes each driver's own placeholders; text() with :name is the same for all of them"
     return ""
 
 

@@ -98,3 +98,22 @@ def test_decoding_what_is_decoded_says_so(worker: WorkerProcess, tmp_path: Path,
             WorkerFailedError, match=r"has decoded it already: use json\.loads\(\) only where the value"
         ):
             worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
+
+
+@pytest.mark.parametrize("placeholder", ["%s", "$1"])
+def test_placeholders_of_exec_driver_sql_are_named_where_they_are_another_drivers(
+    worker: WorkerProcess, tmp_path: Path, schema: str, placeholder: str
+) -> None:
+    path = tmp_path / "driver_sql.py"
+    path.write_text(
+        "async def core(connection, params, rng):\n"
+        f"    return (await connection.exec_driver_sql('SELECT {placeholder} + 1', (1,))).scalar_one()\n"
+    )
+    worker.ask(Open(Cell("driver_sql", "core", 1, {}, str(path)), schema), Done, PATIENCE_S)
+    if (worker.name == "asyncpg") == (placeholder == "$1"):
+        assert worker.ask(messages.Check(["1"]), Checked, PATIENCE_S).lines == ["operation 1: int 2"]
+    else:
+        with pytest.raises(
+            WorkerFailedError, match=r"; exec_driver_sql\(\) takes each driver's own placeholders; text"
+        ):
+            worker.ask(messages.Check(["1"]), Checked, PATIENCE_S)
