@@ -256,7 +256,7 @@ def _taken_from_outside(owner: type, name: str, use: _Use) -> Iterator[None]:
     take: Callable[[Any], Any] = getattr(own, "fget", own)
 
     def taken(this: Any) -> Any:
-        if _is_outside(sys._getframe(1)):  # noqa: SLF001 - the documented way to the caller
+        if _is_outside(sys._getframe().f_back):  # noqa: SLF001 - the documented way to the caller
             use.mark()
         return take(this)
 
@@ -268,5 +268,5 @@ def _taken_from_outside(owner: type, name: str, use: _Use) -> Iterator[None]:
 
 
 def _is_outside(frame: Any) -> bool:
-    """Whether the caller is not SQLAlchemy; AsyncConnection.get_raw_connection() has none: a greenlet begins there."""
+    """Whether the caller is not SQLAlchemy; in a greenlet that begins there, as SQLAlchemy makes it, it has none."""
     return frame is None or frame.f_globals.get("__name__", "").partition(".")[0] != "sqlalchemy"

@@ -12,6 +12,7 @@ from conftest import PASSWORD, Cli, connect, in_process, url_of
 
 from dbbench.address import Address
 from dbbench.analysis.rows import COLUMNS
+from dbbench.commands.identity import COLUMNS as IDENTITY
 from dbbench.errors import ExitCode
 
 QUICK = ("--budget", "0.5", "--rounds", "1", "--set", "rows=50", "--seed", "1")
@@ -102,7 +103,8 @@ def test_csv_on_stdout_is_pure_and_has_exactly_the_columns(stored: Path) -> None
 
     assert ",".join(rows[0]) == (
         "scenario,layer,sessions,params,driver,placement,blocks,operations,errors,ops_per_second,mean_us,p50_us,p90_us,"
-        "p95_us,p99_us,p999_us,max_us,cpu_us_per_op,ratio,ratio_low,ratio_high,verdict"
+        "p95_us,p99_us,p999_us,max_us,cpu_us_per_op,ratio,ratio_low,ratio_high,verdict,"
+        "run,started,dbbench,driver_version,server_version"
     )
     assert [(row[1], row[4]) for row in rows[1:]] == [
         (layer, driver) for layer in ("raw", "core", "orm") for driver in ("psycopg", "asyncpg")
@@ -119,7 +121,7 @@ def test_json_is_one_document_with_the_same_cells(stored: Path, dbbench: Cli) ->
     document = json.loads(done.stdout)
 
     assert document["schema"] == 1
-    assert [list(cell) for cell in document["cells"]] == [list(COLUMNS)] * 6
+    assert [list(cell) for cell in document["cells"]] == [[*COLUMNS, *IDENTITY]] * 6
     assert document["run"]["server"]["settings"]["fsync"] == "off"
 
 
