@@ -65,6 +65,7 @@ class SetUp:
     say: Callable[[str], None]  # shows the user what is going on
     note: Callable[[str], None]  # tells the user something worth keeping
     compares: bool = True  # whether a cell is only worth measuring where arms can be compared
+    anyway: bool = True  # whether the command has --compare-anyway
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> the shape of its slices
     per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm) -> a rough duration
     comparisons: dict[int, Comparison] = field(default_factory=dict)  # cell -> what is left to compare in it
@@ -213,7 +214,9 @@ class SetUp:
         """A problem for every arm whose results differ from the baseline's."""
         plan = self.workers.plan
         kind: Literal["not comparable", "different"] = "not comparable" if plan.same_results else "different"
-        ending = f"; or {COMPARE_ANYWAY}" if plan.same_results else "; compared all the same" * plan.compare_anyway
+        ending = "; compared all the same" * plan.compare_anyway
+        if plan.same_results:
+            ending = f"; or {COMPARE_ANYWAY}" * self.anyway
         reference = plan.baseline if plan.baseline in results else next(iter(results))
         expected = results[reference]
         for name, result in results.items():

@@ -124,7 +124,7 @@ def test_a_gate_of_sides_that_return_something_else_says_so(measure: Cli, projec
     done = measure(*arguments("gate --wire", "asyncpg"), cwd=project)
 
     assert done.returncode == 0, done.stderr
-    assert "head gave operation 1: int 2, base gave operation 1: int 1" in done.stderr
+    assert "operation 1: head gave int 2, base gave int 1" in done.stderr
     (stored,) = (project / "results").iterdir()
     assert measure("show", str(stored)).stdout == done.stdout
 
@@ -155,7 +155,8 @@ def test_drivers_that_return_something_else_are_counted_and_it_is_said(measure: 
 
     assert done.returncode == 6, done.stderr
     assert "asyncpg" in done.stdout
-    assert "psycopg2 gave operation 1: str psycopg2" in " ".join(done.stdout.split())
+    assert "psycopg2 gave str 'psycopg2', asyncpg gave str 'asyncpg'" in " ".join(done.stdout.split())
+    assert "--compare-anyway" not in done.stdout, "it has no such option"
 
 
 def test_a_prepare_that_nobody_awaits_is_refused(measure: Cli, project: Path) -> None:

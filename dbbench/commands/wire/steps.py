@@ -82,7 +82,7 @@ def count_all(found: Opened, operations: int, watch: Watcher) -> Iterator[WireRo
     """
     workers = found.workers
     with ExitStack() as stack:
-        set_up = SetUp(workers, watch.say, watch.note, compares=False)
+        set_up = SetUp(workers, watch.say, watch.note, compares=False, anyway=workers.plan.gate is not None)
         problems = [*found.problems, *set_up.prepare(found.described)]
         counting = Counting(workers, found.routes.relay, operations)
         for index, cell in enumerate(workers.plan.cells):
