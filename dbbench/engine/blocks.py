@@ -57,7 +57,8 @@ class Blocks:
     def blocks(self) -> Iterator[Measurement | Problem]:
         """Measure block after block, until the budget or the blocks are used up, or nothing is left to decide."""
         self._began_ns = self.workers.site.clock_ns()
-        self._tell()
+        if self._goes_on(0):
+            self._tell()
         while self._goes_on(self.begun):
             before = self.measured_s
             self.begun += 1
