@@ -191,7 +191,7 @@ async def engine_itself(connection: Any) -> Any:
     engine = connection.engine
     logged = engine.execution_options(logging_token="a")
     async with logged.connect() as other:
-        options = other.sync_connection.get_execution_options()["logging_token"]
+        options = other.sync_connection.get_execution_options()["logging_token"], await other.scalar(text("SELECT 1"))
     engine.clear_compiled_cache()
     return (
         engine.name,
@@ -315,6 +315,7 @@ async def session_itself(session: Any) -> Any:
         session.bind == session.get_async_bind(),
         isinstance(session.get_async_bind(), (AsyncEngine, AsyncConnection)),
         isinstance(await session.connection(), AsyncConnection),
+        await session.scalar(text("SELECT 1")),
         session.info,
         session.autoflush,
         session.is_active,

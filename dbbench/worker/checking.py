@@ -243,8 +243,9 @@ def _watched(client: Client) -> Iterator[_Use]:
             for engine in client.engines:
                 event.listen(engine, "before_cursor_execute", use.mark)
                 stack.callback(event.remove, engine, "before_cursor_execute", use.mark)
-            # Whoever has the driver's connection can send anything over it, unseen.
+            # Whoever has the driver's connection can send anything over it, unseen; and this has no event.
             stack.enter_context(_taken_from_outside(Connection, "connection", use))
+            stack.enter_context(_taken_from_outside(Connection, "get_isolation_level", use))
             stack.enter_context(_taken_from_outside(Engine, "raw_connection", use))
         yield use
 

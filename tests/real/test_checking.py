@@ -161,19 +161,20 @@ SENDS_NOTHING: Final[list[tuple[Layer, str]]] = [
 ]
 SENDS: Final[list[tuple[Layer, str]]] = [
     ("orm", "return (await session.get(Thing, 1)).name"),
-    ("orm", "return (await session.connection()).sync_connection.exec_driver_sql('SELECT 1').scalar()"),
+    ("orm", "return (await (await session.connection()).exec_driver_sql('SELECT 1')).scalar()"),
     ("orm", "return await session.run_sync(lambda session: session.get(Thing, 1).name)"),
     ("orm", "session.add(Thing(id=99, name='new')); await session.flush()"),
     ("orm", "return (await (await session.connection()).get_raw_connection()).driver_connection is None"),
     ("core", "return (await connection.get_raw_connection()).driver_connection is None"),
     ("core", "return await connection.run_sync(lambda sync: sync.connection.cursor().execute('SELECT 1') and None)"),
     ("core", "async with connection.begin_nested(): pass"),
+    ("core", "return await connection.get_isolation_level()"),
+    ("core", "raw = await connection.engine.raw_connection(); raw.close()"),
     ("core", "async with connection.stream(text('SELECT 1')) as found: return [row[0] async for row in found]"),
     (
         "core",
         "Counted.times += 1\n    if Counted.times % 10 == 0: await connection.execute(text('SELECT 1'))\n    return 1",
     ),
-    ("core", "Counted.times += 1\n    return 1 if Counted.times > 3 else await connection.nothing()"),
     ("raw", "return await db.fetch_one('SELECT 1') is None"),
     ("raw", "return db.connection is None"),
 ]
@@ -228,7 +229,7 @@ def test_an_operation_that_sends_nothing_is_no_measurement(
 
 
 @pytest.mark.parametrize("checkout", ["request", "session"])
-@pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
+@pytest.mark.parametrize("driver", list(DRIVERS))
 def test_nobody_is_accused_who_sends_something_or_may(
     start: Start, tables: str, tmp_path: Path, driver: str, checkout: str
 ) -> None:
@@ -236,6 +237,4 @@ def test_nobody_is_accused_who_sends_something_or_may(
         found = [(body, checked(worker, tmp_path, tables, layer, body)) for layer, body in SENDS]
 
     for body, answer in found:
-        said = answer.message if isinstance(answer, Failed) else ""
-        assert NOTHING not in said, body
-        assert AWAIT not in said, body
+        assert isinstance(answer, Checked), (body, answer)
