@@ -58,7 +58,7 @@ def completed(folder: Path, line: str, shell: str = "bash") -> list[str]:
         ("dbbench run mine.py --set ", ["customers="]),
         ("dbbench run typed.py mine.py --set c", ["colour=", "customers="]),
         ("dbbench run bulk_inserts --set b", ["batch="]),
-        ("dbbench run --driver-set psycopg.", ["psycopg.prepare_threshold="]),
+        ("dbbench run --driver-set psycopg.", ["psycopg.prepare_threshold=", "psycopg.json="]),
         ("dbbench gate --tolerance p", ["p95=", "p99=", *OF_POINT_READS]),
         ("dbbench gate --report j", ["json=", "junit="]),
         ("dbbench export --format j", ["json", "junit"]),
