@@ -44,12 +44,15 @@ def test_the_capacity_of_a_known_operation_is_found(measure: Cli, slow: Path, tm
     document = json.loads(done.stdout)
 
     assert done.returncode == 0, done.stderr
-    assert list(document)[:6] == ["schema", "objective", "precision", "scenario", "layer", "sessions"]
+    assert list(document)[:10] == [
+        "schema", "run", "started", "dbbench", "server_version",
+        "objective", "precision", "scenario", "layer", "sessions",
+    ]  # fmt: skip
     assert (document["schema"], document["objective"], document["sessions"]) == (1, "p50 < 50 ms", 2)
     assert [driver["driver"] for driver in document["drivers"]] == ["psycopg2", "asyncpg"]
     for driver in document["drivers"]:
         assert list(driver) == [
-            "driver", "outcome", "rate", "value_us", "failed_rate", "failed_value_us", "trials"
+            "driver", "outcome", "rate", "value_us", "failed_rate", "failed_value_us", "trials", "driver_version"
         ]  # fmt: skip
         assert driver["outcome"] == "found", done.stderr
         assert 60 <= driver["rate"] <= 250  # for a second the median bears a little more than 200
