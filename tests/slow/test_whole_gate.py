@@ -14,6 +14,7 @@ from dbbench.commands.gate.judging import FAIL_ERROR, LOOKS
 
 CELL_KEYS = [
     "scenario", "layer", "sessions", "driver", "metric", "loss", "loss_low", "loss_high", "p_adjusted", "verdict",
+    "params",
 ]  # fmt: skip
 
 
