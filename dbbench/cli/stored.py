@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 CsvTable = Literal["cells", "breakdown", "errors", "layers"]
 Decimal = Annotated[choices.Decimal, typer.Option("--decimal", help=DECIMAL)]
 PRINTED = typer.Option("--format", help="What to print on stdout.")
+
+
+def _result(metavar: str, help_: str) -> Any:
+    """An argument that names a stored result."""
+    return typer.Argument(metavar=metavar, autocompletion=completion.results, help=help_, show_default=False)
 
 
 @dataclass(frozen=True)
@@ -52,12 +57,7 @@ class ShowRequest:
 def show(
     result: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[RESULT]",
-            autocompletion=completion.results,
-            help="Result file, or the id of a run in results/. Default: the newest there.",
-            show_default=False,
-        ),
+        _result("[RESULT]", "Result file, or the id of a run in results/. Default: the newest there."),
     ] = None,
     format_: Annotated[str, OneOf(formats("show")), PRINTED] = "table",
     decimal: Decimal = "point",
@@ -119,24 +119,8 @@ class CompareRequest:
     "dbbench compare base.jsonl head.jsonl --control psycopg2 --fail-over 10%",
 )
 def compare(
-    base: Annotated[
-        Path,
-        typer.Argument(
-            metavar="BASE",
-            autocompletion=completion.results,
-            help="Result file, or the id of a run in results/.",
-            show_default=False,
-        ),
-    ],
-    head: Annotated[
-        Path,
-        typer.Argument(
-            metavar="HEAD",
-            autocompletion=completion.results,
-            help="The one to compare with it.",
-            show_default=False,
-        ),
-    ],
+    base: Annotated[Path, _result("BASE", "Result file, or the id of a run in results/.")],
+    head: Annotated[Path, _result("HEAD", "The one to compare with it.")],
     control: Annotated[
         str | None,
         typer.Option(
@@ -285,15 +269,7 @@ class ExportRequest:
     "dbbench export results/RUN.jsonl --format hgrm -o latencies/   (one file per cell and driver, for HdrHistogram)",
 )
 def export(
-    result: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RESULT",
-            autocompletion=completion.results,
-            help="Result file, or the id of a run.",
-            show_default=False,
-        ),
-    ],
+    result: Annotated[Path, _result("RESULT", "Result file, or the id of a run.")],
     format_: Annotated[str, OneOf(formats("export")), typer.Option("--format", help="What to write.")] = "csv",
     output: Annotated[
         Path | None,

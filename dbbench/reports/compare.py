@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 
 from dbbench.choices import Decimal
+from dbbench.commands import identity
 from dbbench.commands.stored.compare import Change, Comparison, LeftOut
 from dbbench.commands.stored.fingerprint import Difference, fingerprint
 from dbbench.records import Run, clean
@@ -70,16 +71,20 @@ def json_report(comparison: Comparison) -> str:
 
 def csv_report(comparison: Comparison, *, decimal: Decimal = "point") -> str:
     """Write one line per cell and driver of both runs, and which runs these are."""
-    base, head = (
-        {f"{side}_{name}": value for name, value in _identity(run).items()}
-        for side, run in (("base", comparison.base), ("head", comparison.head))
+    sides = {"base": identity.identity(comparison.base.header), "head": identity.identity(comparison.head.header)}
+    lines = (
+        {
+            **exported(change, DIGITS),
+            **{
+                f"{side}_{name}": value
+                for side, of_run in sides.items()
+                for name, value in of_run.columns(change.driver).items()
+            },
+        }
+        for change in comparison.changes
     )
-    lines = ({**exported(change, DIGITS), **base, **head} for change in comparison.changes)
-    return csv_table((*Change.__struct_fields__, *base, *head), lines, decimal)
-
-
-def _identity(run: Run) -> dict[str, str]:
-    return {"run": run.header.id, "started": run.header.started, "dbbench": run.header.dbbench}
+    more = [f"{side}_{name}" for side in sides for name in identity.COLUMNS]
+    return csv_table((*Change.__struct_fields__, *more), lines, decimal)
 
 
 def markdown_report(comparison: Comparison) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from dbbench.analysis.latency import US_PER_S
 from dbbench.analysis.rows import CellRow
-from dbbench.drivers import DRIVERS
+from dbbench.commands.identity import identity
 from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
@@ -58,7 +58,7 @@ def conditions(run: Run) -> list[tuple[str, str]]:
     header = run.header
     facts = [
         ("server", _server(header.server)),
-        ("drivers", "" if header.plan.gate else ", ".join(_driver(run, name) for name in header.plan.drivers)),
+        ("drivers", "" if header.plan.gate else ", ".join(_drivers(run))),
         ("", _settings_of_arms(header.plan)),
         ("placement", _placement(run)),
         ("settings", _settings(header.plan)),
@@ -122,13 +122,10 @@ def _server(facts: Mapping[str, Any]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _driver(run: Run, name: str) -> str:
-    """The driver with the version of the first of its packages that was installed."""
-    packages = run.header.environment.get("packages")
-    if not isinstance(packages, Mapping) or name not in DRIVERS:
-        return name
-    versions = (packages[package] for package in DRIVERS[name].distributions if package in packages)
-    return f"{name} {next(versions, '')}".strip()
+def _drivers(run: Run) -> list[str]:
+    """The drivers, each with the version of its package."""
+    versions = identity(run.header).drivers
+    return [f"{name} {versions.get(name, '')}".strip() for name in run.header.plan.drivers]
 
 
 def _settings_of_arms(plan: Plan) -> str:

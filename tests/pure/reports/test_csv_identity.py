@@ -100,3 +100,11 @@ def test_with_decimal_commas_a_german_program_reads_the_same_numbers(
                 assert "." not in other[column]
     if name in ("cells", "compare", "history", "gate"):
         assert any(line != other for line, other in zip(points, commas, strict=True))
+
+
+def test_a_comparison_names_both_runs_and_their_versions() -> None:
+    line = read(tables()["compare"]("point"))[0]
+
+    assert (line["base_run"], line["head_run"]) == ("run1", "run2")
+    assert (line["base_driver_version"], line["head_driver_version"]) == ("0.1.0", "0.2.0")
+    assert line["base_server_version"] == line["head_server_version"] == "18.4"
