@@ -4,16 +4,19 @@
 #   make check      lint, and the tests that start no process: while you work
 #   make test       all tests but the slow ones: before a change lands (make test ARGS="tests/real/test_drivers.py -x")
 #   make test-all   all tests
-#   make lint       ruff and mypy
+#   make lint       ruff, mypy, and zizmor for the workflows
 #   make minimums   the lowest versions that pyproject.toml allows
+#   make lock       requirements.txt and the like, after a change of pyproject.toml (make lock ARGS=--upgrade)
+#   make audit      whether a locked package has known vulnerabilities (asks a service on the internet)
 #   make docs       docs/cli.md, from the commands, and docs/types.md, from the tests' table of types
 #   make wheel      dist/dbbench-*.whl
 #   make clean      remove .venv and everything that was made
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint constraints.txt
+PIP := -m pip --disable-pip-version-check --quiet
+# Only files whose hashes are in a lock, and no source packages: what builds those would come without hashes.
+LOCKED := $(PIP) install --require-hashes --only-binary :all:
 
 PYTEST := $(BIN)/python -m pytest
 SHARED := -n 2 --dist loadgroup -m 'not alone'
@@ -26,7 +29,7 @@ define two_parts
 	case "$$shared $$alone" in "0 0" | "0 5" | "5 0") ;; *) exit 1 ;; esac
 endef
 
-.PHONY: bench check test test-all lint minimums docs wheel clean
+.PHONY: bench check test test-all lint minimums lock audit docs wheel clean
 
 # 120 s, so that a slow machine, too, gets the nine blocks that the intervals of ten rows need.
 bench: .venv/installed
@@ -47,26 +50,39 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet --strict-collection --persona pedantic .github action.yml
 
 minimums:
 	PYTHON=$(PYTHON) .ci/minimums $(ARGS)
+
+lock:
+	PYTHON=$(PYTHON) .ci/lock $(ARGS)
+
+audit: build/audit/installed
+	PATH="$(CURDIR)/build/audit/bin:$$PATH" .ci/audit
 
 docs: .venv/installed-dev
 	$(BIN)/python docs/cli_reference.py
 	PYTHONPATH=tests $(BIN)/python tests/types_table.py
 
 wheel: .venv/installed
-	PIP_CONSTRAINT=constraints.txt $(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("dbbench needs Python 3.11 or newer; say which: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(INSTALL) --editable '.[uvloop]'
+	$(BIN)/python $(LOCKED) --requirement requirements.txt
+	$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/installed-dev: .venv/installed
-	$(INSTALL) --editable '.[uvloop,dev]'
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/python $(LOCKED) --requirement requirements.txt --requirement requirements-dev.txt
+	@touch $@
+
+build/audit/installed: .ci/requirements-audit.txt
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python $(LOCKED) --requirement .ci/requirements-audit.txt
 	@touch $@
