@@ -24,7 +24,8 @@ from dbbench.messages import Done, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Connections, Pool
 from dbbench.result_file import new_id
 from dbbench.server.embedded import embedded_server
-from dbbench.server.target import application, connected
+from dbbench.server.schemas import application
+from dbbench.server.target import connected
 
 LIMIT_NS: Final = 10**11
 PATIENCE_S: Final = 120.0

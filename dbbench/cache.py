@@ -1,8 +1,11 @@
 """The cache folder: what dbbench keeps from one run to the next."""
 
 from pathlib import Path
+from typing import Final
 
 import platformdirs
+
+MAKING: Final = ".making-"  # how the names of folders begin that are not finished
 
 
 def folder() -> Path:

@@ -2,18 +2,22 @@
 
 import ast
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from dbbench.errors import ScenarioError, UsageError, nearest
+from dbbench.errors import ScenarioError, UsageError, nearest, text_of
 from dbbench.plan import Layer
-from dbbench.scenario import LAYERS, Operation, Scenario
+from dbbench.scenario import LAYERS, Operation, Scenario, cannot_be
 from dbbench.source import bindings, imported
 from dbbench.twin import ASYNC_ONLY, load_module
+from dbbench.units import MOST_SESSIONS
+from dbbench.wording import not_text, storable
 
 DEFAULT: Final = ("point_reads", "bulk_inserts", "concurrent_sessions")
 NAMES: Final = ("PARAMS", "SESSIONS", *LAYERS, "prepare", "reset", "rows")
@@ -45,12 +49,12 @@ def find(names: Sequence[str]) -> list[Path]:
         path = Path(name)
         if name in known:
             paths.append(known[name])
-        elif path.is_dir():
+        elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
             files = _scenario_files(path)
             if not files:
                 raise UsageError(f"{name}: no scenario (*.py) in this directory")
             paths.extend(files)
-        elif path.is_file():
+        elif os.path.isfile(path):  # noqa: PTH113
             paths.append(path)
         elif path.suffix == ".py" or "/" in name:
             raise UsageError(f"{name}: no such scenario file")
@@ -92,8 +96,10 @@ def load(path: Path, *, sync: bool) -> Scenario:
     except ScenarioError:
         raise
     except SyntaxError as error:
-        raise ScenarioError(f"{error.filename or shown}:{error.lineno}: {error.msg}") from error
-    except Exception as error:
+        raise ScenarioError(f"{error.filename or shown}:{error.lineno or 1}: {error.msg}") from error
+    except KeyboardInterrupt:  # the user's
+        raise
+    except BaseException as error:  # SystemExit, say, would end whoever loads it
         remedy = _OF_A_PROJECT if isinstance(error, ModuleNotFoundError) else ""
         raise ScenarioError(blame(error, shown), remedy) from error
     return _scenario(_Names(module, path, shown), path, sync=sync)
@@ -103,9 +109,9 @@ def blame(error: BaseException, shown: str) -> str:
     """`file:line: error` for the innermost line of the scenario that an exception passed through."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == shown]
     where = f"{shown}:{frames[-1].lineno}" if frames else shown
-    # SQLAlchemy wraps the driver's error and adds the statement and a link to its own documentation.
-    text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-    return f"{where}: {type(error).__name__}: {text}" if text else f"{where}: {type(error).__name__}"
+    text = text_of(error).strip().partition("\n")[0]
+    kind = storable(type(error).__name__)
+    return f"{where}: {kind}: {text}" if text else f"{where}: {kind}"
 
 
 def _scenario_files(directory: Path) -> list[Path]:
@@ -152,6 +158,8 @@ class _Names:
         function = self.function(name, arguments)
         if function is not None and _is_async(function):
             raise self.error(name, "must be a plain `def`: nobody awaits it")
+        if inspect.isgeneratorfunction(function):
+            raise self.error(name, "must be without `yield`: nobody reads what it gives, so it would not run")
         return function
 
     def operation(self, layer: Layer, *, sync: bool) -> Operation | None:
@@ -181,12 +189,17 @@ def _scenario(names: _Names, path: Path, *, sync: bool) -> Scenario:
     if not isinstance(defaults, dict) or not all(isinstance(name, str) for name in defaults):
         raise names.error("PARAMS", "must be a dict of names and default values")
     for name, value in defaults.items():
-        if not isinstance(value, bool | int | float | str):
+        if fault := not_text(name):
+            raise names.error("PARAMS", f"has a name that {fault}: {name!r}")
+        if type(value) not in (bool, int, float, str) and not isinstance(value, IntEnum | StrEnum):
             raise names.error(f"PARAMS[{name!r}]", "must be a bool, int, float or str")
+        if fault := cannot_be(value):
+            raise names.error(f"PARAMS[{name!r}]", fault)
     sessions = names.get("SESSIONS", (1,))
-    whole = isinstance(sessions, Sequence) and all(isinstance(number, int) and number > 0 for number in sessions)
-    if not whole or not sessions:
-        raise names.error("SESSIONS", "must be a tuple of positive whole numbers, like (1, 15, 50)")
+    whole = isinstance(sessions, list | tuple) and all(isinstance(number, int) for number in sessions)
+    if not whole or not sessions or not all(0 < number <= MOST_SESSIONS for number in sessions):
+        most = f"at most {MOST_SESSIONS:,}"
+        raise names.error("SESSIONS", f"must be a tuple of positive whole numbers, like (1, 15, 50), and {most}")
     found = {layer: names.operation(layer, sync=sync) for layer in LAYERS}
     operations = {layer: operation for layer, operation in found.items() if operation is not None}
     if not operations:

@@ -9,6 +9,7 @@ DbbenchError
  +-- RefusedError      would be unsafe                                 exit 5
  +-- ServerLostError   the server went away while measuring            exit 3
  +-- NotComparableError  two sides did not do the same work            exit 6
+ +-- LeftBehindError   something of ours stays on the user's server    exit 3
 Interrupted            a signal (not an error: it derives from KeyboardInterrupt)
 
 The message names the culprit and the remedy names the way out; together they are one line.
@@ -19,6 +20,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import ClassVar
+
+from dbbench.texts import clean
+from dbbench.wording import storable
 
 
 class ExitCode(IntEnum):
@@ -92,6 +96,10 @@ class NotComparableError(DbbenchError):
     exit_code = ExitCode.INCONCLUSIVE
 
 
+class LeftBehindError(DbbenchError):
+    """Something of ours could not be dropped from the user's server."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal asked the program to end; it is a KeyboardInterrupt, so that nothing treats it as an error."""
 
@@ -105,9 +113,33 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.signum
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's exception where SQLAlchemy has wrapped it, which adds the statement and a link to its own pages."""
+    try:
+        cause = getattr(error, "orig", None)
+    except Exception:  # an exception of a scenario's own may be anything
+        return error
+    return cause if isinstance(cause, BaseException) else error
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; empty where it does not, since its own str() raises."""
+    try:
+        return storable(f"{cause_of(error)}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the most similar known name, and all known names."""
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     there_is = f"there is {', '.join(names)}"
     return f"did you mean {close[0]}? ({there_is})" if close else there_is
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, in the system's words if it was the system."""
+    return getattr(error, "strerror", None) or clean(str(error))

@@ -13,6 +13,7 @@ from dbbench.records import Usage
 from dbbench.scenario import Description
 
 LENGTH_BYTES: Final = 4
+MAX_BYTES: Final = 1 << 30  # of a reply; the times of 10 million operations are a quarter of it
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -32,9 +33,9 @@ class Start(Message, frozen=True):
     cpus: list[int] | None
     bare: bool = False  # see plan.Arm
     busy_ns: int = 0
+    session: dict[str, str] = {}  # settings of every session: limits, mostly
     off_limits: str = ""  # a folder that no scenario may import from: another revision of the measured code
     search_path: list[str] = []  # folders that scenarios' modules are searched in first
-    run_id: str = ""  # the run whose schemas the worker drops if the parent dies; only for tables on a user's server
 
 
 class Describe(Message, frozen=True):
@@ -180,10 +181,15 @@ _REQUESTS: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Req
 _REPLIES: Final[msgspec.msgpack.Decoder[Reply]] = msgspec.msgpack.Decoder(Reply)
 
 
+def packed(message: Message) -> bytes:
+    """The message as it goes through a pipe."""
+    body = _ENCODER.encode(message)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
 def send(stream: IO[bytes], message: Message) -> None:
     """Write one message and flush."""
-    body = _ENCODER.encode(message)
-    stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+    stream.write(packed(message))
     stream.flush()
 
 

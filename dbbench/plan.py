@@ -40,6 +40,7 @@ class Connections(msgspec.Struct, frozen=True):
     tx_end: TxEnd = "rollback"
     loop: Loop = "asyncio"
     pre_ping: bool = False  # SQLAlchemy's pool checks before each checkout whether the connection is alive
+    statement_limit_s: float = 30.0  # after which the server ends a statement; waiting for a lock counts
     null_pool: bool = False  # SQLAlchemy's NullPool: a new connection for every checkout
     settings: dict[str, dict[str, Value]] = {}  # driver -> its settings that are not the default
 

@@ -1,5 +1,6 @@
 """The user's project: the folders that scenarios import its modules from."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ def search_path(project: Path | None, scenarios: Iterable[Path]) -> list[str]:
         found = {path.parent for path in map(pyproject_of, own) if path is not None}
         projects = [each for each in sorted(found) if not _hidden(each)]
     else:
-        if not project.is_dir():
+        if not os.path.isdir(project):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
             raise UsageError(f"--project {project}: there is no such folder")
         if hidden := _hidden(project):
             raise UsageError(

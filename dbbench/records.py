@@ -1,6 +1,5 @@
 """The records of a run: frozen data, one per line of the result file (result_file.py writes and reads it)."""
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -8,10 +7,13 @@ from msgspec import Meta
 
 from dbbench.plan import Layer, Plan, TxEnd, Value
 from dbbench.stats.histogram import MAX_BUCKET
+from dbbench.texts import clean as clean
+from dbbench.units import MOST_BLOCKS
 
-MAX_BLOCKS: Final = 10_000
+MAX_BLOCKS: Final = MOST_BLOCKS
 USUAL_TRIALS: Final = 40  # of a search: 17 doublings from 1 to 100,000, 7 halvings to 1%, both ends again, and noise
 MAX_TRIALS: Final = 1_000  # of a search that is read
+MAX_FAILURES: Final = 1_000  # kinds of failures of an arm in a cell and block
 TRACE_LINES: Final = 10_000  # of one operation that are kept
 TRACE_BYTES: Final = 150  # of the detail of each
 
@@ -97,6 +99,7 @@ class Usage(msgspec.Struct, frozen=True):
     latency_ns: Count = 0  # sum over the operations that succeeded; open loop: of response times
     connects: Count = 0  # connections opened during the slice
     not_started: Count = 0  # open loop: operations that were due but never began
+    ready_ns: Count = 0  # open loop, Linux: time that the client could have run and had no CPU
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -109,6 +112,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 Distribution = Annotated[dict[Bucket, Count], Meta(max_length=MAX_BUCKET + 1)]  # bucket -> samples, see histogram.py
+Failures = Annotated[dict[str, Count], Meta(max_length=MAX_FAILURES)]  # SQLSTATE or exception class -> operations
 
 
 class Measurement(Record, frozen=True, tag="measurement"):
@@ -127,8 +131,9 @@ class Measurement(Record, frozen=True, tag="measurement"):
     service: Distribution = {}  # open loop: latency from when the operation began
     lag: Distribution = {}  # open loop: from when the operation was due to when it began
     loop_lag: Distribution = {}  # async drivers: how late the event loop ran a timer, in untimed slices
-    failures: Annotated[dict[str, Count], Meta(max_length=1000)] = {}  # SQLSTATE or exception class -> operations
+    failures: Failures = {}
     peak_bytes: Count = 0  # resident memory of the client process
+    disturbed: str = ""  # why nothing is concluded from it: the machine was suspended, say
 
 
 DISTRIBUTIONS: Final = tuple(field.name for field in msgspec.structs.fields(Measurement) if field.type == Distribution)
@@ -137,13 +142,17 @@ DISTRIBUTIONS: Final = tuple(field.name for field in msgspec.structs.fields(Meas
 class Problem(Record, frozen=True, tag="problem"):
     """Something that could not be measured or trusted, and why."""
 
-    kind: Literal["scenario", "operation", "not comparable", "different", "worker lost", "server lost", "errors"]
+    kind: Literal[
+        "scenario", "operation", "not comparable", "different", "worker lost", "server lost", "errors", "disturbed",
+        "outage",
+    ]  # fmt: skip
     message: str  # one line, with the scenario's file and line where known
     scenario: str = ""
     cell: Count | None = None  # index into plan.cells
     arm: str | None = None  # None: all arms
     code: str = ""  # of operations that failed in the check: SQLSTATE or exception class
     operations: Count = 0  # that failed in the check
+    seconds: Annotated[float, Meta(ge=0, le=1e9)] = 0.0  # of an outage: how long the server was away
 
 
 class BreakEven(Record, frozen=True, tag="break-even"):
@@ -285,6 +294,7 @@ class Run(msgspec.Struct, frozen=True):
     warnings: list[str] = []
     break_evens: list[BreakEven] = []
     counts: list[WireRow] = []  # of a gate that timed: what both sides put on the wire
+    disturbed: list[Measurement] = []  # from which nothing is concluded; they are not among the others
 
     @property
     def status(self) -> str:
@@ -328,13 +338,3 @@ Stored = Run | Search | Counts | SelfChecked
 def status(end: End | None) -> str:
     """How a command ended; "incomplete" without an End."""
     return end.status if end else "incomplete"
-
-
-# Characters that control a terminal: C0 and C1 controls, DEL, and the controls of writing direction.
-_BREAKS: Final = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
-_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def clean(text: str) -> str:
-    """The text, safe to print on a terminal: one line, no control characters."""
-    return _CONTROLS.sub("", _BREAKS.sub(" ", text))

@@ -12,6 +12,7 @@
 `prepare` and `reset` get a sync SQLAlchemy connection whose transaction is committed for them.
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -21,8 +22,10 @@ from typing import Any, Final, Protocol, get_args
 
 import msgspec
 
-from dbbench.errors import UsageError
+from dbbench.errors import ScenarioError, UsageError
 from dbbench.plan import Layer
+from dbbench.units import INT64
+from dbbench.wording import not_text
 
 LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 
@@ -106,9 +109,26 @@ class Scenario:
             params=params,
             layers=list(self.operations),
             sessions=self.sessions,
-            rows=None if self.rows is None else self.rows(params),
+            rows=None if self.rows is None else self._rows(params),
             has_reset=self.reset is not None,
         )
+
+    def _rows(self, params: Params) -> int:
+        assert self.rows is not None
+        found: object = self.rows(params)
+        if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= INT64[1]:
+            kind = f"{found:.0e}" if isinstance(found, int) and found > 0 else type(found).__name__
+            raise ScenarioError(f"{self.path.name}: rows() must give a whole number of rows, 0 or more, not {kind}")
+        return found
+
+
+def cannot_be(value: object) -> str:
+    """Why no parameter can have this value; empty: it can."""
+    if isinstance(value, int) and not INT64[0] <= value <= INT64[1]:
+        return "must fit into 64 bits"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "must be a finite number"
+    return not_text(value) if isinstance(value, str) else ""
 
 
 def converted(name: str, text: str, default: object) -> object:
@@ -131,7 +151,10 @@ def converted(name: str, text: str, default: object) -> object:
         if kind is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
         if kind in (int, float):
-            return kind(text)
+            value = kind(text)
+            if not cannot_be(value):
+                return value
+            raise ValueError(text)  # noqa: TRY301
     except (KeyError, ValueError):
         raise UsageError(f"--set {name}={text}: {name} takes a value like {default!r} ({kind.__name__})") from None
     return text

@@ -1,7 +1,7 @@
-"""Times and shares: text to number and back. Imports nothing of dbbench.
+"""Numbers from outside, with the range of each kind: text to number and back. Imports nothing of dbbench.
 
 Functions that read raise ValueError, which says how to write the value: "a time with its unit, like 20ms, 500us or
-1.5s".
+1.5s". What they take is finite and fits wherever it goes: into a message, a setting of the server, an array.
 """
 
 import re
@@ -22,27 +22,42 @@ MICROSECOND: Final = Unit("µs", 1)
 UNITS: Final = (SECOND, MILLISECOND, MICROSECOND)
 _NS_PER_US: Final = 1_000
 _NS_PER_S: Final = 1_000_000_000
-_NUMBER: Final = r"(\d+(?:\.\d+)?)"
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
 _SHORT: Final = re.compile(rf"\s*{_NUMBER}\s*([uµμ]s|ms|s)\s*", re.IGNORECASE)
 _LONG: Final = re.compile(rf"{_NUMBER}(s|m)?")
 _SHARE: Final = re.compile(rf"{_NUMBER}(%)?")
+_WHOLE: Final = re.compile(r"-?[0-9]+")
+
+LEAST_S: Final = 0.001  # of a limit: PostgreSQL and the pool count milliseconds, and 0 would mean none
+MOST_S: Final = 86_400.0  # of a limit: a day
+MOST_PAUSE_S: Final = 3_600.0  # of a short time
+LEAST_SHARE: Final = 0.0001  # 0.01%: nothing finer can be measured
+MOST_RATE: Final = 100_000.0  # operations per second and driver: no Python process gets there
+MOST_SESSIONS: Final = 10_000  # the same for connections: a server has 100, a very large one thousands
+MOST_BLOCKS: Final = 10_000  # that a result file may have
+INT64: Final = (-(2**63), 2**63 - 1)  # a result file, a message and a bigint of the server hold no more
+INT32: Final = (0, 2**31 - 1)  # of the settings of drivers
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def seconds(text: str) -> float:
-    """A time above 0, in seconds, the default unit: 90, 90s or 2m."""
+    """A limit from a millisecond to a day, in seconds, the default unit: 90, 90s or 2m."""
     match = _LONG.fullmatch(text)
-    if match is None or float(match[1]) <= 0:
-        raise ValueError("seconds, like 90, 90s or 2m")
-    return float(match[1]) * (60 if match[2] == "m" else 1)
+    value = 0.0 if match is None else float(match[1]) * (60 if match[2] == "m" else 1)
+    if not LEAST_S <= value <= MOST_S:
+        raise ValueError(f"seconds, like 90, 90s or 2m{', and at most a day' * (value > MOST_S)}")
+    return value
 
 
 def duration(text: str) -> float:
-    """A short time of 0 or more, in seconds; the text must have a unit: 20ms, 500us, 1.5s."""
+    """A short time, 0 to an hour, in seconds; the text must have a unit: 20ms, 500us, 1.5s."""
     number, unit = quantity(text)
-    return float(number) * unit.us * _NS_PER_US / _NS_PER_S
+    value = float(number) * unit.us * _NS_PER_US / _NS_PER_S
+    if value > MOST_PAUSE_S:
+        raise ValueError("at most an hour")
+    return value
 
 
 def quantity(text: str) -> tuple[str, Unit]:
@@ -54,12 +69,20 @@ def quantity(text: str) -> tuple[str, Unit]:
 
 
 def share(text: str) -> float:
-    """A share between 0 and 1: 2% or 0.02."""
+    """A share from 0.01% to below 1: 2% or 0.02."""
     match = _SHARE.fullmatch(text)
     value = 0.0 if match is None else float(match[1]) / (100 if match[2] else 1)
-    if not 0 < value < 1:
+    if not LEAST_SHARE <= value < 1:
         raise ValueError("a share, like 2% or 0.02")
     return value
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole number within a range."""
+    # Python refuses to read thousands of digits, so their number is looked at first.
+    if not _WHOLE.fullmatch(text) or len(text) > len(str(most)) + 1 or not least <= int(text) <= most:
+        raise ValueError(f"a whole number from {least:,} to {most:,}")
+    return int(text)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

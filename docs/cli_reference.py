@@ -115,8 +115,13 @@ def _default_and_help(parameter: Any, command: Any) -> tuple[str, str]:
         default = None
     low, high = getattr(declared, "min", None), getattr(declared, "max", None)
     if low is not None:
-        text += f" At least {low:g}." if high is None else f" From {low:g} to {high:g}."
+        text += f" At least {low:g}." if high is None else f" From {_figure(low)} to {_figure(high)}."
     return _prose(_value(default)), _prose(text.strip())
+
+
+def _figure(number: float) -> str:
+    """An end of a range, with a comma at every thousand."""
+    return f"{number:,}" if isinstance(number, int) else f"{number:,g}"
 
 
 def _declared(parameter: Any, command: Any) -> tuple[type, Any]:

@@ -11,7 +11,8 @@ from dbbench.engine.options import Options
 from dbbench.messages import Start
 from dbbench.plan import Arm, Cell, Connections, Effort, Layer, Placement, Plan
 from dbbench.records import Distribution, End, Header, Measurement, Problem, Run, Slice, Usage
-from dbbench.result_file import SCHEMA, Writer
+from dbbench.result_file import SCHEMA
+from dbbench.result_writer import Writer
 from dbbench.stats.histogram import Histogram
 
 DRIVERS = ("psycopg", "asyncpg", "psycopg2")

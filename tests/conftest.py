@@ -187,7 +187,14 @@ def foreign_server(files: Mapping[str, bytes] | None = None, *more: str) -> Iter
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        settings = ["fsync=off", "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+        # Few locks, so that a thousand tables are more than one transaction can drop.
+        settings = [
+            "max_locks_per_transaction=10",
+            "fsync=off",
+            "listen_addresses=127.0.0.1",
+            f"port={port}",
+            f"unix_socket_directories={folder}",
+        ]
         settings += more
         for name, content in (files or {}).items():
             file = Path(data, name)

@@ -24,6 +24,7 @@ from dbbench.records import (
     Overhead,
     Pgbench,
     Problem,
+    Record,
     Run,
     Search,
     SearchHeader,
@@ -151,6 +152,23 @@ def _run(day: int, factor: float) -> Run:
     made = builders.run(builders.plan([cell], list(_ARMS)), builders.measurements(means, noise=0.02))
     header = msgspec.structs.replace(made.header, id=f"{day:06x}", started=f"2026-11-{day:02}T03:15:00+00:00")
     return msgspec.structs.replace(made, header=header)
+
+
+def stored() -> Mapping[str, list[Record]]:
+    """By name: the lines of a result file of every command."""
+    search, counted, checked = _search(), _counts(), _check()
+    runs = {
+        "run": builders.many_sided_run(),
+        "layered": builders.layered_run(),
+        "open_loop": builders.open_loop_run(),
+        "nightly": _run(1, 1.0),
+    }
+    return {
+        **{name: [one.header, *one.measurements, *one.problems, _END] for name, one in runs.items()},
+        "capacity": [search.header, *search.trials, *search.problems, _END],
+        "wire": [counted.header, *counted.rows, *counted.problems, _END],
+        "selfcheck": [checked.header, *checked.findings, _END],
+    }
 
 
 def found() -> Mapping[str, tuple[str, Any, Mapping[str, Any]]]:

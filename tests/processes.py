@@ -1,11 +1,17 @@
 """Processes as tests see them: those of /proc, and the end of what they are waiting for."""
 
+import os
+import resource
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from dbbench.errors import DbbenchError
+
+SMALL_BYTES: Final = 20_000
 PATIENCE_S: Final = 30.0  # usually 1; what ends by itself in these tests takes twice as long
 
 
@@ -59,3 +65,24 @@ def directory_of(child: subprocess.Popen[str]) -> Path:
     line = child.stdout.readline().strip()
     assert line, child.stderr and child.stderr.read()
     return Path(line)
+
+
+def in_a_process_with_small_files(act: Callable[[], None]) -> int:
+    """Run something where no file may be larger than SMALL_BYTES, as on a full disk; gives its exit code.
+
+    A process keeps such a limit all its life.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL_BYTES, SMALL_BYTES))
+            act()
+            code = 0
+        except DbbenchError as error:
+            code = error.exit_code
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)

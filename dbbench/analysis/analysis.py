@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
+from dbbench.analysis import saturation
 from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdown, failures, layer_tax
 from dbbench.analysis.latency import Effect, effects
 from dbbench.analysis.places import Places, by_place
@@ -60,6 +63,7 @@ def analyse(run: Run) -> Analysis:
         )
         for index, cell in enumerate(plan.cells)
     ]
+    run = msgspec.structs.replace(run, warnings=[*run.warnings, *saturation.warnings(plan, places)])
     return Analysis(run, places, cells, layer_tax(plan, places), effects(run, judged))
 
 

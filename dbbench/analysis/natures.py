@@ -94,7 +94,8 @@ def _is_number(one: Part, other: Part) -> bool:
 
 def _number(text: str) -> Decimal | None:
     with suppress(InvalidOperation):
-        return Decimal({"True": "1", "False": "0"}.get(text, text))
+        number = Decimal({"True": "1", "False": "0"}.get(text, text))
+        return None if number.is_snan() else number  # which cannot even be compared
     return None
 
 

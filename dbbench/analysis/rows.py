@@ -150,7 +150,9 @@ def _left_out(run: Run, index: int, arm: Arm, measured: Sequence[Measurement]) -
     """Whether nothing had gone wrong with the arm: the run ended before, or there was nothing to compare it with."""
     if measured:
         return False
-    harmless = ("server lost", "different")
+    if any(problem.kind == "disturbed" and _is_there(problem, run, index) for problem in run.problems):
+        return True
+    harmless = ("server lost", "different", "outage")
     there = [problem for problem in run.problems if problem.kind not in harmless and _is_there(problem, run, index)]
     if all(problem.arm not in (None, arm.name) for problem in there) and there:
         return not any(one.cell == index for one in run.measurements)

@@ -1,5 +1,1 @@
 """The command line: one file for each command. Only this package exits."""
-
-from dbbench.cli.app import main
-
-__all__ = ["main"]

@@ -9,11 +9,13 @@ import typer
 
 from dbbench import __version__
 from dbbench.cli.capacity import capacity
+from dbbench.cli.clean import clean
 from dbbench.cli.command import Command, Request, ends_well
 from dbbench.cli.doctor import doctor
 from dbbench.cli.gate import gate
 from dbbench.cli.groups import words
 from dbbench.cli.list import list_
+from dbbench.cli.output import print_text
 from dbbench.cli.run import run
 from dbbench.cli.selfcheck import selfcheck
 from dbbench.cli.stored import compare, export, history, show
@@ -23,13 +25,8 @@ if TYPE_CHECKING:
     from dbbench.cli.pyproject import Option
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, capacity, gate, wire, show, compare, history, export, list_, doctor, selfcheck,
+    run, capacity, gate, wire, show, compare, history, export, list_, doctor, selfcheck, clean,
 )  # fmt: skip
-
-
-def main() -> None:
-    """Run the program."""
-    app()
 
 
 def parsed(words: Sequence[str]) -> Request:
@@ -48,8 +45,7 @@ def _requests() -> Any:
 
 def _print_version(value: bool) -> None:
     if value:
-        print(f"dbbench {__version__}")
-        raise typer.Exit
+        raise typer.Exit(print_text(f"dbbench {__version__}\n"))
 
 
 def _main(
@@ -72,7 +68,7 @@ def _options(command: Command, of_typer: Any) -> "dict[str, Option]":
     from dbbench.cli.pyproject import Option
 
     return {
-        name.removeprefix("--"): Option(each.name, each.multiple, words(command.request, each.name))
+        name.removeprefix("--"): Option(each.name, each.multiple, each.is_flag, words(command.request, each.name))
         for each in of_typer.params
         for name in each.opts
         if name.startswith("--") and name != "--help"

@@ -8,12 +8,14 @@ import typer
 from dbbench import choices
 from dbbench.cli import completion
 from dbbench.cli import options as common
+from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
 from dbbench.drivers import DEFAULT
 from dbbench.errors import UsageError
 from dbbench.reports import formats
+from dbbench.units import MOST_RATE
 
 if TYPE_CHECKING:
     from dbbench.commands.capacity.steps import Wanted
@@ -44,8 +46,8 @@ class Request:
 
         with measuring(self.options, quiet=self.quiet) as watch:
             ended = execute(self.options, self.wanted, watch)
-        show_file(ended.path, self.format_, decimal=self.decimal)
-        return ended.exit_code
+        shown = show_file(ended.path, self.format_, decimal=self.decimal)
+        return ended.exit_code or shown
 
 
 def search(
@@ -63,13 +65,15 @@ def search(
         typer.Option(
             rich_help_panel=common.LOAD,
             min=0.1,
+            max=MOST_RATE,
             metavar="R",
             help="Lowest rate to try, in operations per second. "
             "Rates too low for the percentile to be known within a minute are skipped.",
         ),
     ] = 1.0,
     max_rate: Annotated[
-        float, typer.Option(rich_help_panel=common.LOAD, min=0.1, metavar="R", help="Highest rate to try.")
+        float,
+        typer.Option(rich_help_panel=common.LOAD, min=0.1, max=MOST_RATE, metavar="R", help="Highest rate to try."),
     ] = 100_000.0,
     trial: Annotated[
         str,
@@ -111,8 +115,8 @@ def search(
 )
 def capacity(
     search: Annotated["Wanted", Group(search)],
-    subject: Annotated[common.Subject, Group(common.subject, without=("scenarios",), help={"layer": LAYER})],
-    server: Annotated[common.Server, Group(common.server)],
+    subject: Annotated[subjects.Subject, Group(subjects.subject, without=("scenarios",), help={"layer": LAYER})],
+    server: Annotated[common.Server, Group(common.server, without=("on_disconnect",))],
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
     scenario: Annotated[
@@ -154,8 +158,10 @@ def capacity(
         layers=subject.layers,
         params=subject.params,
         compare_anyway=subject.compare_anyway,
+        prepare_limit_s=subject.prepare_limit_s,
         address=server.address,
         allow_production=server.allow_production,
+        allow_remote=server.allow_remote,
         connections=connections,
         load=plan.Load(load.sessions or [connections.pool.capacity], arrival=load.arrival),
         effort=plan.Effort(blocks=1, seed=seed),  # nothing of a run's budget applies

@@ -7,23 +7,30 @@ import contextlib
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from inspect import getdoc
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import typer
 
 from dbbench.cli.groups import expanded
-from dbbench.cli.output import complain, discard_stdout, discard_unwritable_stdout, flush
-from dbbench.errors import DbbenchError, ExitCode, Interrupted
+from dbbench.cli.output import complain
+from dbbench.errors import DbbenchError, ExitCode, Interrupted, reason
+from dbbench.server.passwords import stands_in
 
 if TYPE_CHECKING:
     from dbbench.engine.options import Options
     from dbbench.engine.watcher import Watcher
+
+
+_SHOWN_BY_PS: Final = (
+    "`ps` shows the password in --url to every user of this machine; --env-url, PGPASSWORD or ~/.pgpass does not"
+)
 
 
 class Request(Protocol):
@@ -50,9 +57,12 @@ class Command:
         @ends_well()
         @wraps(self.request)
         def function(**given: object) -> None:
-            code = self.request(**given).execute()
-            flush()
-            raise typer.Exit(code)
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__.py
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            request = self.request(**given)
+            if not given.get("quiet") and any(map(stands_in, sys.argv)):
+                complain(_SHOWN_BY_PS)
+            raise typer.Exit(request.execute())
 
         return function
 
@@ -86,23 +96,25 @@ def ends_well() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except DbbenchError as error:
-        complain(str(error))
+        complain(_noted(str(error), error))
         raise typer.Exit(error.exit_code) from None
     except Interrupted as interrupted:
-        complain(f"interrupted ({interrupted}) before anything was measured")
+        complain(_noted(f"interrupted ({interrupted})", interrupted, " before anything was measured"))
         raise typer.Exit(interrupted.exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(128 + signal.SIGINT) from None
-    except BrokenPipeError:
-        discard_stdout()  # whoever read it has seen enough, like `head`
-        raise typer.Exit(ExitCode.OK) from None
     except OSError as error:
-        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
-        discard_unwritable_stdout()
+        complain(_noted(f"{error.filename or 'something'} cannot be read or written: {reason(error)}", error))
         raise typer.Exit(ExitCode.DEGRADED) from None
     except Exception as error:  # a bug must not look like a regression (exit 1)
-        complain(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}")
+        complain(_noted(f"this is a bug in dbbench: {_where(error)}: {type(error).__name__}: {error}", error))
         raise typer.Exit(ExitCode.BUG) from None
+
+
+def _noted(said: str, error: BaseException, otherwise: str = "") -> str:
+    """What is said of an error, with its notes: which file has what was measured."""
+    notes = getattr(error, "__notes__", [])
+    return "; ".join([said, *notes]) if notes else said + otherwise
 
 
 def _where(error: Exception) -> str:
@@ -140,7 +152,8 @@ def measuring(options: "Options | None" = None, *, quiet: bool, timed: bool = Tr
 def signals() -> Iterator[None]:
     """Turn the first signal into Interrupted, which lets everything be put away; the second ends at once.
 
-    Ending at once leaves nothing behind either: supervisor and workers end when their pipe from here does.
+    Ending at once leaves nothing behind either: supervisors, workers and the janitor see the end of their pipe from
+    here. A signal that was ignored from the start, as nohup has it, stays ignored.
     """
     seen = False
 
@@ -154,7 +167,9 @@ def signals() -> Iterator[None]:
     handled = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP"):
         handled.append(signal.SIGHUP)
-    before = {signum: signal.signal(signum, handle) for signum in handled}
+    before = {
+        signum: signal.signal(signum, handle) for signum in handled if signal.getsignal(signum) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

@@ -25,8 +25,8 @@ class Request:
 
         with signals():
             checks = examine(self.url, env_url=self.env_url)
-        print_found("doctor", self.format_, checks)
-        return ExitCode.OK if ready(checks) else ExitCode.CANNOT_START
+        printed = print_found("doctor", self.format_, checks)
+        return printed if ready(checks) else ExitCode.CANNOT_START
 
 
 @command(

@@ -1,7 +1,6 @@
 """`dbbench gate`."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,11 +11,13 @@ import typer
 from dbbench import choices
 from dbbench.cli import completion
 from dbbench.cli import options as common
+from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, given, measuring
 from dbbench.cli.groups import Group, OneOf
-from dbbench.cli.output import complain, decimals, discard_stdout, flush, print_found, write
+from dbbench.cli.output import add, complain, decimals, print_found, write
+from dbbench.cli.streams import STDERR
 from dbbench.drivers import DEFAULT
-from dbbench.errors import ExitCode, UsageError
+from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.reports import formats
 
 if TYPE_CHECKING:
@@ -98,30 +99,21 @@ class Verdict:
         """
         from dbbench.reports import report
 
-        code = self.exit_code
-        try:
-            print_found(self.command, format_, self.found, decimal=decimal, on_console=self.on_console)
-            flush()
-        except BrokenPipeError:
-            discard_stdout()
-        except OSError as error:
-            complain(f"the output cannot be written: {error.strerror}")
-            discard_stdout()
-            code = code or ExitCode.DEGRADED
+        printed = print_found(self.command, format_, self.found, decimal=decimal, on_console=self.on_console)
+        code = self.exit_code or printed
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            sys.stderr.write(report(self.command, "annotations")(self.found))
+            STDERR.write_as_it_is(report(self.command, "annotations")(self.found))
         for name, path in reports:
             try:
                 write(path, report(self.command, name)(self.found, **decimals(name, decimal)))
-            except UsageError as error:
+            except DbbenchError as error:
                 complain(str(error))
                 code = code or ExitCode.DEGRADED
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             try:
-                with Path(summary).open("a", encoding="utf-8") as file:
-                    file.write(report(self.command, "markdown")(self.found, **self.summary))
-            except OSError as error:
-                complain(f"GITHUB_STEP_SUMMARY: {summary} cannot be written: {error.strerror}")
+                add(Path(summary), report(self.command, "markdown")(self.found, **self.summary))
+            except DbbenchError as error:
+                complain(f"GITHUB_STEP_SUMMARY: {error}")
         return code
 
 
@@ -259,7 +251,7 @@ def judging(
 def gate(
     context: typer.Context,
     sides: Annotated["Wanted", Group(sides)],
-    subject: Annotated[common.Subject, Group(common.subject, without=("project",), help={"driver": DRIVERS})],
+    subject: Annotated[subjects.Subject, Group(subjects.subject, without=("project",), help={"driver": DRIVERS})],
     server: Annotated[common.Server, Group(common.server)],
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
@@ -298,8 +290,11 @@ def gate(
         layers=subject.layers,
         params=subject.params,
         compare_anyway=subject.compare_anyway,
+        on_disconnect=server.on_disconnect,
+        prepare_limit_s=subject.prepare_limit_s,
         address=server.address,
         allow_production=server.allow_production,
+        allow_remote=server.allow_remote,
         connections=connections,
         load=load,
         effort=effort,

@@ -7,13 +7,18 @@ Literals since 0.19 only); the command gets the word.
 """
 
 import copy
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
+
+from dbbench.errors import UsageError
+from dbbench.wording import not_text
 
 _T = TypeVar("_T")
 
@@ -66,6 +71,8 @@ def expanded(function: Callable[..., _T]) -> Callable[..., _T]:
                 raise TypeError(f"{function.__name__}: two parameters are called {each.name}")
 
     def call(**given: object) -> _T:
+        for name, value in given.items():
+            _check(name, value)
         values = {name: value.value if isinstance(value, _Word) else value for name, value in given.items()}
         built = {
             name: group.build(**{each: values[each] for each in group.parameters()}) for name, group in groups.items()
@@ -79,6 +86,20 @@ def expanded(function: Callable[..., _T]) -> Callable[..., _T]:
     )
     call.__annotations__ = {}  # those of the signature count
     return call
+
+
+def _check(name: str, value: object) -> None:
+    """Refuse what no parameter may be; raises UsageError.
+
+    Typer's ranges let nan pass, which is neither below nor above anything. A text that is no UTF-8 cannot be stored or
+    printed, and no file can have a NUL in its name.
+    """
+    option = f"--{name.rstrip('_').replace('_', '-')}"
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(one, float) and not math.isfinite(one):
+            raise UsageError(f"{option} {one}: a finite number")
+        if isinstance(one, str | Path) and (fault := not_text(str(one))):
+            raise UsageError(f"{option}, or the argument of this name, {fault}")
 
 
 def words(function: Callable[..., Any], parameter: str) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dbbench.cli import options as common
+from dbbench.cli import subject as subjects
 from dbbench.cli.command import command
 from dbbench.cli.groups import OneOf
 from dbbench.cli.output import print_found
-from dbbench.errors import ExitCode, UsageError
+from dbbench.errors import UsageError
 from dbbench.reports import formats
 
 Listed = Literal["scenarios", "drivers"]
@@ -29,8 +30,7 @@ class Request:
     def execute(self) -> int:
         """Print what there is."""
         rows = _scenario_rows(self.names, self.project) if self.what == "scenarios" else _driver_rows()
-        print_found("list", self.format_, rows)
-        return ExitCode.OK
+        return print_found("list", self.format_, rows)
 
 
 @command(
@@ -46,7 +46,7 @@ def list_(
             show_default=False,
         ),
     ] = None,
-    project: common.Project = None,
+    project: subjects.Project = None,
     format_: Annotated[str, OneOf(formats("list")), common.FORMAT] = "table",
 ) -> Request:
     """List the scenarios, with their parameters, or the drivers there are."""

@@ -7,8 +7,8 @@ import typer
 
 from dbbench import choices
 from dbbench.cli import completion
-from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.errors import UsageError
+from dbbench.units import INT64, LEAST_S, MOST_BLOCKS, MOST_RATE, MOST_S, MOST_SESSIONS
 
 if TYPE_CHECKING:
     from dbbench.address import Address
@@ -22,101 +22,6 @@ CONNECTIONS: Final = "Connections and transactions, the same for all drivers"
 LOAD: Final = "Load"
 MEASURING: Final = "How it is measured"
 OUTPUT: Final = "Output"
-
-# --- what is measured ------------------------------------------------------------------------------------------------
-
-
-Project = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel=WHAT,
-        metavar="DIR",
-        help="Your project: scenarios can import the modules in DIR and DIR/src. "
-        "Default: the folder of the nearest pyproject.toml above a scenario.",
-        show_default=False,
-    ),
-]
-
-
-CompareAnyway = Annotated[
-    bool,
-    typer.Option(
-        "--compare-anyway",
-        rich_help_panel=WHAT,
-        help="Compare also what does not return the same; the difference is shown all the same.",
-    ),
-]
-
-
-class Subject(NamedTuple):
-    """What is measured."""
-
-    scenarios: list[str]  # as they were named; empty: the usual ones
-    drivers: list[str]  # those that were named; empty: the usual ones
-    layers: "list[choices.Layer] | None"
-    params: dict[str, str]
-    project: Path | None  # named by the user
-    compare_anyway: bool = False
-
-
-def subject(
-    scenarios: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SCENARIO|FILE|DIR",
-            autocompletion=completion.scenarios,
-            help="Built-in scenarios or your own files. Default: point_reads bulk_inserts concurrent_sessions.",
-            show_default=False,
-        ),
-    ] = None,
-    driver: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driver",
-            "-d",
-            rich_help_panel=WHAT,
-            metavar="D",
-            autocompletion=completion.drivers,
-            help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
-            show_default=False,
-        ),
-    ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=WHAT,
-            metavar="L",
-            autocompletion=completion.layers,
-            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
-            show_default=False,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            rich_help_panel=WHAT,
-            metavar="NAME=VALUE",
-            autocompletion=completion.parameters,
-            help="Set a parameter of the scenarios, repeatable (see: dbbench list scenarios).",
-            show_default=False,
-        ),
-    ] = None,
-    project: Project = None,
-    compare_anyway: CompareAnyway = False,
-) -> Subject:
-    """Make the options of what is measured."""
-    from dbbench.cli import values
-
-    return Subject(
-        scenarios=scenarios or [],
-        drivers=values.drivers(driver),
-        layers=values.layers(layer),
-        params=values.params(set_ or []),
-        project=project,
-        compare_anyway=compare_anyway,
-    )
-
 
 # --- server ----------------------------------------------------------------------------------------------------------
 
@@ -132,11 +37,23 @@ Url = Annotated[
 EnvUrl = Annotated[bool, typer.Option("--env-url", rich_help_panel=SERVER, help="Your own server, from DATABASE_URL.")]
 
 
+OnDisconnect = Annotated[
+    choices.OnDisconnect,
+    typer.Option(
+        rich_help_panel=SERVER,
+        help="When your server goes away while it is measured: end with what there is, or wait up to 5 minutes until "
+        "it is back, store how long it was away, and go on with a new block.",
+    ),
+]
+
+
 class Server(NamedTuple):
     """Which server is measured."""
 
     address: "Address | None"  # None: the embedded one
     allow_production: bool
+    allow_remote: bool
+    on_disconnect: choices.OnDisconnect
 
 
 def server(
@@ -150,11 +67,16 @@ def server(
             help="Measure even a server that looks like production or is in use.",
         ),
     ] = False,
+    allow_remote: Annotated[
+        bool,
+        typer.Option("--allow-remote", rich_help_panel=SERVER, help="Measure even a server on another machine."),
+    ] = False,
+    on_disconnect: OnDisconnect = "abort",
 ) -> Server:
     """Make the options of the server."""
     from dbbench.server.target import chosen_address
 
-    return Server(chosen_address(url, env_url=env_url), allow_production)
+    return Server(chosen_address(url, env_url=env_url), allow_production, allow_remote, on_disconnect)
 
 
 # --- connections -----------------------------------------------------------------------------------------------------
@@ -181,6 +103,18 @@ DriverSet = Annotated[
     ),
 ]
 OF_POOLS: Final = ("pool_size", "max_overflow", "pool_timeout", "pool_pre_ping")
+StatementTimeout = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=CONNECTIONS,
+        metavar="TIME",
+        help="The server ends a statement that takes longer, locks included: 30s, 2m.",
+    ),
+]
+
+
+def _of_pool(text: str, least: float, most: float) -> Any:
+    return typer.Option(rich_help_panel=CONNECTIONS, min=least, max=most, help=text)
 
 
 def connections(
@@ -196,15 +130,9 @@ def connections(
             help="Check out a connection for every operation, or hold one per session.",
         ),
     ] = "request",
-    pool_size: Annotated[
-        int, typer.Option(rich_help_panel=CONNECTIONS, min=1, help="Connections that the pool keeps open.")
-    ] = 5,
-    max_overflow: Annotated[
-        int, typer.Option(rich_help_panel=CONNECTIONS, min=0, help="Connections that it opens beyond those.")
-    ] = 10,
-    pool_timeout: Annotated[
-        float, typer.Option(rich_help_panel=CONNECTIONS, min=0.001, help="Seconds to wait for a connection.")
-    ] = 30.0,
+    pool_size: Annotated[int, _of_pool("Connections that the pool keeps open.", 1, MOST_SESSIONS)] = 5,
+    max_overflow: Annotated[int, _of_pool("Connections that it opens beyond those.", 0, MOST_SESSIONS)] = 10,
+    pool_timeout: Annotated[float, _of_pool("Seconds to wait for a connection.", LEAST_S, MOST_S)] = 30.0,
     pool_pre_ping: Annotated[
         bool,
         typer.Option(
@@ -213,6 +141,7 @@ def connections(
             help="Let SQLAlchemy's pool test each connection at checkout (core and orm).",
         ),
     ] = False,
+    statement_timeout: StatementTimeout = "30s",
     null_pool: NullPool = False,
     driver_set: DriverSet = None,
     loop: Annotated[
@@ -220,7 +149,7 @@ def connections(
     ] = "asyncio",
 ) -> "Connections":
     """Make the options of connections."""
-    from dbbench import plan
+    from dbbench import plan, units
     from dbbench.cli import values
     from dbbench.cli.command import given
 
@@ -234,6 +163,7 @@ def connections(
         loop=values.loop(loop),
         pre_ping=pool_pre_ping and not null_pool,
         null_pool=null_pool,
+        statement_limit_s=values.read("--statement-timeout", statement_timeout, units.seconds),
         settings=values.driver_settings(driver_set or []),
     )
 
@@ -256,6 +186,7 @@ def load(
         typer.Option(
             rich_help_panel=LOAD,
             min=0.1,
+            max=MOST_RATE,
             metavar="R",
             help="Open loop: start R operations per second per driver, whether or not it keeps up.",
             show_default=False,
@@ -295,6 +226,7 @@ Seed = Annotated[
     typer.Option(
         rich_help_panel=MEASURING,
         min=0,
+        max=INT64[1],
         metavar="N",
         help="Seed of all random choices. Default: drawn.",
         show_default=False,
@@ -330,6 +262,7 @@ def effort(
         typer.Option(
             rich_help_panel=MEASURING,
             min=1,
+            max=MOST_BLOCKS,
             metavar="N",
             help="Measure exactly N blocks instead of using a time budget.",
             show_default=False,
@@ -340,6 +273,7 @@ def effort(
         typer.Option(
             rich_help_panel=MEASURING,
             min=1,
+            max=MOST_BLOCKS,
             metavar="N",
             help="Slices of every driver in a cell and block. Default: as many as the budget has time for.",
             show_default=False,

@@ -1,18 +1,23 @@
 """What goes to stdout and to files, and what is complained about on stderr."""
 
-import os
-import sys
-from collections.abc import Mapping, Sequence
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dbbench.choices import Decimal
-from dbbench.errors import UsageError
+from dbbench.cli.streams import STDERR, UNWRITTEN_STDOUT, write_stdout
+from dbbench.errors import DbbenchError, ExitCode, UsageError, reason
+from dbbench.files import append, replace_file
+from dbbench.texts import inert, said
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def complain(message: str) -> None:
     """Say what is wrong, in one line on stderr."""
-    print(f"dbbench: {' '.join(message.split())}", file=sys.stderr)
+    STDERR.write(f"dbbench: {said(' '.join(message.split()))}\n")
 
 
 def print_found(
@@ -23,8 +28,8 @@ def print_found(
     decimal: Decimal = "point",
     on_console: Mapping[str, Any] | None = None,
     **options: Any,
-) -> None:
-    """Print a command's report of what it found on stdout.
+) -> int:
+    """Print a command's report of what it found on stdout; gives what print_text gives.
 
     `decimal` is for CSV, `on_console` has options that only a table has.
     """
@@ -35,15 +40,24 @@ def print_found(
 
         from dbbench.reports.console import as_text
 
-        print_text(as_text(render, found, console=Console(), **options, **(on_console or {})))
-    else:
-        print_text(report(command, format_)(found, **options, **decimals(format_, decimal)))
+        return print_text(
+            as_text(render, found, console=Console(file=UNWRITTEN_STDOUT), **options, **(on_console or {}))
+        )
+    text = report(command, format_)(found, **options, **decimals(format_, decimal))
+    return print_text(text, commands=format_ == "annotations")
 
 
-def print_text(text: str) -> None:
-    """Print a text on stdout as it is, unless the shell has closed it."""
-    if sys.stdout is not None:
-        sys.stdout.write(text)
+def print_text(text: str, *, commands: bool = False) -> int:
+    """Print a text on stdout; DEGRADED where that cannot be written, OK also where nobody reads it.
+
+    `commands`: its lines are meant as commands to the service whose log they go to.
+    """
+    try:
+        write_stdout(text if commands else inert(text))
+    except OSError as error:
+        complain(f"the output cannot be written: {reason(error)}")
+        return ExitCode.DEGRADED
+    return ExitCode.OK
 
 
 def decimals(format_: str, decimal: Decimal) -> dict[str, Any]:
@@ -51,45 +65,24 @@ def decimals(format_: str, decimal: Decimal) -> dict[str, Any]:
     return {"decimal": decimal} if format_ == "csv" else {}
 
 
-def show_file(path: Path, format_: str, *, details: bool = False, decimal: Decimal = "point") -> None:
-    """Print a result file on stdout, whichever command wrote it; `details`: of a run, also where the time goes."""
+def show_file(path: Path, format_: str, *, details: bool = False, decimal: Decimal = "point") -> int:
+    """Print a result file on stdout, whichever command wrote it; `details`: of a run, also where the time goes.
+
+    Gives what print_text gives.
+    """
     from dbbench import result_file
 
-    show_stored(result_file.read_any(path), format_, path, details=details, decimal=decimal)
+    return show_stored(result_file.read_any(path), format_, path, details=details, decimal=decimal)
 
 
-def show_stored(stored: Any, format_: str, path: Path, *, details: bool = False, decimal: Decimal = "point") -> Any:
-    """Print what a result file says on stdout."""
+def show_stored(stored: Any, format_: str, path: Path, *, details: bool = False, decimal: Decimal = "point") -> int:
+    """Print what a result file says on stdout; gives what print_text gives."""
     from dbbench.reports.stored import shown
 
     one = shown(stored)
     options = {"details": details} if one.command == "run" else {}
     on_console = {**one.on_console, "file": str(path)}
-    print_found(one.command, format_, one.found, decimal=decimal, on_console=on_console, **options)
-
-
-def flush() -> None:
-    """See that stdout has everything; whoever read it may have seen enough meanwhile, like `head`."""
-    if sys.stdout is None:  # the shell closed it
-        return
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()
-
-
-def discard_unwritable_stdout() -> None:
-    """Where stdout takes nothing, like a full disk, keep Python from trying again and ending with a code of its own."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        discard_stdout()
-
-
-def discard_stdout() -> None:
-    """Print no more: nobody reads it, and Python would complain once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return print_found(one.command, format_, one.found, decimal=decimal, on_console=on_console, **options)
 
 
 def warn(warnings: Sequence[str]) -> None:
@@ -99,9 +92,21 @@ def warn(warnings: Sequence[str]) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a report; UsageError when it cannot be written."""
+    """Write a file, or leave the old one; UsageError for one that cannot be written, DbbenchError on a full disk."""
+    with _written(path):
+        replace_file(path, text.encode(errors="replace"))
+
+
+def add(path: Path, text: str) -> None:
+    """Add to a file, or leave it; raises as `write` does."""
+    with _written(path):
+        append(path, text.encode(errors="replace"))
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from None
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        kind = DbbenchError if getattr(error, "errno", None) in _NO_ROOM else UsageError
+        raise kind(f"{path} cannot be written: {reason(error)}") from None

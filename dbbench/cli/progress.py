@@ -2,10 +2,13 @@
 
 import time
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+
+from dbbench.cli.streams import STDERR
+from dbbench.texts import said
 
 _REDRAW_S: Final = 0.25  # between slices a bar is redrawn so often at most: it takes a millisecond
 _LINE_S: Final = 10.0  # how often a line says at least how far it is, while a block goes on
@@ -17,7 +20,7 @@ class Bar:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             TextColumn("{task.percentage:>3.0f}%"),
             TextColumn("{task.fields[left]}"),
@@ -30,7 +33,7 @@ class Bar:
 
     def say(self, what: str) -> None:
         """See Watcher."""
-        self._progress.update(self._task, description=what, refresh=True)
+        self._progress.update(self._task, description=said(what), refresh=True)
 
     def advance(self, fraction: float, left_s: float | None) -> None:
         """See Watcher."""
@@ -42,7 +45,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """See Watcher; unlike the terminal, this breaks lines between words."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(said(text), markup=False, highlight=False)
 
     def problem(self, text: str) -> None:
         """See Watcher."""
@@ -85,11 +88,11 @@ class Lines:
 
     def note(self, text: str) -> None:
         """See Watcher."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(said(text), markup=False, highlight=False, soft_wrap=True)
 
     def problem(self, text: str) -> None:
         """See Watcher."""
-        Console(stderr=True).print(text, markup=False, highlight=False, soft_wrap=True)
+        _console().print(said(text), markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +103,11 @@ class Lines:
         pass
 
 
+def _console(*, quiet: bool = False) -> Console:
+    return Console(file=cast("IO[str]", STDERR), quiet=quiet)
+
+
 def watcher(*, quiet: bool) -> Bar | Lines:
     """The one that fits where stderr goes; quiet, it is told everything and prints nothing."""
-    console = Console(stderr=True, quiet=quiet)
+    console = _console(quiet=quiet)
     return Bar(console) if console.is_terminal and not quiet else Lines(console)

@@ -8,10 +8,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dbbench.errors import UsageError, nearest
 from dbbench.project import pyproject_of
+
+_MOST_BYTES: Final = 16 << 20
+_SHOWN: Final = 40  # characters of a wrong value
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,7 @@ class Option:
 
     parameter: str
     repeatable: bool
+    flag: bool = False
     words: tuple[str, ...] = ()  # that it may be; empty: anything
 
 
@@ -37,10 +41,7 @@ def defaults(folder: Path, command: str, commands: Mapping[str, Options]) -> dic
 
 
 def _read(path: Path, command: str, commands: Mapping[str, Options]) -> dict[str, Any]:
-    try:
-        found: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+    found = _table(path, "tool", _loaded(path).get("tool", {}))
     shared = _table(path, "tool.dbbench", found.get("dbbench", {}))
     own = shared[command] if isinstance(shared.get(command), dict) else {}
     shared = {name: value for name, value in shared.items() if not (name in commands and isinstance(value, dict))}
@@ -53,7 +54,27 @@ def _read(path: Path, command: str, commands: Mapping[str, Options]) -> dict[str
         if name not in known:
             raise UsageError(f"{path}: [tool.dbbench.{command}] has no option {name!r}; {nearest(name, known)}")
     usable = {name: value for name, value in shared.items() if name in known and _fits(name, value, known, commands)}
-    return {known[name].parameter: _as_written(value, known[name]) for name, value in {**usable, **own}.items()}
+    given = {**usable, **own}
+    for name, value in given.items():
+        if isinstance(value, bool) != known[name].flag:
+            wanted = "true or false" if known[name].flag else "a value"
+            raise UsageError(f"{path}: {name} = {str(value).lower()[:_SHOWN]}: {name} takes {wanted}")
+    written = {name: _as_written(value, known[name]) for name, value in given.items()}
+    for name, value in written.items():
+        if "\0" in "".join(value if isinstance(value, list) else str(value)):
+            raise UsageError(f"{path}: {name} has a null byte, which no command line could hold")
+    return {known[name].parameter: value for name, value in written.items()}
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"{path} is too large to be read: more than {_MOST_BYTES >> 20} MB")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:  # ValueError: no TOML, no UTF-8, or a number of thousands of digits
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path} cannot be read: it is nested too deeply") from None
 
 
 def _table(path: Path, name: str, value: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`dbbench run`."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
@@ -9,9 +8,11 @@ import typer
 from dbbench import choices
 from dbbench.cli import completion, next_steps
 from dbbench.cli import options as common
+from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
-from dbbench.cli.output import flush, show_file
+from dbbench.cli.output import show_file
+from dbbench.cli.streams import STDERR
 from dbbench.drivers import DEFAULT
 from dbbench.reports import formats
 
@@ -55,11 +56,10 @@ class Request:
                 name = self.options.baseline
                 watch.note(f"{name} is measured too, as the baseline (--baseline chooses another)")
             ended = execute(self.options, watch)
-        show_file(ended.path, self.format_, details=self.details, decimal=self.decimal)
+        shown = show_file(ended.path, self.format_, details=self.details, decimal=self.decimal)
         if self.next or (self.format_ == "table" and not self.quiet and next_steps.wanted(ended.path)):
-            flush()
-            print(f"\n{next_steps.steps()}", file=sys.stderr)
-        return ended.exit_code
+            STDERR.write(f"\n{next_steps.steps()}\n")
+        return ended.exit_code or shown
 
 
 class Route(NamedTuple):
@@ -110,7 +110,7 @@ def route(
     configured=True,
 )
 def run(
-    subject: Annotated[common.Subject, Group(common.subject)],
+    subject: Annotated[subjects.Subject, Group(subjects.subject)],
     server: Annotated[common.Server, Group(common.server)],
     connections: Annotated["Connections", Group(common.connections)],
     route: Annotated[Route, Group(route)],
@@ -144,8 +144,11 @@ def run(
         layers=subject.layers,
         params=subject.params,
         compare_anyway=subject.compare_anyway,
+        on_disconnect=server.on_disconnect,
+        prepare_limit_s=subject.prepare_limit_s,
         address=server.address,
         allow_production=server.allow_production,
+        allow_remote=server.allow_remote,
         connections=connections,
         load=load,
         effort=effort,

@@ -29,8 +29,8 @@ class Request:
 
         with measuring(quiet=self.quiet) as watch:
             ended = steps.run(watch, self.stage_s, seed=self.seed, output=self.output)
-        show_file(ended.path, self.format_)
-        return ended.exit_code
+        shown = show_file(ended.path, self.format_)
+        return ended.exit_code or shown
 
 
 @command("dbbench selfcheck", "dbbench selfcheck --seconds 60 --format json", configured=True)

@@ -1,8 +1,10 @@
 """`dbbench show`, `compare`, `history` and `export`: what is done with stored runs."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +15,7 @@ from dbbench.cli import completion
 from dbbench.cli.command import command
 from dbbench.cli.groups import OneOf
 from dbbench.cli.options import DECIMAL
-from dbbench.cli.output import decimals, flush, print_found, print_text, show_stored, warn, write
+from dbbench.cli.output import complain, decimals, print_found, print_text, show_stored, warn, write
 from dbbench.errors import ExitCode, UnreadableError, UsageError
 from dbbench.reports import formats
 
@@ -42,15 +44,12 @@ class ShowRequest:
 
     def execute(self) -> int:
         """Read the result, and print it as the command did that wrote it."""
-        from dbbench import result_file
         from dbbench.reports.stored import shown
 
-        path = _newest() if self.result is None else _stored(self.result)
-        stored = result_file.read_any(path)
+        path, stored = _newest() if self.result is None else _read(_stored(self.result))
         if self.format_ != "table" or not shown(stored).warns:  # other tables say them themselves
             warn(stored.warnings)
-        show_stored(stored, self.format_, path, details=self.details, decimal=self.decimal)
-        return ExitCode.OK
+        return show_stored(stored, self.format_, path, details=self.details, decimal=self.decimal)
 
 
 @command("dbbench show", "dbbench show results/20261123T031500Z-3f9c2a.jsonl --format markdown")
@@ -69,15 +68,26 @@ def show(
 
 def _stored(result: Path) -> Path:
     """The file that is meant: itself, or the one in results/ with that id."""
-    matching = [] if result.exists() else list(Path("results").glob(f"*-{result.name}*.jsonl"))
+    if os.path.exists(result):  # noqa: PTH110 - Path.exists raises for a name that is too long
+        return result
+    matching = list(Path("results").glob(f"*-{escape(result.name)}*.jsonl"))
     return matching[0] if len(matching) == 1 else result
 
 
-def _newest() -> Path:
-    files = sorted(Path("results").glob("*.jsonl"))
-    if not files:
-        raise UsageError("no result in results/; make one with: dbbench run")
-    return files[-1]
+def _read(path: Path) -> "tuple[Path, Stored]":
+    from dbbench import result_file
+
+    return path, result_file.read_any(path)
+
+
+def _newest() -> "tuple[Path, Stored]":
+    """The newest result that can be read; says which newer ones cannot."""
+    for path in sorted(Path("results").glob("*.jsonl"), reverse=True):
+        try:
+            return _read(path)
+        except UnreadableError as error:
+            complain(f"passed over: {error}")
+    raise UsageError("no result in results/; make one with: dbbench run")
 
 
 @dataclass(frozen=True)
@@ -103,14 +113,13 @@ class CompareRequest:
         found = compare(before, after, self.control, force=self.force)
         if self.format_ != "table":  # the table says them itself
             warn([f"{one.key} is {one.base} in BASE and {one.head} in HEAD" for one in found.mismatches])
-        print_found("compare", self.format_, found, decimal=self.decimal)
-        flush()
+        printed = print_found("compare", self.format_, found, decimal=self.decimal)
         if self.limit is not None and (slower := over(found.changes, self.limit)):
             warn([over_text(one, self.limit) for one in slower])
             return ExitCode.REGRESSION
         if not found.changes or (self.limit is not None and all(one.change_low is None for one in found.changes)):
             return ExitCode.INCONCLUSIVE
-        return ExitCode.OK
+        return printed
 
 
 @command(
@@ -175,8 +184,7 @@ class HistoryRequest:
             raise UsageError(f"no result in {self.folder}; make one with: dbbench run")
         if self.control is not None and not any(one.values for one in entries):
             raise UsageError(f"--control {self.control}: no run in {self.folder} has another driver measured beside it")
-        print_found("history", self.format_, entries, decimal=self.decimal)
-        return ExitCode.OK
+        return print_found("history", self.format_, entries, decimal=self.decimal)
 
 
 @command("dbbench history", "dbbench history nightly/ --control psycopg2 --format csv > trends.csv")
@@ -238,12 +246,13 @@ class ExportRequest:
 
         stored = result_file.read_any(_stored(self.result))
         warn(stored.warnings)
+        code: int = ExitCode.OK
         for path, text in self._files(stored):
             if path is None:
-                print_text(text)
+                code = print_text(text)
             else:
                 write(path, text)
-        return ExitCode.OK
+        return code
 
     def _files(self, stored: "Stored") -> Iterable[tuple[Path | None, str]]:
         """The files of the export with their texts; None is stdout."""

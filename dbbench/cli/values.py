@@ -37,6 +37,8 @@ def checked(options: Options) -> Options:
         raise UsageError("--rate and --think exclude each other: with a rate, arrivals decide when a session is busy")
     if effort.blocks is not None and effort.precision is not None:
         raise UsageError("--blocks and --precision exclude each other: a precision needs as many blocks as it takes")
+    if options.on_disconnect == "reconnect" and options.address is None:
+        raise UsageError("--on-disconnect reconnect needs --url: the embedded server does not come back")
     if connections.null_pool and options.pooler is not None:
         raise UsageError("--null-pool and --pooler exclude each other: --pooler measures both pools")
     if connections.null_pool and connections.checkout == "session":
@@ -87,13 +89,12 @@ def loop(name: Loop) -> Loop:
 
 
 def numbers(option: str, text: str) -> list[int]:
-    """Positive whole numbers, like 1,15,50."""
+    """Whole numbers of sessions, like 1,15,50."""
     try:
-        numbers = [int(part) for part in text.split(",")]
+        numbers = [units.whole(part.strip(), 1, units.MOST_SESSIONS) for part in text.split(",")]
     except ValueError:
-        numbers = []
-    if not numbers or min(numbers) < 1:
-        raise UsageError(f"{option} {text}: whole numbers from 1, like 1,15,50")
+        most = f"{units.MOST_SESSIONS:,}"
+        raise UsageError(f"{option} {text}: whole numbers from 1, like 1,15,50, and at most {most}") from None
     return list(dict.fromkeys(numbers))
 
 

@@ -7,6 +7,7 @@ import typer
 
 from dbbench import choices
 from dbbench.cli import options as common
+from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
@@ -38,8 +39,8 @@ class Request:
 
         with measuring(self.options, quiet=self.quiet, timed=False) as watch:
             ended = execute_wire(self.options, self.operations, watch, trace=self.trace)
-        show_file(ended.path, self.format_, decimal=self.decimal)
-        return ended.exit_code
+        shown = show_file(ended.path, self.format_, decimal=self.decimal)
+        return ended.exit_code or shown
 
 
 @command(
@@ -51,8 +52,8 @@ class Request:
     configured=True,
 )
 def wire(
-    subject: Annotated[common.Subject, Group(common.subject, without=("compare_anyway",), help={"layer": LAYERS})],
-    server: Annotated[common.Server, Group(common.server)],
+    subject: Annotated[subjects.Subject, Group(subjects.subject, without=("compare_anyway",), help={"layer": LAYERS})],
+    server: Annotated[common.Server, Group(common.server, without=("on_disconnect",))],
     connections: Annotated["Connections", Group(common.connections)],
     operations: Annotated[
         int,
@@ -90,8 +91,10 @@ def wire(
         baseline=drivers[0],
         layers=subject.layers or list(get_args(choices.Layer)),
         params=subject.params,
+        prepare_limit_s=subject.prepare_limit_s,
         address=server.address,
         allow_production=server.allow_production,
+        allow_remote=server.allow_remote,
         connections=connections,
         effort=Effort(seed=seed),
         output=output,

@@ -34,9 +34,10 @@ from dbbench.engine.machine import installed
 from dbbench.errors import CannotStartError, DbbenchError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.result_file import new_id
+from dbbench.server.passwords import redacted
 from dbbench.server.pgbouncer import FOLLOWERS
 from dbbench.server.pooler_detection import Pooled, cure, detect, guess
-from dbbench.server.target import Target, chosen_address, connected, redacted
+from dbbench.server.target import Target, chosen_address, connected
 from dbbench.wording import count
 
 Status = Literal["ok", "note", "missing", "problem"]
@@ -329,23 +330,23 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
         return  # limits and rights through a pooler say little about the server
     yield Check("pooler", "ok", "none is in front of the server")
     try:
-        target.preflight(0, allow_production=True)
-    except CannotStartError as error:
+        target.preflight(0, allow_production=True, allow_remote=True)
+    except (CannotStartError, RefusedError) as error:
         yield _failed("rights", "problem", error)
         return
     yield Check("rights", "ok", f"{address.user} may create schemas")
     try:
-        target.preflight(CONNECTIONS, allow_production=True)
+        target.preflight(CONNECTIONS, allow_production=True, allow_remote=True)
     except CannotStartError as error:
         yield _failed("connections", "problem", error)
     else:
         yield Check("connections", "ok", f"{CONNECTIONS} are free: as many as a run opens by default")
     try:
-        target.preflight(0, allow_production=False)
+        target.preflight(0, allow_production=False, allow_remote=False)
     except RefusedError as error:
         yield _failed("production", "note", error)
     else:
-        yield Check("production", "ok", "not named like it, and used by few or no other sessions")
+        yield Check("production", "ok", "on this machine, not named like it, and used by few or no other sessions")
 
 
 def _pooled(pooled: Pooled) -> Iterator[Check]:

@@ -20,9 +20,10 @@ from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site
 from dbbench.engine.options import Options
 from dbbench.engine.routes import Routes
 from dbbench.engine.setup import Cost, SetUp
+from dbbench.engine.site import AT_HOME, Homes
 from dbbench.engine.times import announcement, too_long
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import AT_HOME, Homes, Workers
+from dbbench.engine.workers import Workers
 from dbbench.errors import ExitCode
 from dbbench.plan import Plan
 from dbbench.records import Header, Measurement, Problem, Side, WireRow
@@ -75,11 +76,11 @@ def execute(
     """
     started = datetime.now(UTC)
     run_id = result_file.new_id()
-    exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE}
+    exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE, "disturbed": ExitCode.INCONCLUSIVE}
     if options.pooler is not None:
         exit_codes["errors"] = ExitCode.OK  # what fails behind a pooler is what is to be known
     with (
-        recording(options.output, started, run_id, exit_codes) as journal,
+        recording(options.output, started, run_id, watch, exit_codes) as journal,
         exclusive(watch) as is_alone,
         opened(options, run_id, watch, purpose.arrange, purpose.homes, open_site) as found,
     ):
@@ -100,9 +101,9 @@ def _measure(
     workers, secret = found.workers, found.workers.site.start.address.password
     with contextlib.ExitStack() as stack:
         watch.note(announcement(workers.plan))
-        workers.start("set-up", stack)
+        lost = workers.start("set-up", stack)
         set_up = SetUp(workers, watch.say, watch.note)
-        for problem in itertools.chain(found.problems, set_up.run(found.described, stack)):
+        for problem in itertools.chain(lost, found.problems, set_up.run(found.described, stack)):
             journal.report(problem, secret, watch)
         workers = replace(workers, plan=purpose.settle(set_up.plan(), set_up.costs()))
         if warning := too_long(workers.plan, set_up.costs()):

@@ -74,8 +74,8 @@ class Adapter(Protocol):
 
         `arguments` are those of connect(). `json` is the setting; empty: as the driver has it. `opened` is called for
         every connection that the pool opens. Async drivers define it as a coroutine function. The pool has
-        acquire() -> Db, release(db) and close(); its Db has end(), which ends the transaction as `tx_end` says, and
-        rollback(), to be called after an error.
+        acquire() -> Db, release(db) and close(); its Db has end(), which ends the transaction as `tx_end` says,
+        rollback(), to be called after an error, and discard(), after one that may have broken the connection.
         """
         ...
 

@@ -175,6 +175,11 @@ class Db:
         else:
             await transaction.rollback()
 
+    async def discard(self) -> None:
+        """Close the connection, which may be in any state; the pool then makes another."""
+        self._transaction = None
+        self.connection.terminate()
+
     async def rollback(self) -> None:
         """End the transaction after an error."""
         transaction, self._transaction = self._transaction, None

@@ -150,6 +150,10 @@ class Db:
         elif self._tx_end == "rollback":
             await self.connection.rollback()
 
+    async def discard(self) -> None:
+        """Close the connection, which may be in any state; the pool then makes another."""
+        await self.connection.close()
+
     async def rollback(self) -> None:
         """End the transaction after an error."""
         await self.connection.rollback()

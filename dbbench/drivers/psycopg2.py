@@ -162,6 +162,10 @@ class Db:
         elif self._tx_end == "rollback":
             self.connection.rollback()
 
+    def discard(self) -> None:
+        """Close the connection, which may be in any state; the pool then makes another."""
+        self.connection.close()
+
     def rollback(self) -> None:
         """End the transaction after an error."""
         self.connection.rollback()

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from dbbench import units
+
 if TYPE_CHECKING:  # --help reads the table of drivers
     from dbbench.plan import Layer, Value
 
@@ -41,9 +43,7 @@ class Setting:
             return text
         if self.none and text.lower() == "none":
             return None
-        if not text.isdecimal():
-            raise ValueError(text)
-        return int(text)
+        return units.whole(text, *units.INT32)
 
     def argument(self, value: "Value") -> Any:
         """The value as connect() expects it."""

@@ -15,6 +15,7 @@ import msgspec
 
 from dbbench.analysis.ratios import family, log_ratios
 from dbbench.child import WorkerFailedError, WorkerLostError
+from dbbench.engine.clocks import Disturbances
 from dbbench.engine.setup import Shape
 from dbbench.engine.workers import Workers
 from dbbench.errors import ServerLostError
@@ -50,6 +51,7 @@ class Blocks:
     closed: set[int] = field(default_factory=set)  # cells that need no more blocks
     _began_ns: int = 0  # when the first block began, by the clock of the slices
     _last_block_s: float = 0.0
+    _away_s: float = 0.0  # that the server was away, which does not count
     _visited: float = 0.0  # visits to cells, over all blocks, also of the one that goes on
     measured: list[Measurement] = field(default_factory=list)  # without unused distributions, so the parent stays small
     _reported: set[tuple[int, str, str]] = field(default_factory=set)  # (cell, arm, message)
@@ -62,14 +64,30 @@ class Blocks:
         while self._goes_on(self.begun):
             before = self.measured_s
             self.begun += 1
-            yield from self._block(self.begun - 1)
+            try:
+                yield from self._block(self.begun - 1)
+            except ServerLostError as lost:
+                yield self._outage(lost)
             self._tell()
             self._last_block_s = self.measured_s - before
             self.closed = self.look(self.workers.plan, self.measured)
 
+    def _outage(self, lost: ServerLostError) -> Problem:
+        """Wait until the server is back, where that is asked for; else raise what says that it is lost."""
+        if self.workers.site.sentry is None:
+            raise lost
+        self.say("waiting for the server to come back")
+        away_s = self.workers.wait_for_server()
+        self._away_s += away_s
+        return Problem(
+            "outage",
+            f"the server was away for {away_s:.1f} s in block {self.begun}: what had not been finished is left out",
+            seconds=away_s,
+        )
+
     def _tell(self) -> None:
         """Note the time, and tell of progress; never while a slice runs."""
-        self.measured_s = (self.workers.site.clock_ns() - self._began_ns) / 1e9
+        self.measured_s = (self.workers.site.clock_ns() - self._began_ns) / 1e9 - self._away_s
         self.advance(*self.progress())
 
     @property
@@ -127,7 +145,8 @@ class Blocks:
     def _block(self, block: int) -> Iterator[Measurement | Problem]:
         self.say(f"block {block + 1}")
         self.workers.tidy()
-        with self.workers.started(block):
+        with self.workers.started(block) as lost:
+            yield from lost
             for index in self.workers.plan.cell_order(block):
                 if index in self.closed:
                     continue
@@ -140,8 +159,7 @@ class Blocks:
                     yield record
                 self._visited = visited + 1
                 self._tell()
-                if not self.workers.site.alive():
-                    raise ServerLostError("the server went away")
+                self.workers.check_server()
 
     def _visit(self, block: int, index: int) -> Iterator[Measurement | Problem]:
         """Measure all arms in one cell; a failure is reported once, not in every block."""
@@ -164,7 +182,9 @@ class Blocks:
             yield record
 
     def _keep(self, index: int, record: Measurement) -> None:
-        """Keep the parts of a measurement that are used later."""
+        """Keep the parts of a measurement that are used later; what was disturbed decides nothing."""
+        if record.disturbed:
+            return
         keeps = self.workers.plan.gate or self.workers.plan.cells[index].rtt_s is not None
         kept = {"latency": record.latency} if keeps else {}
         self.measured.append(msgspec.structs.replace(record, **{**_NO_DISTRIBUTIONS, **kept}))
@@ -182,6 +202,10 @@ class _Visit:
     goes_on: Callable[[float], bool]  # is told the share that is done, and says whether there is time for more
     slices: dict[str, "_Slices"] = field(default_factory=dict)  # arm -> its slices
 
+    def __post_init__(self) -> None:
+        """Begin to watch the clocks."""
+        self.disturbances = Disturbances(self.workers.site.read_clocks)
+
     def run(self) -> Iterator[Measurement | Problem]:
         """Yield problems as they occur, then the measurements of all arms."""
         yield from self._open()
@@ -198,11 +222,15 @@ class _Visit:
                 self.slices[arm.name].peak_bytes = self.workers.close(arm.name).peak_bytes
             except (WorkerFailedError, WorkerLostError) as error:
                 yield self.workers.exclude(self.index, arm.name, error)
+        if disturbed := self.disturbances.found():
+            scenario = self.workers.plan.cells[self.index].scenario
+            yield Problem("disturbed", f"block {self.block + 1} is left out: {disturbed}", scenario, self.index)
         for name, done in self.slices.items():
             if done.slices:
                 worker = self.workers.running.get(name)
                 facts = {"pid": worker.pid, "started": started[name]} if worker else {}
-                yield done.measurement(self.block, self.index, name, facts)
+                made = done.measurement(self.block, self.index, name, facts)
+                yield msgspec.structs.replace(made, disturbed=disturbed)
 
     def _open(self) -> Iterator[Problem]:
         """Have all arms open the cell and warm up, in random order: the last one is the warmest when slices begin."""
@@ -214,6 +242,7 @@ class _Visit:
             try:
                 workers.open(cell, arm.name)
                 lags = workers.warm_up(cell, arm.name, f"{workers.plan.seed}/{self.block}/{self.index}")
+                workers.running[arm.name].disturbance()  # what happened before the slices does not matter
             except (WorkerFailedError, WorkerLostError) as error:
                 yield workers.exclude(self.index, arm.name, error)
             else:
@@ -231,6 +260,9 @@ class _Visit:
         except (WorkerFailedError, WorkerLostError) as error:
             yield self.workers.exclude(self.index, arm, error)
             return
+        if ran.errors and self.workers.was_away:
+            raise self.workers.server_lost()
+        self.disturbances.add(self.workers.running[arm].disturbance())
         position = sum(len(done.slices) for done in self.slices.values())
         self.slices[arm].add(position, round_, max(0, ran.began_ns - self.began_ns), ran)
         for message in ran.errors:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,9 @@ from dbbench.engine.planning import (
     make_plan,
 )
 from dbbench.engine.routes import Routes
+from dbbench.engine.site import AT_HOME, Homes, Site, Worker, describe, start_tables_worker
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import AT_HOME, Homes, Site, Worker, Workers, describe, start_tables_worker
+from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError, ScenarioError
 from dbbench.messages import Start
 from dbbench.plan import (
@@ -32,7 +33,11 @@ from dbbench.records import Header, Problem
 from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
 from dbbench.server import pgbouncer
-from dbbench.server.target import application, connected
+from dbbench.server.leftovers import find_folders
+from dbbench.server.schemas import application, connect
+from dbbench.server.sentry import Sentry
+from dbbench.server.target import connected
+from dbbench.wording import count
 
 _SESSIONS: Final = 100  # of a scenario, where none are asked for and each may open a connection
 _SPARE_CONNECTIONS: Final = 10  # of the embedded server: for the parent, for the tables, and some to spare
@@ -62,25 +67,56 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
     if options.address is not None and options.rtts:
         refuse_tls(options.address)
     place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
-    with _server(options, place, watch) as server, connected(server.address, run_id) as target:
+    with (
+        _server(options, place, watch) as server,
+        connected(server.address, run_id, watch.problem, thrown_away=embedded) as target,
+        _sentry(options, server.address, run_id) as sentry,
+    ):
+        _mention_leftovers(0 if embedded else target.left_behind(), watch)
         yield Site(
             start=Start(
-                "",
-                server.address,
-                application(run_id),
-                options.connections,
-                place.client_cpus,
+                driver="",
+                address=server.address,
+                application=application(run_id),
+                connections=options.connections,
+                session=target.session_settings(options.connections.statement_limit_s),
+                cpus=place.client_cpus,
                 search_path=options.search_path,
             ),
             placement=place,
             create_schema=target.create_schema,
             alive=lambda: server.alive() and target.alive(),
-            check_connections=partial(target.preflight, allow_production=embedded or options.allow_production),
+            sentry=sentry,
+            check_connections=partial(
+                target.preflight,
+                allow_production=embedded or options.allow_production,
+                allow_remote=embedded or options.allow_remote,
+            ),
+            obituary=server.last_words,
+            prepare_limit_s=options.prepare_limit_s,
             describe=lambda: {"embedded": embedded, **target.describe()},
-            run_id=run_id,
             embedded=embedded,
             homes=homes,
         )
+
+
+@contextlib.contextmanager
+def _sentry(options: Options, address: Address, run_id: str) -> Iterator[Sentry | None]:
+    """A sentry, where a server that goes away is to be waited for."""
+    if options.on_disconnect == "abort":
+        yield None
+        return
+    with Sentry(partial(connect, address, application(run_id))) as sentry:
+        yield sentry
+
+
+def _mention_leftovers(schemas: int, watch: Watcher) -> None:
+    """Tell the user what killed runs have left behind."""
+    folders = len(find_folders())
+    found = [count(number, what) for number, what in ((folders, "folder"), (schemas, "schema")) if number]
+    if found:
+        way_out = "dbbench clean --url URL" if schemas else "dbbench clean"
+        watch.note(f"killed runs have left {' and '.join(found)} behind: {way_out} removes that")
 
 
 @contextlib.contextmanager
@@ -105,11 +141,27 @@ def opened(
                 watch.problem(problem_line(problem))
             raise DbbenchError("there is no scenario left to measure")
         plan = arrange(make_plan(options, described, site.placement, watch))
-        site.check_connections(connections_needed(plan))
-        of_arms = {arm.name: tables.get(arm.name, tables[homes.tables_for[0]]) for arm in plan.arms}
+        site.check_connections(connections_needed(plan) + (site.sentry is not None))
+
+        def of_arms() -> dict[str, Worker]:
+            return {arm.name: tables.get(arm.name, tables[homes.tables_for[0]]) for arm in plan.arms}
+
+        def renewed() -> dict[str, Worker]:
+            for arm, worker in tables.items():
+                worker.__exit__(None, None, None)
+                tables[arm] = stack.enter_context(start_tables_worker(site, arm))
+            return of_arms()
+
         schemas: dict[tuple[str, str], str] = {}
-        routes = Routes(site.start.address, plan, schemas, stack)
-        yield Opened(Workers(plan, site, of_arms, schemas, routes), described, problems, routes)
+        routes = Routes(site.start, plan, schemas, stack)
+
+        def alive() -> bool:
+            routes.check()
+            return site.alive()
+
+        yield Opened(
+            Workers(plan, replace(site, alive=alive), of_arms(), schemas, routes, renewed), described, problems, routes
+        )
 
 
 def _described(
@@ -186,20 +238,21 @@ def problem_line(problem: Problem) -> str:
 @dataclass(frozen=True)
 class _Server:
     address: Address
-    alive: Callable[[], bool]
+    alive: Callable[[], bool] = lambda: True
+    last_words: Callable[[], str] = lambda: ""
 
 
 @contextlib.contextmanager
 def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Server]:
     """The embedded server, or the user's own."""
     if options.address is not None:
-        yield _Server(options.address, lambda: True)
+        yield _Server(options.address)
         return
     from dbbench.server.embedded import embedded_server
 
     watch.say("starting PostgreSQL")
     with embedded_server(cpus=place.server_cpus, max_connections=_most_connections(options)) as server:
-        yield _Server(server.address, server.alive)
+        yield _Server(server.address, server.alive, server.last_words)
 
 
 def _most_connections(options: Options) -> int:

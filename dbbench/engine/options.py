@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbbench.address import Address
+from dbbench.choices import OnDisconnect
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
+from dbbench.engine.site import PREPARE_LIMIT_S
 from dbbench.plan import Connections, Effort, Layer, Load, PlacementMode, PoolerMode
 
 
@@ -20,12 +22,15 @@ class Options:
     params: Mapping[str, str] = field(default_factory=dict)
     address: Address | None = None  # None: the embedded server
     allow_production: bool = False
+    allow_remote: bool = False
     connections: Connections = field(default_factory=Connections)  # of every arm
     load: Load = field(default_factory=Load)
     effort: Effort = field(default_factory=Effort)
     placement: PlacementMode | None = None
     rtts: list[float] = field(default_factory=list)  # simulated round-trip times, seconds; empty: no relay in between
     pooler: PoolerMode | None = None
+    prepare_limit_s: float = PREPARE_LIMIT_S  # for a scenario's prepare(), its reset(), and a vacuum
+    on_disconnect: OnDisconnect = "abort"  # or wait for a server that goes away while it is measured
     compare_anyway: bool = False  # also arms whose results differ
     output: Path | None = None
     search_path: list[str] = field(default_factory=list)  # folders of the user's modules: see project.search_path

@@ -24,6 +24,7 @@ from dbbench.plan import (
     PoolerMode,
     Value,
 )
+from dbbench.result_lines import MAX_ROWS
 from dbbench.scenario import Description
 from dbbench.server import pgbouncer
 
@@ -63,6 +64,8 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
         arms = pooler_arms.matrix(options.drivers, options.connections)
     if options.rtts:
         cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
+    if (size := len(cells) * len(arms)) > MAX_ROWS:
+        raise UsageError(f"{size:,} cells times drivers are more than {MAX_ROWS:,}", "name fewer --sessions or --layer")
     effort, load = options.effort, options.load
     budget_s, nominal_s = _budget(options)
     rounds = [1] * len(cells) if load.rate else rounds_for(cells, len(arms), options.connections, nominal_s)
@@ -215,16 +218,19 @@ def rounds_for(cells: Sequence[Cell], arms: int, of_arms: Connections, budget_s:
 
 
 _LEAST_CHECK_S: Final = 30.0
+_MARGIN_S: Final = 5.0  # beyond the time that a statement may take
 
 
 def check_limit_s(plan: Plan) -> float | None:
     """How long the set-up may check one driver in one cell, seconds; None: as long as it takes.
 
-    That is the driver's share of the budget: after a longer check there would be no time to measure it.
+    That is the driver's share of the budget: after a longer check there would be no time to measure it. But a statement
+    that never ends is the server's to end, which says so.
     """
     if plan.effort.budget_s is None:
         return None
-    return max(_LEAST_CHECK_S, plan.effort.budget_s / len(plan.arms))
+    statement_s = max(arm.connections.statement_limit_s for arm in plan.arms)
+    return max(_LEAST_CHECK_S, plan.effort.budget_s / len(plan.arms), statement_s + _MARGIN_S)
 
 
 _MIN_OPEN_SLICE_S: Final = 2.0  # in a shorter slice a queue has no time to build up

@@ -11,7 +11,7 @@ from dbbench.address import Address
 from dbbench.drivers.libpq import connect_arguments
 from dbbench.engine.pooler_arms import server_connections
 from dbbench.errors import CannotStartError
-from dbbench.messages import Route
+from dbbench.messages import Route, Start
 from dbbench.plan import Cell, Plan, Pooler
 from dbbench.relay.handle import RelayProcess
 from dbbench.server.pgbouncer import PoolerSettings, RunningPooler, pooler
@@ -24,8 +24,9 @@ _TUNED_S: Final = 0.05  # longer round-trip times are not tuned: a third of a mi
 class Routes:
     """The routes of one run. Relay and poolers are started when they are first needed, and ended by `stack`."""
 
-    def __init__(self, server: Address, plan: Plan, schemas: Mapping[tuple[str, str], str], stack: ExitStack) -> None:
-        self._server = server
+    def __init__(self, start: Start, plan: Plan, schemas: Mapping[tuple[str, str], str], stack: ExitStack) -> None:
+        self._server = start.address
+        self._session = start.session
         self._plan = plan
         self._schemas = schemas
         self._stack = stack
@@ -63,7 +64,13 @@ class Routes:
                 for arm in self._plan.arms
             },
             self._plan.placement.server_cpus,
+            self._session,
         )
+
+    def check(self) -> None:
+        """Raise ServerLostError where a pooler has ended; never waits."""
+        for running in self._poolers.values():
+            running.check()
 
     def _alias(self, schema: str, arm: str) -> str:
         """The pooler's alias for an arm's use of a schema; with the arm's number, as its name may not fit an alias."""
@@ -96,12 +103,13 @@ def _ping_s(address: Address) -> float:
     """The duration of an undisturbed round trip, seconds: the first quintile of several pings."""
     import psycopg
 
+    from dbbench.server.impatient import Connection
+
     took = []
     try:
         with contextlib.closing(
-            psycopg.connect(**connect_arguments(address, {"application_name": "dbbench"}))
+            Connection.connect(**connect_arguments(address, {"application_name": "dbbench"}), autocommit=True)
         ) as pinged:
-            pinged.autocommit = True
             for _ in range(_PINGS):
                 began = perf_counter()
                 pinged.execute("")

@@ -156,7 +156,7 @@ class SetUp:
         if self._hopeless(index):
             return
         if not self.workers.complete:  # one was lost in the previous cell
-            self.workers.start(f"set-up/{index}", stack)
+            yield from self.workers.start(f"set-up/{index}", stack)
         cell, checked = self.workers.plan.cells[index], CellCheck(self.workers, index)
         yield from checked.run()
         results = checked.results

@@ -4,159 +4,50 @@ The set-up and the blocks are written in terms of these requests.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from random import Random
-from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from dbbench import messages
-from dbbench.child import Home, WorkerFailedError, WorkerLostError, WorkerProcess
-from dbbench.engine import machine
-from dbbench.errors import DbbenchError, ServerLostError, UsageError
-from dbbench.messages import Closed, Described, Done, Ran, Route, RunSlice, Start, Started
-from dbbench.plan import Arm, Cell, Load, Placement, Plan
+from dbbench.child import WorkerFailedError, WorkerLateError, WorkerLostError
+from dbbench.engine.site import PATIENCE_S, Site, Worker
+from dbbench.errors import DbbenchError, ServerLostError
+from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
+from dbbench.plan import Arm, Cell, Load, Plan
 from dbbench.records import Problem
-from dbbench.scenario import Description
+from dbbench.server.passwords import redacted
 
 WARM_UP_OPERATIONS: Final = 7  # per connection: psycopg prepares a statement at its 6th execution
 MORE_WARM_UP_OPERATIONS: Final = 3
 LONG_WARM_UP_NS: Final = 400_000_000  # if the first part takes longer, one operation more per connection is enough
 WARM_UP_NS: Final = 50_000_000  # length of the second part, which samples the event loop's lag 50 times
 LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation later than this
-PATIENCE_S: Final = 60.0  # how long to wait for a reply, besides the time that the settings allow a request
+RECONNECT_LIMIT_S: Final = 300.0  # how long to wait for a server that went away
 _SHORTER: Final = "smaller parameters (--set) or fewer --sessions make it shorter, and a longer --budget allows more"
-TABLES_DRIVER: Final = "psycopg-sync"
+_WITHOUT: Final = "the rest of the run does without it"
+_DOING: Final[Mapping[type[messages.Message], str]] = {
+    messages.Prepare: "prepare() ran",
+    messages.Reset: "reset() ran",
+    messages.Tidy: "the tables were vacuumed",
+    messages.Fingerprint: "the tables were compared",
+    messages.Open: "{} connected",
+    messages.Connect: "{} connected",
+    messages.Check: "{} was checked",
+    messages.RunSlice: "{} was measured",
+    messages.Close: "{} disconnected",
+}
+"""What goes on during a request, as in "the server stopped answering while ..."."""
+_WARM_UP: Final = "{} warmed up"
 _REPLY = TypeVar("_REPLY", bound=messages.Message)
 
 
-class Worker(Protocol):
-    """What the engine needs from a worker: see child.WorkerProcess."""
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        ...
-
-    def ask(self, request: messages.Request, kind: type[_REPLY], patience: float | None) -> _REPLY:
-        """Send a request and wait for its reply."""
-        ...
-
-    def reply(self, kind: type[_REPLY], patience: float | None) -> _REPLY:
-        """Wait for the reply to a request that was sent before."""
-        ...
-
-    def __enter__(self) -> Any:
-        """Use the worker for the length of a `with` block."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None:
-        """End it."""
-        ...
-
-
-class Homes(Protocol):
-    """The home of each arm: the Python environment of its workers, and the files that they work with.
-
-    Usually `AtHome`; a gate has two homes.
-    """
-
-    @property
-    def tables_for(self) -> Sequence[str]:
-        """Arms with a worker of their own for their tables; all other arms use the first one's."""
-        ...
-
-    @property
-    def same_tables(self) -> bool:
-        """Whether all arms work on the same tables."""
-        ...
-
-    def home(self, arm: str) -> Home:
-        """The environment of the arm in this run."""
-        ...
-
-    def for_block(self, rng: Random) -> Mapping[str, Home]:
-        """The environments of the arms for one block, where they differ from `home`."""
-        ...
-
-    def path(self, arm: str, path: str) -> str:
-        """The path of the arm's own copy of the scenario's file."""
-        ...
-
-
-class AtHome:
-    """All arms use the Python environment of this process, and work with the same files and tables."""
-
-    tables_for: Sequence[str] = ("",)
-    same_tables = True
-
-    def home(self, _arm: str) -> Home:
-        """See Homes."""
-        return Home()
-
-    def for_block(self, _rng: Random) -> Mapping[str, Home]:
-        """See Homes."""
-        return {}
-
-    def path(self, _arm: str, path: str) -> str:
-        """See Homes."""
-        return path
-
-
-AT_HOME: Final = AtHome()
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where a run takes place: a server, and how workers are started on it."""
-
-    start: Start  # the first message to a worker, without what depends on the arm
-    placement: Placement
-    create_schema: Callable[[int], str]
-    alive: Callable[[], bool]
-    check_connections: Callable[[int], None]  # raises if this number cannot be opened, or rights are missing
-    describe: Callable[[], dict[str, Any]]  # version and settings of the server
-    run_id: str
-    embedded: bool  # an embedded server may be told to checkpoint, and keeps nothing after the run
-    homes: Homes = AT_HOME
-    describe_machine: Callable[[Iterable[str]], dict[str, Any]] = machine.describe  # with versions of these packages
-    clock_ns: Callable[[], int] = time.perf_counter_ns  # a clock that all processes of the machine share
-    start_worker: Callable[[str, Start, Mapping[str, str], Home], Worker] = WorkerProcess
-
-
-def start_tables_worker(site: Site, arm: str) -> Worker:
-    """Start the worker that loads scenarios, makes their tables and keeps them tidy, in the home of the arm."""
-    run_id = "" if site.embedded else site.run_id
-    start = msgspec.structs.replace(site.start, driver=TABLES_DRIVER, cpus=None, run_id=run_id)
-    worker = site.start_worker("the tables", start, {}, site.homes.home(arm))
-    worker.reply(Started, PATIENCE_S)
-    return worker
-
-
-def describe(
-    worker: Worker, paths: Mapping[Path, str], overrides: Mapping[str, str]
-) -> tuple[dict[Path, Description], list[Problem]]:
-    """The descriptions of scenario files, and a problem for each that cannot be loaded.
-
-    `paths`: scenario -> this worker's own copy of its file. Raises UsageError for a value that a parameter cannot have.
-    """
-    described: dict[Path, Description] = {}
-    problems = []
-    for path, own in paths.items():
-        try:
-            described[path] = worker.ask(messages.Describe(own, dict(overrides)), Described, PATIENCE_S).scenario
-        except WorkerFailedError as error:
-            if not error.scenario:
-                raise UsageError(str(error)) from None  # a value that a parameter cannot take
-            problems.append(Problem("scenario", str(error)))
-    return described, problems
+def _told(error: WorkerFailedError | WorkerLostError) -> str:
+    """What an error says, with its code: 53100 is a full disk in any language."""
+    code = error.code if isinstance(error, WorkerFailedError) else ""
+    return f"{error} ({code})" if code and code not in str(error) else str(error)
 
 
 def _took_too_long(limit_s: float) -> str:
@@ -169,40 +60,69 @@ class Workers:
 
     plan: Plan
     site: Site
-    tables: Mapping[str, Worker]  # arm -> the worker for its tables; the same one where all have the same files
+    tables: dict[str, Worker]  # arm -> the worker for its tables; the same one where all have the same files
     schemas: dict[tuple[str, str], str] = field(default_factory=dict)  # (scenario file, arm) -> schema
     route: Callable[[Cell, str, str], Route | None] = lambda _cell, _arm, _schema: None
+    renewed: Callable[[], Mapping[str, Worker]] = dict  # replaces the workers for the tables
     resets: set[str] = field(default_factory=set)  # scenario files that have a reset()
     excluded: set[tuple[int, str]] = field(default_factory=set)  # (cell, arm) that could not be measured
     facts: dict[str, dict[str, str]] = field(default_factory=dict)  # arm -> facts that its driver reports
     running: dict[str, Worker] = field(default_factory=dict)  # arm -> its worker, in the order in which they started
     _until_ns: int | None = None  # when what goes on must be over; see within()
+    _stage: str = "nothing was asked of it"  # what goes on now
 
     @contextmanager
-    def started(self, block: int | str) -> Iterator[None]:
-        """Run a fresh worker for every arm for the length of a `with` block."""
+    def started(self, block: int | str) -> Iterator[list[Problem]]:
+        """Run a fresh worker for every arm for the length of a `with` block; gives what start() returns."""
         with ExitStack() as stack:
-            self.start(block, stack)
-            yield
+            yield self.start(block, stack)
 
-    def start(self, block: int | str, stack: ExitStack) -> None:
-        """Start a fresh worker for every arm, in random order, all with the same hash seed; `stack` ends them."""
+    def start(self, block: int | str, stack: ExitStack) -> list[Problem]:
+        """Start a fresh worker for every arm, in random order, all with the same hash seed; `stack` ends them.
+
+        Those that are lost before they are ready are left out from now on: returns a problem for each. Raises
+        WorkerLostError where all are lost.
+        """
         rng = self.plan.rng(block, "start")
         environment = {"PYTHONHASHSEED": str(rng.randrange(2**32))}
         homes = self.site.homes.for_block(self.plan.rng(block, "seats"))
         self.running.clear()
         stack.callback(self.running.clear)
+        lost: dict[str, WorkerLostError] = {}
         for arm in rng.sample(self.plan.arms, len(self.plan.arms)):
+            if not self._stays(arm.name):
+                continue
             home = homes.get(arm.name) or self.site.homes.home(arm.name)
-            worker = self.site.start_worker(arm.name, self._start(arm), environment, home)
-            self.running[arm.name] = stack.enter_context(worker)
-        for name, worker in self.running.items():
-            self.facts[name] = worker.reply(Started, PATIENCE_S).facts
+            try:
+                worker = self.site.start_worker(arm.name, self._start(arm), environment, home)
+            except WorkerLostError as error:
+                lost[arm.name] = error
+            else:
+                self.running[arm.name] = stack.enter_context(worker)
+        for name, worker in list(self.running.items()):
+            try:
+                self.facts[name] = worker.reply(Started, PATIENCE_S).facts
+            except WorkerLostError as error:
+                lost[name] = error
+                del self.running[name]
+        if lost and not self.running:
+            raise next(iter(lost.values()))
+        return [self._leave_out(name, error) for name, error in lost.items()]
+
+    def _leave_out(self, arm: str, error: WorkerLostError) -> Problem:
+        """Leave the arm out of all cells from now on; returns why."""
+        self.excluded.update((index, arm) for index in range(len(self.plan.cells)))
+        self.facts.setdefault(arm, {})
+        return Problem("worker lost", f"{error}, before it was ready; {_WITHOUT}", arm=arm)
+
+    def _stays(self, arm: str) -> bool:
+        """Whether the arm can still be measured in any cell."""
+        return any((index, arm) not in self.excluded for index in range(len(self.plan.cells)))
 
     @property
     def complete(self) -> bool:
-        """Whether every arm has its worker."""
-        return len(self.running) == len(self.plan.arms)
+        """Whether every arm that can still be measured has its worker."""
+        return all(arm.name in self.running for arm in self.plan.arms if self._stays(arm.name))
 
     def _start(self, arm: Arm) -> Start:
         """The first message to the arm's worker."""
@@ -220,14 +140,47 @@ class Workers:
         lost = isinstance(error, WorkerLostError)
         if lost:
             del self.running[arm]
-        if not self.site.alive():
-            raise ServerLostError("the server went away") from error
+        if self.was_away or not self.site.alive():
+            raise self.server_lost(error) from error
         scenario, code = self.plan.cells[index].scenario, "" if isinstance(error, WorkerLostError) else error.code
         return Problem("worker lost" if lost else "operation", str(error), scenario, index, arm, code)
 
     def ask(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
         """Send the arm's worker any request but a slice."""
-        return self.running[arm].ask(request, kind, self.patience())
+        return self._ask(self.running[arm], request, kind, self.patience(), _DOING[type(request)].format(arm))
+
+    def _ask(
+        self, worker: Worker, request: messages.Request, kind: type[_REPLY], patience: float, stage: str
+    ) -> _REPLY:
+        """Send a worker a request; while it does not answer, look whether the server does."""
+        self._stage = stage
+        return worker.ask(request, kind, patience, self.check_server)
+
+    def check_server(self) -> None:
+        """Raise ServerLostError, which says what went on, where the server does not answer, or was away meanwhile."""
+        if self.was_away or not self.site.alive():
+            raise self.server_lost()
+
+    @property
+    def was_away(self) -> bool:
+        """Whether the server has gone away, and that is to be waited for; it may be back already."""
+        return self.site.sentry is not None and self.site.sentry.lost
+
+    def wait_for_server(self) -> float:
+        """Wait until a server that went away is back; returns for how many seconds it was away.
+
+        Raises ServerLostError where it stays away for longer than RECONNECT_LIMIT_S.
+        """
+        assert self.site.sentry is not None
+        away_s = self.site.sentry.wait(RECONNECT_LIMIT_S)
+        self.tables.update(self.renewed())
+        return away_s
+
+    def server_lost(self, error: WorkerFailedError | WorkerLostError | None = None) -> ServerLostError:
+        """What to raise where the server does not answer: what went on, and the last that was heard of it."""
+        said = self.site.obituary() or ("" if error is None else _told(error))
+        why = f": {redacted(said, self.site.start.address.password)}" if said else ""
+        return ServerLostError(f"the server stopped answering while {self._stage}{why}")
 
     @contextmanager
     def within(self, limit_s: float | None) -> Iterator[None]:
@@ -269,13 +222,14 @@ class Workers:
         """Warm up by operations per connection, then by time; returns the lags of the event loop in the second part."""
         connections = self.plan.connections(cell)
         operations = WARM_UP_OPERATIONS * connections
-        elapsed_ns = self.slice(arm, operations, f"{seed}/warm-up").usage.elapsed_ns
+        elapsed_ns = self.slice(arm, operations, f"{seed}/warm-up", stage=_WARM_UP).usage.elapsed_ns
         spent_ns, loop_lags = 0, b""
         more = 1 if elapsed_ns > LONG_WARM_UP_NS else MORE_WARM_UP_OPERATIONS
         while spent_ns < WARM_UP_NS:
             per_operation_ns = max(1.0, elapsed_ns / operations)
             operations = max(more * connections, math.ceil((WARM_UP_NS - spent_ns) / per_operation_ns))
-            ran = self.slice(arm, operations, f"{seed}/warm-up/{spent_ns > 0}", freeze=True, heartbeat=True)
+            again = f"{seed}/warm-up/{spent_ns > 0}"
+            ran = self.slice(arm, operations, again, freeze=True, heartbeat=True, stage=_WARM_UP)
             elapsed_ns = ran.usage.elapsed_ns
             spent_ns += max(1, elapsed_ns)
             loop_lags += ran.loop_lags
@@ -292,6 +246,7 @@ class Workers:
         heartbeat: bool = False,
         load: Load | None = None,
         grace_ns: int = LIMIT_NS,
+        stage: str = "",
     ) -> Ran:
         """Have an arm run a slice in its open cell; no operation begins more than `grace_ns` after the last one is due.
 
@@ -301,7 +256,8 @@ class Workers:
         due_s = operations / load.rate if load.rate else 0.0
         limit_ns = int(due_s * 1e9) + grace_ns
         request = RunSlice(operations, seed, limit_ns, lead_in, freeze, load, heartbeat)
-        return self.running[arm].ask(request, Ran, self.patience(limit_ns / 1e9))
+        stage = (stage or _DOING[RunSlice]).format(arm)
+        return self._ask(self.running[arm], request, Ran, self.patience(limit_ns / 1e9), stage)
 
     def reset(self, cell: Cell, arm: str) -> None:
         """Have the scenario reset the tables of the arm, if it defines how."""
@@ -315,20 +271,24 @@ class Workers:
         self.ask_tables(self.plan.arms[0].name, messages.Tidy(schemas, self.site.embedded), Done)
 
     def ask_tables(self, arm: str, request: messages.Request, kind: type[_REPLY]) -> _REPLY:
-        """Send a request, which may take any time, to the worker for the arm's tables.
+        """Send a request to the worker for the arm's tables, which may take as long as the site allows.
 
         Raises DbbenchError when that worker or the server is lost, since the run cannot go on without them.
         """
+        limit_s, stage = self.site.prepare_limit_s, _DOING[type(request)]
         try:
-            return self.tables[arm].ask(request, kind, None)
+            return self._ask(self.tables[arm], request, kind, limit_s, stage)
+        except WorkerLateError:
+            raise DbbenchError(f"{stage} for more than {limit_s:g} s", "--prepare-timeout allows more") from None
         except WorkerLostError as error:
             raise DbbenchError(str(error)) from error
         except WorkerFailedError as error:
-            if not self.site.alive():
-                raise ServerLostError("the server went away") from error
+            if self.was_away or not self.site.alive():
+                raise self.server_lost(error) from error
             raise
 
     def patience(self, slice_s: float = 0.0) -> float:
         """The seconds that a worker may take for a request, of which a slice takes so many by itself."""
-        usual_s = PATIENCE_S + max(arm.connections.pool.timeout for arm in self.plan.arms) + slice_s
+        longest_s = max(arm.connections.pool.timeout + arm.connections.statement_limit_s for arm in self.plan.arms)
+        usual_s = PATIENCE_S + longest_s + slice_s
         return min(usual_s, max(0.0, self._left_s()))

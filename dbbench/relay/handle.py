@@ -13,8 +13,8 @@ from dbbench.errors import CannotStartError, UsageError
 from dbbench.relay import orders
 from dbbench.relay.frame import Recorded
 
-_PATIENCE_S: Final = 60.0
-_END_LIMIT_S: Final = 5.0
+_PATIENCE_S: Final = 20.0
+_END_LIMIT_S: Final = 2.0
 _TLS_MODES: Final = ("require", "verify-ca", "verify-full")
 
 

@@ -13,13 +13,12 @@ import selectors
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections import deque
 from pathlib import Path
 from typing import Final
 
-from dbbench import messages
+from dbbench import folders, messages
 from dbbench.address import Address
 from dbbench.relay import framing, orders
 from dbbench.relay.frame import Frame, Recorded
@@ -186,7 +185,7 @@ def _private_directory(socket_name: str) -> str:
         if not base.startswith("/") or "," in base or len(longest) >= _MAX_PATH_BYTES:  # drivers split hosts at commas
             continue
         try:
-            return tempfile.mkdtemp(prefix="dbbench-", dir=base)
+            return str(folders.make(folders.PREFIX, base))
         except OSError:
             continue
     raise OSError("no directory for sockets can be made in $TMPDIR, /tmp or /var/tmp")

@@ -14,8 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dbbench.records import clean
 from dbbench.reports.columns import Column
+from dbbench.texts import TO_ASCII, clean, inert
 
 WIDTH: Final = 80  # columns that a table may count on
 PROSE: Final = 100  # columns beyond which a sentence is hard to read
@@ -25,7 +25,6 @@ _MAX_NAME: Final = 24  # columns of a word in a name that never have to wrap
 _LINE_END: Final = re.compile(r"(?:\x1b\[[0-9;]*m| )+$", re.MULTILINE)  # blanks, and styles that begin or end there
 _RULED: Final = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")  # one line, under the headings
 _RULED_ASCII: Final = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-_TO_ASCII: Final = str.maketrans({"µ": "u", "\N{PLUS-MINUS SIGN}": "+-", "\N{EN DASH}": "-", "·": "-", "…": "..."})
 
 
 def as_text(render: Callable[..., None], *found: Any, console: Console | None = None, **options: Any) -> str:
@@ -38,7 +37,7 @@ def as_text(render: Callable[..., None], *found: Any, console: Console | None = 
     )
     with console.capture() as printed:
         render(*found, console, **options)
-    return _LINE_END.sub(lambda end: end.group().replace(" ", ""), printed.get())
+    return inert(_LINE_END.sub(lambda end: end.group().replace(" ", ""), printed.get()))
 
 
 def print_title(name: str, rest: Sequence[str], console: Console) -> None:
@@ -155,5 +154,5 @@ def plain(text: str, console: Console, style: str = "") -> Text:
     """Make text that means itself: no markup, no control characters, nothing that the console cannot encode."""
     safe = clean(text)
     if _ascii(console):
-        safe = safe.translate(_TO_ASCII).encode(console.encoding, "replace").decode(console.encoding)
+        safe = safe.translate(TO_ASCII).encode(console.encoding, "replace").decode(console.encoding)
     return Text(safe, style)

@@ -10,7 +10,7 @@ from typing import Final
 from dbbench.choices import Decimal
 
 _SEPARATORS: Final[Mapping[Decimal, str]] = {"point": ",", "comma": ";"}
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "::")  # the last one commands the log of a GitHub workflow
 
 
 def table(

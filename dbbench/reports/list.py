@@ -6,8 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.padding import Padding
 
-from dbbench.reports.console import INDENT
+from dbbench.reports.console import INDENT, plain
 from dbbench.reports.json_text import ascii_text
+from dbbench.texts import cut
 
 
 def json_report(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -18,10 +19,10 @@ def json_report(rows: Sequence[Mapping[str, Any]]) -> str:
 def render(rows: Sequence[Mapping[str, Any]], console: Console) -> None:
     """Print on the console: each name, below it the summary and the facts."""
     for name, summary, *facts in (row.items() for row in rows):
-        console.print(name[1], style="bold", markup=False, highlight=False)
+        console.print(plain(str(name[1]), console, "bold"))
         text = "; ".join(f"{label} {_shown(value)}" for label, value in facts)
         for line in (str(summary[1]), text):
-            console.print(Padding(line, INDENT), markup=False, highlight=False)
+            console.print(Padding(plain(cut(line), console), INDENT))
 
 
 def _shown(value: object) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from dbbench.records import clean
-from dbbench.result_file import MAX_NAME
+from dbbench.result_lines import MAX_NAME
 from dbbench.wording import count
 
 MAX_TEXT: Final = 400  # characters of a problem, a reason or a condition

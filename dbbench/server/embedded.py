@@ -85,6 +85,10 @@ class EmbeddedServer:
         """Whether the server is running, according to its supervisor; never waits."""
         return self._supervised.alive()
 
+    def last_words(self) -> str:
+        """Why it ended, if it has."""
+        return self._supervised.last_words()
+
 
 @contextmanager
 def embedded_server(*, cpus: Sequence[int] | None, max_connections: int) -> Iterator[EmbeddedServer]:

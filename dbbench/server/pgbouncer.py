@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from dbbench.address import Address
-from dbbench.errors import CannotStartError
+from dbbench.errors import CannotStartError, ServerLostError
 from dbbench.server.supervised import Supervised, candidate_bases, supervised
 from dbbench.server.supervisors import pgbouncer
 from dbbench.server.supervisors.system import last_words
@@ -88,9 +88,23 @@ class RunningPooler:
         return self._supervised.alive()
 
     def reconnect(self, alias: str) -> None:
-        """Have it use new server connections from now on; those in use are closed when they are released."""
-        with self.console() as console:
-            console.execute(f"RECONNECT {alias}")
+        """Have it use new server connections from now on; those in use are closed when they are released.
+
+        Raises ServerLostError where it is gone.
+        """
+        import psycopg
+
+        try:
+            with self.console() as console:
+                console.execute(f"RECONNECT {alias}")
+        except psycopg.Error as error:
+            self.check()
+            raise ServerLostError(f"PgBouncer does not answer: {' '.join(str(error).split())}") from None
+
+    def check(self) -> None:
+        """Raise ServerLostError where it has ended; never waits."""
+        if not self.alive():
+            raise ServerLostError("PgBouncer went away")
 
     def console(self) -> contextlib.closing[Any]:
         """A connection to PgBouncer's admin console, which takes commands, for the length of a `with` block."""
@@ -103,11 +117,13 @@ def pooler(
     settings: PoolerSettings,
     databases: Mapping[str, str],
     cpus: Sequence[int] | None = None,
+    session: Mapping[str, str] | None = None,
 ) -> Iterator[RunningPooler]:
     """Run a PgBouncer in front of `upstream` for the length of a `with` block.
 
-    `databases`: alias -> schema, which is its search path. With `cpus`, it stays on these CPUs (where the platform can
-    pin processes). It has connected to the server for each alias before the block begins.
+    `databases`: alias -> schema, which is its search path; `session`: other settings of its server sessions. With
+    `cpus`, it stays on these CPUs (where the platform can pin processes). It has connected to the server for each alias
+    before the block begins.
     Raises CannotStartError when PgBouncer is not installed, lacks a requested feature, or cannot reach the server.
     """
     program = find()
@@ -123,8 +139,12 @@ def pooler(
         program=str(program),
         bases=candidate_bases(),
         cpus=None if cpus is None else list(cpus),
-        databases=[_database(alias, upstream, schema) for alias, schema in databases.items()],
+        databases=[
+            _database(alias, upstream, {"search_path": _quoted(schema), **(session or {})})
+            for alias, schema in databases.items()
+        ],
         settings=_settings(settings, upstream, found),
+        socket=upstream.host if upstream.is_socket else "",
         users=f'"{USER}" "{password}"\n' if password else "",
     )
     with supervised(pgbouncer.__file__, failure=_cannot_start) as running:
@@ -200,18 +220,21 @@ def _settings(settings: PoolerSettings, upstream: Address, found: tuple[int, int
     return made
 
 
-def _database(alias: str, upstream: Address, schema: str) -> str:
+def _quoted(identifier: str) -> str:
+    return '"{}"'.format(identifier.replace('"', '""'))
+
+
+def _database(alias: str, upstream: Address, session: Mapping[str, str]) -> str:
     """One line of [databases]."""
     if not _ALIAS.fullmatch(alias):
         raise ValueError(f"no alias can be named {alias!r}")
-    identifier = schema.replace('"', '""')
     parts = {
         "host": upstream.host,
         "port": str(upstream.port),
         "dbname": upstream.database,
         "user": upstream.user,
         "password": upstream.password,
-        "connect_query": f'SET search_path TO "{identifier}"',
+        "connect_query": "; ".join(f"SET {name} TO {value}" for name, value in session.items()),
     }
     quoted = {name: value.replace("'", "''") for name, value in parts.items() if value}
     if any(character in value for value in quoted.values() for character in "\r\n\0"):
@@ -234,10 +257,10 @@ def _try(running: RunningPooler, alias: str) -> None:
 
 def _connected(address: Address) -> contextlib.closing[Any]:
     """A connection for the length of a `with` block, in the simple protocol, the only one that the console supports."""
-    import psycopg
+    from dbbench.server.impatient import Connection
 
     return contextlib.closing(
-        psycopg.connect(
+        Connection.connect(
             host=address.host, port=address.port, dbname=address.database, user=address.user,
             password=address.password, sslmode=address.sslmode or "prefer", connect_timeout=CONNECT_LIMIT_S,
             autocommit=True, prepare_threshold=None,

@@ -87,10 +87,10 @@ def detect(address: Address) -> Pooled | None:
 
 
 def _connect(address: Address, name: str) -> Any:
-    import psycopg
+    from dbbench.server.impatient import Connection
 
     arguments = connect_arguments(address, {"application_name": name})
-    return psycopg.connect(**arguments, autocommit=True, prepare_threshold=None)
+    return Connection.connect(**arguments, autocommit=True, prepare_threshold=None)
 
 
 def _detect(address: Address, one: Any, other: Any) -> Pooled | None:

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import os
 import select
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from dbbench.errors import CannotStartError
 from dbbench.server.supervisors.system import remove_tree
 
 END_LIMIT_S: Final = 5.0
+EXPECT_LIMIT_S: Final = 180.0  # for a message; the supervisor itself gives its service 120 s to start
+_LAST_WORDS_S: Final = 2.0
+_AT_ONCE: Final = 4096  # bytes
 Failure = Callable[[str], CannotStartError]
 """Makes an error from a reason."""
 
@@ -25,6 +30,7 @@ class Supervised:
     def __init__(self, process: subprocess.Popen[bytes], failure: Failure) -> None:
         self._process = process
         self._failure = failure
+        self._said = b""  # beyond the last message
         self.directory: Path | None = None
         """The private directory of its service, once that is known."""
 
@@ -36,10 +42,9 @@ class Supervised:
             self._process.stdin.flush()
 
     def expect(self, key: str) -> Any:
-        """Wait for the message `key` and return its value; raises CannotStartError when another one comes."""
-        assert self._process.stdout is not None
-        said = ""
-        for line in self._process.stdout:
+        """Wait for the message `key` and return its value; raises CannotStartError when another one or none comes."""
+        said, deadline = "", time.monotonic() + EXPECT_LIMIT_S
+        while line := self._line(deadline):
             try:
                 message = json.loads(line)
             except ValueError:
@@ -48,7 +53,36 @@ class Supervised:
             if key in message:
                 return message[key]
             raise self._failure(str(message.get("failed", message.get("lost", message))))
-        raise self._failure(f"its supervisor ended with status {self._process.wait()} {said}".rstrip())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(END_LIMIT_S)
+            raise self._failure(f"its supervisor ended with status {status} {said}".rstrip())
+        raise self._failure("its supervisor closed its output and goes on")
+
+    def _line(self, deadline: float) -> bytes:
+        """The next line that the supervisor writes; empty at the end. Raises CannotStartError after the deadline."""
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._said:
+            if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise self._failure(f"its supervisor said nothing for {EXPECT_LIMIT_S:g} s")
+            part = os.read(descriptor, _AT_ONCE)
+            if not part:
+                line, self._said = self._said, b""
+                return line
+            self._said += part
+        line, _, self._said = self._said.partition(b"\n")
+        return line + b"\n"
+
+    def last_words(self) -> str:
+        """Why its service ended, as the supervisor says; empty while it runs, and where the supervisor was killed.
+
+        A server closes its socket a moment before it has ended.
+        """
+        try:
+            message = json.loads(self._line(time.monotonic() + _LAST_WORDS_S))
+        except (ValueError, CannotStartError):
+            return ""
+        return str(message.get("lost", ""))
 
     def expect_directory(self) -> Path:
         """Wait for the name of the private directory; end() then removes it even if the supervisor was killed."""

@@ -3,15 +3,20 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+import select
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
 
 from dbbench.address import Address
-from dbbench.errors import CannotStartError, RefusedError, UsageError
-from dbbench.server.pooler_detection import behind_pooler
+from dbbench.errors import CannotStartError, DbbenchError, LeftBehindError, ServerLostError, UsageError
+from dbbench.server import preflight, schemas
+from dbbench.server.janitor import FINISH_LIMIT_S, HASTE_S, Janitor, sentence
+from dbbench.server.passwords import stored_password
+from dbbench.wording import not_text
 
 SETTINGS: Final = (
     "server_version", "server_version_num", "fsync", "synchronous_commit", "full_page_writes", "jit", "autovacuum",
@@ -19,11 +24,11 @@ SETTINGS: Final = (
     "default_transaction_isolation", "ssl", "server_encoding", "lc_collate",
 )  # fmt: skip
 _PREFIX: Final = re.compile(r"^postgres(ql)?(\+\w+)?://")
+_PORTS: Final = 65_536
 _IN_THE_URL: Final = ("host", "port", "user", "password", "dbname", "database")
-_PRODUCTION: Final = re.compile(r"(^|[^a-z])(prod|production|live)([^a-z]|$)", re.IGNORECASE)
-_MAX_OTHERS: Final = 5  # client connections to the database that are not dbbench's
-_SHORTEST_SECRET: Final = 4  # characters of a password
-_OLDEST_VERSION: Final = 120000  # server_version_num
+IDLE_LIMIT_S: Final = 300.0  # in a transaction, for a session of a run
+QUESTION_LIMIT_S: Final = 20.0  # for any other question of the parent's
+ANSWER_LIMIT_S: Final = 5.0  # for `SELECT 1`, after which a server counts as lost
 
 
 def chosen_address(url: str | None, *, env_url: bool) -> Address | None:
@@ -50,26 +55,31 @@ def parse_url(url: str, name: str) -> Address:
     from dbbench.server.parameters import tls_of
 
     example = "postgresql://user:password@host:5432/database"
-    if not _PREFIX.match(url):
+    if not _PREFIX.match(url) or not_text(url):
         raise UsageError(f"{name} is not a PostgreSQL URL", f"it looks like {example}")
     try:
         parsed = make_url(_PREFIX.sub("postgresql://", url))
         twice = [key for key, value in parsed.query.items() if not isinstance(value, str)]
         query = {key: value for key, value in parsed.query.items() if isinstance(value, str)}
         user = parsed.username or query.pop("user", "") or "postgres"
+        port = int(query.pop("port", 5432)) if parsed.port is None else parsed.port
         address = Address(
             host=unquote(parsed.host or query.pop("host", "localhost")),
-            port=parsed.port or int(query.pop("port", 5432)),
+            port=port,
             database=parsed.database or query.pop("dbname", "") or query.pop("database", "") or user,
             user=user,
             password=str(parsed.password) if parsed.password else query.pop("password", ""),
         )
     except Exception:
         raise UsageError(f"{name} is not a valid URL", f"it looks like {example}") from None
-    if "@" in address.host:
-        raise UsageError(f"{name}: write an @ in a password as %40")
-    if any("\0" in part for part in (address.host, address.database, address.user, address.password)):
+    # Anything else, and a part of the password would be taken for the host or the database, and be shown as such.
+    most = 0 if parsed.username is None and parsed.password is None else 1
+    if url.count("@") > most or "@" in address.host:
+        raise UsageError(f"{name}: write an @ in a user or password as %40, and a / as %2F")
+    if any(not_text(part) for part in (address.host, address.database, address.user, address.password)):
         raise UsageError(f"{name} is not a valid URL", f"it looks like {example}")
+    if not 0 < address.port < _PORTS:
+        raise UsageError(f"{name}: a port is a number from 1 to {_PORTS - 1}")
     if "," in address.host:
         raise UsageError(f"{name} names several hosts, and dbbench measures one server", "name the primary")
     if twice := [*twice, *(key for key in _IN_THE_URL if key in query)]:
@@ -78,103 +88,72 @@ def parse_url(url: str, name: str) -> Address:
         sslmode, tls = tls_of(query)
     except UsageError as error:
         raise UsageError(f"{name}: {error.message}", error.remedy) from None
-    return msgspec.structs.replace(address, sslmode=sslmode, tls=tls)
-
-
-def redacted(text: str, secret: str) -> str:
-    """`text` with every occurrence of the secret, plain or quoted for a URL, replaced by ***."""
-    from urllib.parse import quote, quote_plus
-
-    if len(secret) < _SHORTEST_SECRET:  # redacting every occurrence would show which letters it has
-        return text
-    for form in {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)} - {""}:
-        text = text.replace(form, "***")
-    return text
+    password = address.password or stored_password(address.host, address.port, address.database, address.user)
+    return msgspec.structs.replace(address, password=password, sslmode=sslmode, tls=tls)
 
 
 class Target:
     """A server that can be measured: preflight checks, schemas for the run, and the server's description of itself.
 
-    close() drops these schemas and touches nothing else.
+    close() has these schemas dropped and touches nothing else; on a server that is `thrown_away` they need not be.
     """
 
-    def __init__(self, address: Address, run_id: str) -> None:
+    def __init__(self, address: Address, run_id: str, *, thrown_away: bool = False) -> None:
         self.address = address
         self._run_id = run_id
-        self._made = False  # a schema
-        self._connection = _connect(address, application(run_id))
+        self._thrown_away = thrown_away
+        self._janitor: Janitor | None = None
+        self._connection = self._connected()
 
-    def preflight(self, connections: int, *, allow_production: bool) -> None:
-        """Check version, rights and limits, and that this does not look like a server in production use.
+    def preflight(self, connections: int, *, allow_production: bool, allow_remote: bool = False) -> None:
+        """Check that this server can and may be measured with so many connections (see preflight.py).
 
-        `connections`: the number that the run will open. Raises CannotStartError or RefusedError.
+        Raises CannotStartError or RefusedError.
         """
-        if behind_pooler(self._connection):
-            raise CannotStartError(
-                f"a connection pooler stands in front of {self.address}",
-                "measure the server itself, or let dbbench start a pooler with --pooler transaction",
-            )
-        version, recovery, can_create, database = self._row(
-            "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"
-            " has_database_privilege(current_database(), 'CREATE'), current_database()"
-        )
-        if version < _OLDEST_VERSION:
-            raise CannotStartError(f"{self.address}: PostgreSQL {version // 10000} is older than 12")
-        if recovery:
-            raise CannotStartError(
-                f"{self.address} is a read-only standby", "dbbench needs a schema of its own: measure the primary"
-            )
-        if not can_create:
-            raise CannotStartError(
-                f"{self.address} may not create a schema in database {database}",
-                f"GRANT CREATE ON DATABASE {database} TO {self.address.user}",
-            )
-        self._refuse_production(allow_production=allow_production)
-        self._check_limit(connections)
+        with self._answering(CannotStartError):
+            self._preflight(connections, allow_production=allow_production, allow_remote=allow_remote)
 
-    def _refuse_production(self, *, allow_production: bool) -> None:
-        if allow_production:
-            return
-        way_out = "measure a copy, or say --allow-production"
-        for name in (self.address.database, self.address.host):
-            if _PRODUCTION.search(name) and not self.address.is_socket:
-                raise RefusedError(f"{name} looks like a production server", way_out)
-        (others,) = self._row(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND backend_type = 'client backend' AND application_name NOT LIKE 'dbbench%%' AND pid <> pg_backend_pid()"
-        )
-        if others > _MAX_OTHERS:
-            raise RefusedError(f"{self.address} is in use by {others} other sessions", way_out)
+    def _preflight(self, connections: int, *, allow_production: bool, allow_remote: bool) -> None:
+        preflight.check_rights(self._connection, self._row, self.address)
+        if not allow_remote:
+            preflight.refuse_remote(self.address)
+        if not allow_production:
+            preflight.refuse_production(self._row, self.address)
+        preflight.check_connections(self._row, self.address, connections)
 
-    def _check_limit(self, connections: int) -> None:
-        limit, reserved, used = self._row(
-            "SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int"
-            " + coalesce(current_setting('reserved_connections', true)::int, 0),"
-            " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
-        )
-        free = limit - reserved - used
-        if connections > free:
-            raise CannotStartError(
-                f"this run opens up to {connections} connections, but {self.address} has {free} free "
-                f"(max_connections {limit}, {reserved} reserved, {used} in use)",
-                "use a smaller --pool-size and --max-overflow, fewer --sessions, or fewer drivers",
-            )
+    def session_settings(self, statement_limit_s: float) -> dict[str, str]:
+        """Limits for the sessions of a run, in place of those of role and database; only such as the server knows."""
+        milliseconds = f"{round(statement_limit_s * 1000)}"
+        wanted = {
+            "statement_timeout": milliseconds,
+            "lock_timeout": milliseconds,
+            "idle_in_transaction_session_timeout": f"{round(IDLE_LIMIT_S * 1000)}",
+            "idle_session_timeout": "0",  # a session of the run waits while others have their turn
+            "transaction_timeout": "0",
+        }
+        with self._answering(CannotStartError):
+            rows = self._rows("SELECT name FROM pg_settings WHERE name = ANY(%s)", tuple(wanted))
+        known = {name for (name,) in rows}
+        return {name: value for name, value in wanted.items() if name in known}
 
     def create_schema(self, number: int) -> str:
-        """Make a schema, tagged as dbbench's, and return its name."""
-        from psycopg import sql
+        """Make a schema, tagged as dbbench's, and return its name; from the first on, a janitor will drop them."""
+        if self._janitor is None and not self._thrown_away:
+            self._janitor = Janitor(self.address, self._run_id)
+        with self._answering(ServerLostError):
+            return schemas.create(self._connection, self._run_id, number)
 
-        name = f"{application(self._run_id)}_{number}"
-        self._made = True
-        with self._connection.transaction():  # never one without its tag
-            self._execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
-            self._execute(
-                sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(name), sql.Literal(_tag(self._run_id)))
-            )
-        return name
+    def left_behind(self) -> int:
+        """The number of schemas in the database that killed runs have left behind."""
+        with self._answering(CannotStartError):
+            return sum(not one.in_use for one in schemas.find(self._connection))
 
     def describe(self) -> dict[str, Any]:
         """The server's version, transport and the settings that matter."""
+        with self._answering(ServerLostError):
+            return self._described()
+
+    def _described(self) -> dict[str, Any]:
         rows = self._rows("SELECT name, setting || coalesce(unit, '') FROM pg_settings WHERE name = ANY(%s)", SETTINGS)
         settings = dict(rows)
         (version,) = self._row("SELECT version()")
@@ -185,20 +164,44 @@ class Target:
         return {"version": version, "transport": transport, "tls": ssl, "settings": settings}
 
     def alive(self) -> bool:
-        """Whether the server still answers."""
-        import psycopg
+        """Whether the server still answers, within ANSWER_LIMIT_S.
 
+        Where this connection alone was ended, by an idle_session_timeout say, another takes its place.
+        """
+        if _answers(self._connection):
+            return True
+        self._connection.close()
         try:
-            self._row("SELECT 1")
-        except psycopg.Error:
+            self._connection = self._connected()
+        except CannotStartError:
             return False
         return True
 
-    def close(self) -> None:
-        """Drop our schemas and disconnect."""
+    def _connected(self) -> Any:
+        connection = schemas.connect(self.address, schemas.application(self._run_id))
+        connection.answer_limit_s = QUESTION_LIMIT_S
+        return connection
+
+    @contextlib.contextmanager
+    def _answering(self, kind: type[DbbenchError]) -> Iterator[None]:
+        """Raise an error of this kind where the server is lost meanwhile, or does not answer in time."""
+        import psycopg
+
+        try:
+            yield
+        except psycopg.OperationalError as error:
+            said = " ".join(str(error).split())
+            raise kind(f"{self.address} stopped answering: {said}") from None
+
+    def close(self, limit_s: float = FINISH_LIMIT_S) -> str:
+        """Disconnect, and have our schemas dropped; gives a sentence about those that stay, if any do.
+
+        After `limit_s` seconds they are still being dropped, and nobody waits for that.
+        """
         self._connection.close()
-        if self._made:
-            drop_schemas(self.address, self._run_id)
+        janitor, self._janitor = self._janitor, None
+        kept = [] if janitor is None else janitor.finish(limit_s)
+        return sentence(self.address, kept) if kept else ""
 
     def _rows(self, statement: str, *args: Any) -> Sequence[Any]:
         arguments = [list(arg) if isinstance(arg, tuple) else arg for arg in args]
@@ -207,63 +210,44 @@ class Target:
     def _row(self, statement: str, *args: Any) -> Any:
         return self._rows(statement, *args)[0]
 
-    def _execute(self, statement: Any) -> None:
-        self._connection.execute(statement)
-
 
 @contextlib.contextmanager
-def connected(address: Address, run_id: str) -> Iterator[Target]:
-    """A target for the length of a `with` block."""
-    target = Target(address, run_id)
+def connected(
+    address: Address, run_id: str, say: Callable[[str], None] = lambda _: None, *, thrown_away: bool = False
+) -> Iterator[Target]:
+    """A target for the length of a `with` block.
+
+    Raises LeftBehindError where a schema had to stay; if something else ends the block, `say` is told instead.
+    """
+    target = Target(address, run_id, thrown_away=thrown_away)
     try:
         yield target
-    finally:
-        target.close()
+    except BaseException as error:
+        # Whoever presses Ctrl-C does not want to wait.
+        if left := target.close(HASTE_S if isinstance(error, KeyboardInterrupt) else FINISH_LIMIT_S):
+            say(left)
+        raise
+    if left := target.close():
+        raise LeftBehindError(left)
 
 
-def application(run_id: str) -> str:
-    """The application_name of all sessions of a run, which is also the prefix of its schemas' names."""
-    return f"dbbench_{run_id}"
-
-
-def _tag(run_id: str) -> str:
-    return f"made by dbbench, run {run_id}; safe to drop when that run is over"
-
-
-def drop_schemas(address: Address, run_id: str) -> None:
-    """Drop the schemas of a run, and only those with its tag, after ending its sessions, which may have locks.
-
-    A server that is gone has nothing to drop: errors are ignored.
-    """
-    import psycopg
-    from psycopg import sql
-
-    with contextlib.suppress(psycopg.Error, CannotStartError), _connect(address, application(run_id)) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
-            " AND usename = current_user AND pid <> pg_backend_pid()",
-            [application(run_id)],
-        )
-        schemas = connection.execute(
-            "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"
-            " AND obj_description(oid, 'pg_namespace') = %s",
-            [f"{application(run_id)}_", _tag(run_id)],
-        ).fetchall()
-        for (name,) in schemas:
-            connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
-
-
-def _connect(address: Address, application: str) -> Any:
-    """The parent's own connection; raises CannotStartError, which names user, server and reason."""
+def _answers(connection: Any) -> bool:
+    """Whether the server answers on this connection within ANSWER_LIMIT_S; psycopg itself would wait for ever."""
     import psycopg
 
-    from dbbench.drivers.libpq import connect_arguments
-
+    deadline = time.monotonic() + ANSWER_LIMIT_S
+    libpq = connection.pgconn
     try:
-        return psycopg.connect(
-            **connect_arguments(address, {"application_name": application}), autocommit=True, prepare_threshold=None
-        )
-    except (psycopg.Error, UnicodeError) as error:
-        # libpq's messages have host, port, user and database in them, and no password.
-        reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip()) or type(error).__name__
-        raise CannotStartError(f"cannot connect to {address}: {reason}") from None
+        libpq.send_query(b"SELECT 1")
+        while True:
+            while libpq.is_busy():
+                if not select.select([libpq.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                    return False
+                libpq.consume_input()
+            result = libpq.get_result()
+            if result is None:
+                return True
+            if result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
+                return False
+    except psycopg.Error:
+        return False

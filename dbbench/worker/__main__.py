@@ -30,23 +30,32 @@ def main() -> None:
             os.dup2(nothing.fileno(), 0)
         start = messages.receive_request(incoming)
         assert isinstance(start, messages.Start)
-        threading.Thread(target=_read, args=(incoming, requests.put, start), daemon=True).start()
-        worker = Worker(start)
-        messages.send(outgoing, worker.attempt(worker.started))
+        threading.Thread(target=_read, args=(incoming, requests.put), daemon=True).start()
+        worker, own = Worker(start), os.getpid()
+        answer = worker.attempt(worker.started)
         while True:
+            if os.getpid() != own:  # a process that a scenario has forked, and that comes back from there
+                os._exit(0)
+            _send(outgoing, answer)
             request = requests.get()
-            messages.send(outgoing, worker.attempt(lambda: worker.handle(request)))  # noqa: B023 - called at once
+            answer = worker.attempt(lambda: worker.handle(request))  # noqa: B023 - called at once
 
 
-def _read(incoming: BinaryIO, put: Callable[[messages.Request], None], start: messages.Start) -> None:
-    while (request := messages.receive_request(incoming)) is not None:
-        put(request)
-    # The parent died; otherwise it would have killed this worker. Its schemas must not stay on a user's server.
-    if start.run_id:
-        from dbbench.server.target import drop_schemas
+def _send(outgoing: BinaryIO, answer: messages.Reply) -> None:
+    try:
+        messages.send(outgoing, answer)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:  # of the encoder, so nothing was written
+        message = f"what the scenario has given cannot be passed on: {type(error).__name__}: {error}"
+        messages.send(outgoing, messages.Failed(message, scenario=True))
 
-        drop_schemas(start.address, start.run_id)
-    os._exit(0)
+
+def _read(incoming: BinaryIO, put: Callable[[messages.Request], None]) -> None:
+    try:
+        while (request := messages.receive_request(incoming)) is not None:
+            put(request)
+    finally:
+        # The parent died, or a scenario has closed the pipe from it. Whatever a scenario has started ends, too.
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

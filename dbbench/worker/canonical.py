@@ -10,16 +10,19 @@ import decimal
 import enum
 import hashlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from dbbench.errors import ScenarioError
+from dbbench.wording import storable
 
 _OF_A_ROW: Final = ("__len__", "__iter__", "__getitem__")
 _OF_A_RANGE: Final = ("lower", "upper", "lower_inc", "upper_inc", "isempty")
 _PLAIN: Final = frozenset(  # what most values are: they need no look at what else they might be
     {bool, bytes, datetime.date, datetime.datetime, decimal.Decimal, float, int, str, uuid.UUID, type(None)}
 )
+MOST_LINES: Final = 2_000_000  # of a result: 100,000 rows of 20 columns
 _LONGEST: Final = 1000  # characters of a value in a line; a digest stands for the rest
 
 
@@ -45,7 +48,18 @@ def lines(value: Any, path: str = "result", _above: tuple[Any, ...] = ()) -> Ite
         yield from lines(item, f"{path}{name}", (*_above, value))
 
 
-def _parts(value: Any) -> tuple[str, list[tuple[str, Any]]] | None:  # noqa: PLR0911 - one for each kind
+def limited(found: Iterator[str]) -> list[str]:
+    """The lines of a result; raises ScenarioError where they are too many to be compared, or without end."""
+    made = list(islice(found, MOST_LINES + 1))
+    if len(made) > MOST_LINES:
+        raise ScenarioError(
+            f"the operation returned more than {MOST_LINES:,} values, or has no end of them",
+            "return less of what it reads",
+        )
+    return made
+
+
+def _parts(value: Any) -> tuple[str, Iterable[tuple[str, Any]]] | None:  # noqa: PLR0911 - one for each kind
     """What a value consists of, as a line for the whole and (name, part) pairs; None for a scalar."""
     kind = type(value)
     if (mapper := getattr(kind, "__mapper__", None)) is not None:
@@ -53,7 +67,7 @@ def _parts(value: Any) -> tuple[str, list[tuple[str, Any]]] | None:  # noqa: PLR
     if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _is_range(value):
         return "", [(f".{field.name}", getattr(value, field.name)) for field in dataclasses.fields(value)]
     if isinstance(value, Mapping):
-        keys = sorted(value, key=_key)
+        keys = sorted(islice(value, MOST_LINES + 1), key=_key)
         return f"{len(keys)} keys", [(f"[{_key(key)}]", value[key]) for key in keys]
     if isinstance(value, set | frozenset):
         return None
@@ -63,7 +77,7 @@ def _parts(value: Any) -> tuple[str, list[tuple[str, Any]]] | None:  # noqa: PLR
             "return what it gives, as .all() or a list",
         )
     if _is_sequence(value):
-        return f"{len(value)} values", [(f"[{number}]", item) for number, item in enumerate(value)]
+        return f"{len(value)} values", ((f"[{number}]", item) for number, item in enumerate(value))
     if _has_no_text(kind) and hasattr(value, "__dict__"):  # its text would be its address
         return kind.__name__, [(f".{name}", each) for name, each in vars(value).items() if not name.startswith("_")]
     return None
@@ -97,7 +111,7 @@ def _scalar(value: Any) -> str:
     """`type value` on one line; a driver may return a subclass, and what counts is what a caller can rely on."""
     if type(value) not in _PLAIN:
         if isinstance(value, set | frozenset):
-            return f"set {sorted('; '.join(lines(item, '')) for item in value)}"
+            return f"set {sorted('; '.join(lines(item, '')) for item in islice(value, MOST_LINES + 1))}"
         if _is_range(value):
             return f"range {_range(value)}"
     kind, text = _typed(value)
@@ -136,7 +150,7 @@ def _typed(value: Any) -> tuple[str, str]:  # noqa: C901, PLR0911, PLR0912 - one
     name = type(value).__name__
     if name == "BitString" and hasattr(value, "as_string"):  # asyncpg's
         return name, value.as_string().replace(" ", "")
-    return name, str(value).replace("\n", "\\n")
+    return name, storable(str(value)).replace("\n", "\\n")
 
 
 def _plain(value: decimal.Decimal) -> str:

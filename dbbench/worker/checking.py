@@ -15,10 +15,10 @@ from time import perf_counter_ns
 from typing import Any, Final
 
 from dbbench.catalog import blame, is_installed, line_of, shown_path
-from dbbench.errors import ScenarioError, UnfitError
+from dbbench.errors import ScenarioError, UnfitError, text_of
 from dbbench.scenario import Operation
 from dbbench.twin import ASYNC_ONLY
-from dbbench.worker.canonical import lines
+from dbbench.worker.canonical import limited, lines
 from dbbench.worker.checked_db import way_out
 from dbbench.worker.client import Client
 
@@ -49,7 +49,7 @@ def explained(error: BaseException, shown: str, *, sync: bool) -> str:
 
 def _missing(error: BaseException) -> str:
     """The word whose absence has caused the error, or an empty text."""
-    text = str(getattr(error, "orig", None) or error)
+    text = text_of(error)
     return next((word for pattern, word in _MISSING if pattern.search(text)), "")
 
 
@@ -105,7 +105,7 @@ class Check:
                 found.append(f"operation {number}: raised")
             else:
                 self._check_result(result)
-                found.extend(lines(result, f"operation {number}"))
+                found.extend(limited(lines(result, f"operation {number}")))
             uses.append(use.seen)
         return failures, uses
 
@@ -150,7 +150,9 @@ class Check:
 def _clear_frames(error: BaseException) -> None:
     """Let go of the variables of an operation that failed: one of them may be the coroutine that is not awaited."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: list[BaseException] = []
+    while cause is not None and not any(cause is each for each in seen):  # a chain may be a circle
+        seen.append(cause)
         traceback.clear_frames(cause.__traceback__)
         if isinstance(cause, AttributeError):
             cause.obj = None

@@ -4,7 +4,7 @@ Engines are made as users of SQLAlchemy make them, with the same settings for ev
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -24,12 +24,12 @@ Maker = Callable[[Operation], Request]
 """Makes the requests of a session out of the operation."""
 
 
-def server_settings(application: str, schema: str) -> dict[str, str]:
+def server_settings(application: str, schema: str, limits: Mapping[str, str] | None = None) -> dict[str, str]:
     """Settings of every session, sent when it connects, so they cost no extra round trip.
 
     The search path contains only the run's own schema, so an unqualified name cannot reach anything else.
     """
-    return {"application_name": application, "search_path": schema}
+    return {"application_name": application, "search_path": schema, **(limits or {})}
 
 
 class Client:
@@ -46,7 +46,9 @@ class Client:
         self._loops: ModuleType = bare if self.driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
         settings = (
-            {"application_name": start.application} if route.pooled else server_settings(start.application, schema)
+            {"application_name": start.application}
+            if route.pooled
+            else server_settings(start.application, schema, start.session)
         )
         of_driver = start.connections.settings.get(start.driver, {})
         self._arguments = {
@@ -210,9 +212,9 @@ class Client:
         if self._holds:
             for _ in range(self._cell.sessions):
                 db = self._wait(pool.acquire)
-                self._closers.append(partial(pool.release, db))
+                self._closers.append(partial(self._requests.given_back, pool, db))
                 if self._start.bare:
                     self._set_bare(adapter.bare, db.connection)
-                yield partial(self._requests.held_raw_request, db, params=self._cell.params, tx_end=tx_end)
+                yield partial(self._requests.held_raw_request, pool, db, params=self._cell.params, tx_end=tx_end)
         else:
             yield from [partial(self._requests.raw_request, pool, params=self._cell.params)] * self._cell.sessions

@@ -15,6 +15,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import sub
 from pathlib import Path
@@ -23,6 +24,7 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Final, Protocol
 
+from dbbench.errors import ScenarioError
 from dbbench.plan import Load
 from dbbench.records import Usage
 from dbbench.twin import load_module
@@ -101,7 +103,7 @@ class Tasks:
         return self._runner.run(self._slice(work))
 
     async def _slice(self, work: Work) -> Samples:
-        watch = _Watch()
+        watch = _Watch(ready=work.due is not None)
         tally = _tally(work, self._connections, _task_until)
         tasks = [
             asyncio.ensure_future(session(request, rng, tally))
@@ -179,7 +181,7 @@ class Threads:
 
     def run(self, work: Work) -> Samples:
         """See LoadGenerator."""
-        watch = _Watch()
+        watch = _Watch(ready=work.due is not None)
         self._rngs = work.rngs
         tally = self._tally = _tally(work, self._connections, _thread_until)
         _release(tally, work)
@@ -235,7 +237,7 @@ def _tally(work: Work, connections: int, until: Callable[[int], Any]) -> Tally:
     would take it again before the thread waiting for it has woken up, and a few threads would do all the work while the
     others starve. In real use, a client does not send its next request in the same instant.
     """
-    tally = Tally(work.operations)
+    tally = Tally(work.operations, len(work.rngs))
     tally.pause_s = work.pause_s or (0.0 if len(work.rngs) > connections else None)
     tally.until = until
     if work.due is not None:
@@ -254,7 +256,8 @@ def _release(tally: Tally, work: Work) -> None:
 class _Watch:
     """Measures what a slice costs the process, from when the object is made."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ready: bool = False) -> None:
+        self._ready_ns = _ready_ns() if ready else None
         self._cpu_ns = time.process_time_ns()
         self._system_ns = _system_ns()
 
@@ -270,6 +273,7 @@ class _Watch:
         The slice lasts from when its first session began: the time that it takes to wake up counts for no arm.
         """
         cpu_ns, system_ns = self._spent()
+        ready_ns = 0 if self._ready_ns is None else max(0, _ready_ns() - self._ready_ns)
         begin, end = min(began for began, _ in times), max(ended for _, ended in times)
         not_started = sum(not each for each in tally.begins) if tally.due is not None else 0
         begins, ends, waits, due = tally.begins, tally.ends, tally.waits, tally.due
@@ -287,6 +291,7 @@ class _Watch:
             system_ns=system_ns,
             latency_ns=sum(latencies),
             not_started=not_started,
+            ready_ns=ready_ns,
         )
         return Samples(
             latencies=latencies,
@@ -306,9 +311,14 @@ class _Watch:
         return Samples(latencies, waits=array("q"), services=None, began_ns=begin, usage=usage)
 
     def _spent(self) -> tuple[int, int]:
-        """CPU time since this was made, and the kernel's part of it, nanoseconds; the clocks differ in resolution."""
+        """CPU time since this was made, and the kernel's part of it, nanoseconds; the clocks differ in resolution.
+
+        Raises ScenarioError where the clock went backwards: no number could be trusted.
+        """
         cpu_ns = time.process_time_ns() - self._cpu_ns
-        return cpu_ns, min(cpu_ns, _system_ns() - self._system_ns)
+        if cpu_ns < 0:
+            raise ScenarioError("the CPU time of the process went backwards: does the scenario replace its clock?")
+        return cpu_ns, max(0, min(cpu_ns, _system_ns() - self._system_ns))
 
 
 def _elapsed_ns(ends: Sequence[int], begin: int, end: int, connections: int) -> int:
@@ -318,6 +328,15 @@ def _elapsed_ns(ends: Sequence[int], begin: int, end: int, connections: int) -> 
         return end - begin
     ordered = sorted(ends)
     return round((ordered[-1 - connections] - ordered[connections - 1]) * len(ends) / inside)
+
+
+def _ready_ns() -> int:
+    """Nanoseconds that this process's threads could have run and had no CPU; 0 where the system does not count that."""
+    found = 0
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with suppress(OSError, ValueError, IndexError):
+            found += int(path.read_text().split()[1])
+    return found
 
 
 def _system_ns() -> int:

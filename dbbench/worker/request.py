@@ -8,15 +8,19 @@ import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from functools import partial
-from random import Random
+from random import Random, random
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Final
 
 from dbbench.plan import TxEnd
 from dbbench.scenario import Operation, Params
+from dbbench.worker.failures import breaks, refuses
 from dbbench.worker.pool_wait import WAIT, Wait
 
+FIRST_BACK_OFF_S: Final = 0.1
+LONGEST_BACK_OFF_S: Final = 1.0
+REFUSED_NS: Final = 4_000_000_000  # after which a session that the server refuses gives up for this slice
+CONNECTS_PER_S: Final = 15.0  # of all sessions together, once the server refuses them
 Request = Callable[[Random], Awaitable[Any]]
 """Runs one operation with the given random numbers and returns its result."""
 
@@ -27,9 +31,14 @@ def orm_request(maker: Any, operation: Operation, params: Params, tx_end: TxEnd)
 
     async def request(rng: Random) -> Any:
         async with maker() as session:
-            result = await operation(session, params, rng)
-            if commit:
-                await session.commit()
+            try:
+                result = await operation(session, params, rng)
+                if commit:
+                    await session.commit()
+            except BaseException as error:
+                if breaks(error):
+                    await session.invalidate()
+                raise
             return result
 
     return request
@@ -41,9 +50,14 @@ def core_request(engine: Any, operation: Operation, params: Params, tx_end: TxEn
 
     async def request(rng: Random) -> Any:
         async with engine.connect() as connection:
-            result = await operation(connection, params, rng)
-            if commit:
-                await connection.commit()
+            try:
+                result = await operation(connection, params, rng)
+                if commit:
+                    await connection.commit()
+            except BaseException as error:
+                if breaks(error):
+                    await connection.invalidate()
+                raise
             return result
 
     return request
@@ -59,9 +73,8 @@ def raw_request(pool: Any, operation: Operation, params: Params) -> Request:
         try:
             result = await operation(db, params, rng)
             await db.end()
-        except BaseException:
-            with suppress(Exception):
-                await db.rollback()
+        except BaseException as error:
+            await after_error(db, error)
             raise
         finally:
             await pool.release(db)
@@ -77,31 +90,62 @@ def held_core_request(connection: Any, operation: Operation, params: Params, tx_
     async def request(rng: Random) -> Any:
         try:
             result = await operation(connection, params, rng)
-        except BaseException:
+            await end()
+        except BaseException as error:
+            if breaks(error):
+                await connection.invalidate()  # it connects again when it is next used
             await connection.rollback()
             raise
-        await end()
         return result
 
     return request
 
 
-def held_raw_request(db: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
-    """A request on a connection that the session holds throughout; only the transaction ends, where there is one."""
-    if tx_end == "autocommit":
-        return partial(operation, db, params)
+def held_raw_request(pool: Any, db: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
+    """A request on a connection that the session holds throughout; only the transaction ends, where there is one.
+
+    A connection that breaks is replaced, as SQLAlchemy does by itself.
+    """
+    ends = tx_end != "autocommit"
+    held = True
+
+    async def replace(error: BaseException) -> None:
+        nonlocal held
+        await after_error(db, error)
+        if breaks(error):
+            if held:
+                held = False
+                await pool.release(db)
+            db.connection = (await pool.acquire()).connection
+            held = True
 
     async def request(rng: Random) -> Any:
         try:
             result = await operation(db, params, rng)
-            await db.end()
-        except BaseException:
+            if ends:
+                await db.end()
+        except BaseException as error:
             with suppress(Exception):
-                await db.rollback()
+                await replace(error)
             raise
         return result
 
     return request
+
+
+async def given_back(pool: Any, db: Any) -> None:
+    """Return a connection that was held; where it had broken and could not be replaced, there is none."""
+    with suppress(Exception):
+        await pool.release(db)
+
+
+async def after_error(db: Any, error: BaseException) -> None:
+    """End the transaction, or a connection in a state that nobody knows, which its pool then replaces."""
+    with suppress(Exception):
+        if breaks(error):
+            await db.discard()
+        else:
+            await db.rollback()
 
 
 def slowed(operation: Operation, busy_ns: int) -> Operation:
@@ -119,9 +163,10 @@ def slowed(operation: Operation, busy_ns: int) -> Operation:
 class Tally:
     """The state that the sessions of one slice share, written by all of them. Times are perf_counter_ns()."""
 
-    __slots__ = ("begins", "due", "ends", "errors", "limit_ns", "pause_s", "until", "waits", "work")
+    __slots__ = ("begins", "due", "ends", "errors", "limit_ns", "pause_s", "sessions", "until", "waits", "work")
 
-    def __init__(self, operations: int) -> None:
+    def __init__(self, operations: int, sessions: int = 1) -> None:
+        self.sessions = sessions
         self.work: Iterator[int] = iter(range(operations))  # shared: next() of a range iterator is atomic
         self.begins = array("q", bytes(8 * operations))  # by operation; 0: never begun
         self.ends = array("q", bytes(8 * operations))  # by operation; 0: not run, or failed
@@ -132,6 +177,16 @@ class Tally:
         self.due: array[int] | None = None  # open loop: when each operation is due
         self.until: Any = None  # open loop: the function that waits until a time
 
+    def back_off_s(self, refusals: int, chance: float) -> float:
+        """How long a session waits after so many refused connects in a row, seconds.
+
+        `chance` (0 to 1) has them come back at different times. Together the sessions connect CONNECTS_PER_S times a
+        second at most, on average, whatever their number.
+        """
+        usual_s = min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** min(refusals - 1, 10))
+        longest_s: float = max(usual_s, self.sessions / CONNECTS_PER_S)
+        return (0.5 + chance) * longest_s
+
 
 async def session(request: Request, rng: Random, tally: Tally) -> tuple[int, int]:
     """Run operations until there is no more work; returns when the session began and when its last operation ended."""
@@ -139,6 +194,7 @@ async def session(request: Request, rng: Random, tally: Tally) -> tuple[int, int
     limit_ns, pause_s, due, until = tally.limit_ns, tally.pause_s, tally.due, tally.until
     wait = Wait()
     WAIT.set(wait)
+    refusals, refused_since = 0, 0
     began = begin = end = perf_counter_ns()
     for operation in work:
         if due is not None:
@@ -152,7 +208,15 @@ async def session(request: Request, rng: Random, tally: Tally) -> tuple[int, int
             await request(rng)
         except Exception as error:
             tally.errors.append(error)
-            begin = end = perf_counter_ns()
+            end = perf_counter_ns()
+            refusals = refusals + 1 if refuses(error) else 0
+            if refusals == 1:
+                refused_since = end
+            if refusals:
+                await asyncio.sleep(tally.back_off_s(refusals, random()))
+            begin = perf_counter_ns()
+            if refusals and begin - refused_since > REFUSED_NS:
+                break  # the others, and other arms, would wait for the end of this slice
         else:
             ends[operation] = begin = end = perf_counter_ns()  # the next operation begins at once
             waits[operation] = wait.ns

@@ -68,7 +68,7 @@ class Tables:
 
         if schema not in self._engines:
             driver = DRIVERS[self._start.driver]
-            settings = server_settings(self._start.application, schema)
+            settings = server_settings(self._start.application, schema, self._start.session)
             self._engines[schema] = create_engine(
                 f"{driver.dialect}://",
                 pool_size=1,

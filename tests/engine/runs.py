@@ -82,9 +82,9 @@ def options(folder: Path, *names: str, **changes: object) -> Options:
     return options_with(made, **changes)
 
 
-def measured(given: Options, purpose: Purpose = DRIVERS_COMPARED) -> Measured:
+def measured(given: Options, purpose: Purpose = DRIVERS_COMPARED, machine: ScriptedMachine | None = None) -> Measured:
     """Run, and read the result file."""
-    machine, listener = ScriptedMachine(), Listener()
+    machine, listener = machine or ScriptedMachine(), Listener()
     ended = execute(given, listener, purpose, machine.site)
     run = result_file.read(ended.path)
     return Measured(run, analyse(run).rows, ended, listener, machine)

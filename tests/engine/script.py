@@ -17,6 +17,8 @@ A clause begins with the name of an arm (in a gate base or head), or of its driv
     differently        ... with another message in every slice
     leaking            ... with the password in the message
     lost in block 1    when its worker ends; likewise `interrupted in`, by a signal, and `deserted in`, by the server
+    stopped in block 1 when its process is stopped by a signal for a while; likewise `suspended in`, the machine, and
+                       `restarted in`: the server is away for 7 s
     crawls in block 1  when everything takes ten times as long
 
 or is about the whole scenario: `sessions 1 4`, `layers raw orm`, `reset`, `broken`, `unprepared`, `rebuilt` (head makes
@@ -36,7 +38,7 @@ _UNITS_NS: Final = {"us": 1e3, "ms": 1e6}
 _MOMENTS: Final = "check|time|close|guess|trial \\d+|(?:warm-up of )?block \\d+|warm-up"
 _WORDS: Final = (
     r"\d+(us|ms)( in \w+)?|noise \d+%|recorded|returns \w+|writes \w+|fails \w+( \d+%)?|differently|leaking|"
-    rf"sends nothing|(lost|interrupted|deserted|crawls) in ({_MOMENTS})"
+    rf"sends nothing|(lost|interrupted|deserted|crawls|stopped|suspended|restarted) in ({_MOMENTS})"
 )
 
 
@@ -55,7 +57,7 @@ class Part:
     failing: float = 0.0  # share of the operations
     differently: bool = False
     leaking: bool = False
-    happens: Mapping[str, str] = field(default_factory=dict)  # moment -> lost, interrupted, deserted or crawls
+    happens: Mapping[str, str] = field(default_factory=dict)  # moment -> lost, interrupted, deserted, crawls, ...
 
     @classmethod
     def of(cls, words: str) -> Self:

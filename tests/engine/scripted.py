@@ -9,7 +9,7 @@ import json
 import math
 import signal
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -23,10 +23,11 @@ from dbbench import messages
 from dbbench.address import Address
 from dbbench.child import Home, WorkerFailedError, WorkerLostError
 from dbbench.drivers import DRIVERS
+from dbbench.engine.clocks import Reading
 from dbbench.engine.options import Options
+from dbbench.engine.site import Homes, Site
 from dbbench.engine.watcher import Watcher
-from dbbench.engine.workers import Homes, Site
-from dbbench.errors import Interrupted
+from dbbench.errors import Interrupted, ServerLostError
 from dbbench.messages import Checked, Closed, Described, Done, Failed, Ran, Reply, Request, RunSlice, Start, Started
 from dbbench.plan import Cell, Placement
 from dbbench.records import Usage
@@ -49,12 +50,16 @@ class ScriptedMachine:
     alive: bool = True
     asked: list[tuple[str, Request]] = field(default_factory=list)  # (name of the worker, request)
     workers: list["ScriptedWorker"] = field(default_factory=list)  # all that were ever started
+    stillborn: tuple[tuple[str, int], ...] = ()  # (name of a worker, which of its starts fails)
+    restart_s: float = 7.0  # of the server
+    away_s: float = 0.0  # that the server was away, which nobody has waited for yet
+    suspended_s: float = 0.0  # for which the monotonic clock stood still
     connections: int | None = None  # for which rights and limits were checked
     written: dict[str, str] = field(default_factory=dict)  # schema -> what was last written there
     made: dict[str, str] = field(default_factory=dict)  # schema -> how its tables are made
 
     @contextlib.contextmanager
-    def site(self, options: Options, run_id: str, homes: Homes, _watch: Watcher) -> Iterator[Site]:
+    def site(self, options: Options, _run_id: str, homes: Homes, _watch: Watcher) -> Iterator[Site]:
         """See engine.opening.OpenSite."""
 
         def check(connections: int) -> None:
@@ -67,13 +72,18 @@ class ScriptedMachine:
             alive=lambda: self.alive,
             check_connections=check,
             describe=lambda: {"version": "PostgreSQL 18.4 on a script", "transport": "none", "tls": False},
-            run_id=run_id,
             embedded=False,
             homes=homes,
             start_worker=self._start,
             describe_machine=lambda names: {"machine": {"cpu_count": 2}, "packages": dict.fromkeys(names, "1.2")},
             clock_ns=lambda: self.now_ns,
+            sentry=ScriptedSentry(self) if options.on_disconnect == "reconnect" else None,
+            read_clocks=self._read_clocks,
         )
+
+    def _read_clocks(self) -> Reading:
+        now = self.now_ns / 1e9
+        return Reading(now, now + self.suspended_s, now + self.suspended_s)
 
     def _start(self, name: str, start: Start, environment: Mapping[str, str], home: Home) -> "ScriptedWorker":
         self.now_ns += START_NS
@@ -92,6 +102,26 @@ class ScriptedMachine:
 
 
 @dataclass
+class ScriptedSentry:
+    """Stands where server.sentry.Sentry does."""
+
+    machine: ScriptedMachine
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server was away."""
+        return self.machine.away_s > 0
+
+    def wait(self, limit_s: float) -> float:
+        """Wait, by the machine's clock."""
+        away_s, self.machine.away_s = self.machine.away_s, 0.0
+        if away_s > limit_s:
+            raise ServerLostError(f"the server was not back within {limit_s:g} s")
+        self.machine.now_ns += int(away_s * 1e9)
+        return away_s
+
+
+@dataclass
 class ScriptedWorker:
     """Stands where child.WorkerProcess does."""
 
@@ -102,9 +132,15 @@ class ScriptedWorker:
     home: Home
     pid: int
     ended: bool = False
+    disturbed: str = ""
     script: Script | None = None  # of the open cell
     cell: Cell | None = None
     schema: str = ""
+
+    def disturbance(self) -> str:
+        """What the script says that happened."""
+        found, self.disturbed = self.disturbed, ""
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -114,14 +150,20 @@ class ScriptedWorker:
     ) -> None:
         self.ended = True
 
-    def reply(self, kind: type[_REPLY], patience: float | None) -> _REPLY:
-        """Say that it has started."""
-        del patience
+    def reply(self, kind: type[_REPLY], patience: float, meanwhile: Callable[[], None] | None = None) -> _REPLY:
+        """Say that it has started, unless it was to be lost before."""
+        del patience, meanwhile
+        number = [each.name for each in self.machine.workers].count(self.name)
+        if (self.name, number) in self.machine.stillborn:
+            self.ended = True
+            raise WorkerLostError(f"the worker of {self.name} ended (exit status -9)")
         return travelled(Started({"results": "scripted"}), kind)
 
-    def ask(self, request: Request, kind: type[_REPLY], patience: float | None) -> _REPLY:
+    def ask(
+        self, request: Request, kind: type[_REPLY], patience: float, meanwhile: Callable[[], None] | None = None
+    ) -> _REPLY:
         """Answer."""
-        del patience
+        del patience, meanwhile
         assert not self.ended, f"{self.name} is asked for {request} and has ended"
         request = travelled(request, type(request))
         self.machine.asked.append((self.name, request))
@@ -174,6 +216,13 @@ class ScriptedWorker:
             case "lost":
                 self.ended = True
                 raise WorkerLostError(f"the worker of {self.name} ended (exit status 9)")
+            case "stopped":
+                self.disturbed = f"the worker of {self.name} was stopped by a signal"
+            case "suspended":
+                self.machine.suspended_s += 4
+            case "restarted":
+                self.machine.away_s += self.machine.restart_s
+                raise WorkerFailedError(Failed("the connection was closed", scenario=True))
             case "interrupted":
                 raise Interrupted(signal.SIGINT)
             case "deserted":

@@ -37,6 +37,8 @@ from dbbench.engine.routes import Routes
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.errors import CannotStartError, ExitCode, Interrupted, UsageError
+from dbbench.messages import Start
+from dbbench.plan import Connections
 from dbbench.records import Exchange, Run, WireRow
 from dbbench.reports import formats, report
 from dbbench.reports.stored import shown
@@ -254,6 +256,18 @@ def test_a_gate_whose_time_is_over_is_inconclusive(tmp_path: Path, inconclusive:
     assert "blocks would decide it: --budget" in found.result.budget_hint
 
 
+def test_what_was_disturbed_is_not_judged(tmp_path: Path) -> None:
+    """Head takes twice as long, in blocks that say nothing: neither PASS nor FAIL."""
+    stopped = " ".join(f"stopped in block {block}" for block in range(3))
+    found = gated(request(tmp_path, f"base 1ms {stopped}, head 2ms", blocks=3, rounds=5), places(tmp_path))
+
+    assert found.result.verdict is GateVerdict.INCONCLUSIVE
+    for one in found.result.findings:
+        assert (one.row.loss, one.row.verdict) == (None, GateVerdict.INCONCLUSIVE)
+        assert one.reason == "block 1 is left out: the worker of base was stopped by a signal"
+    assert exit_code(found.result, ExitCode.INCONCLUSIVE, None) == ExitCode.INCONCLUSIVE
+
+
 def test_a_side_that_returns_something_else_is_not_compared(tmp_path: Path) -> None:
     found = gated(request(tmp_path, "base 1ms, head 1ms recorded returns 2", budget_s=5.0), places(tmp_path))
 
@@ -444,12 +458,12 @@ def test_what_cannot_be_counted_is_a_note_and_the_gate_goes_on(tmp_path: Path) -
     asked = request(tmp_path, SAME, drivers=["asyncpg"], budget_s=5.0)
     machine, listener = ScriptedMachine(), Listener()
     given, purpose = between(asked, places(tmp_path), listener)
-    address = msgspec.structs.replace(ADDRESS, sslmode="require")
+    start = Start("", msgspec.structs.replace(ADDRESS, sslmode="require"), "", Connections(), None)
 
     def count(set_up: SetUp, routes: Routes, watch: Watcher) -> Iterable[WireRow]:
         del routes
         with ExitStack() as stack:
-            return counted_sides(set_up, Routes(address, set_up.workers.plan, {}, stack), watch)
+            return counted_sides(set_up, Routes(start, set_up.workers.plan, {}, stack), watch)
 
     ended = execute(given, listener, replace(purpose, count=count), machine.site)
 

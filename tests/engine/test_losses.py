@@ -14,7 +14,8 @@ from dbbench.analysis.analysis import analyse
 from dbbench.commands.run import execute
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.setup import SetUp
-from dbbench.engine.workers import AT_HOME, Workers, describe, start_tables_worker
+from dbbench.engine.site import AT_HOME, describe, start_tables_worker
+from dbbench.engine.workers import Workers
 from dbbench.errors import ExitCode, Interrupted, ServerLostError
 from dbbench.plan import Cell, Connections, Effort, Pooler
 from dbbench.records import Measurement, Problem
@@ -100,6 +101,67 @@ def test_a_worker_is_lost_at_any_moment(tmp_path: Path, moment: str) -> None:
     assert all(each.ended for each in found.machine.workers)
 
 
+@pytest.mark.parametrize(("start", "blocks"), [(1, []), (2, []), (4, [0, 1])])
+def test_a_worker_that_is_lost_while_it_starts_is_left_out_from_then_on(
+    tmp_path: Path, start: int, blocks: list[int]
+) -> None:
+    """Its first start is for the set-up, the others are for blocks."""
+    machine = ScriptedMachine(stillborn=(("asyncpg", start),))
+    given = options(tmp_path, "psycopg 1ms, asyncpg 1ms", drivers=["psycopg", "asyncpg", "psycopg2"], blocks=4)
+    found = measured(given, machine=machine)
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    message = "the worker of asyncpg ended (exit status -9), before it was ready; the rest of the run does without it"
+    assert [(each.kind, each.cell, each.arm, each.message) for each in found.run.problems] == [
+        ("worker lost", None, "asyncpg", message)
+    ]  # fmt: skip
+    assert [each.block for each in found.run.measurements if each.arm == "asyncpg"] == blocks
+    assert [each.block for each in found.run.measurements if each.arm == "psycopg2"] == [0, 1, 2, 3]
+    assert [each.name for each in machine.workers].count("asyncpg") == start, "it is not started again"
+    assert all(each.ended for each in machine.workers)
+
+
+def test_where_no_worker_starts_the_run_ends_with_what_was_measured(tmp_path: Path) -> None:
+    machine = ScriptedMachine(stillborn=(("asyncpg", 3), ("psycopg", 3)))
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms", blocks=4), machine=machine)
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert found.run.end is not None
+    assert found.run.end.status == "failed"
+    assert "ended (exit status -9)" in found.run.end.reason
+    assert found.blocks == [1]
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ("stopped", "the worker of asyncpg was stopped by a signal"),
+        ("suspended", "the machine was suspended for 12 s"),  # 4 s in each of three slices
+    ],
+)
+def test_what_was_disturbed_is_kept_and_nothing_is_concluded_from_it(tmp_path: Path, event: str, said: str) -> None:
+    name = f"psycopg 1ms, asyncpg 1ms {event} in block 1"
+    found = measured(options(tmp_path, name, blocks=3))
+
+    assert found.ended.exit_code == ExitCode.INCONCLUSIVE
+    assert found.run.status == "complete"
+    assert [(each.kind, each.cell, each.arm, each.message) for each in found.run.problems] == [
+        ("disturbed", 0, None, f"block 2 is left out: {said}")
+    ]
+    assert {each.block for each in found.run.measurements} == {0, 2}
+    assert {(each.block, each.arm, each.disturbed) for each in found.run.disturbed} == {
+        (1, "psycopg", said), (1, "asyncpg", said)
+    }  # fmt: skip
+    assert [row.blocks for row in found.rows] == [2, 2]
+
+
+def test_where_every_block_was_disturbed_nothing_is_called_measured(tmp_path: Path) -> None:
+    found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms stopped in block 0"))
+
+    assert [row.verdict for row in found.rows] == [Verdict.NOT_MEASURED] * 2
+    assert found.ended.exit_code == ExitCode.INCONCLUSIVE
+
+
 def test_slices_before_a_worker_was_lost_are_kept_without_what_is_known_of_it(tmp_path: Path) -> None:
     found = measured(options(tmp_path, "psycopg 1ms, asyncpg 1ms lost in block 0", blocks=2))
 
@@ -121,11 +183,37 @@ def test_a_server_that_goes_away_leaves_what_was_measured(tmp_path: Path) -> Non
     assert found.ended.exit_code == ExitCode.DEGRADED
     assert found.run.status == "failed"
     assert found.run.end is not None
-    assert found.run.end.reason == "the server went away"
+    assert found.run.end.reason == "the server stopped answering while asyncpg was measured: the connection was closed"
     assert found.run.end.measured_s > 0
     assert [each.kind for each in found.run.problems] == ["server lost"]
     assert {each.block for each in found.run.measurements} == {0}
     assert all(each.ended for each in found.machine.workers)
+
+
+def test_a_server_that_restarts_is_waited_for_where_that_is_asked(tmp_path: Path) -> None:
+    name = "psycopg 1ms, asyncpg 1ms restarted in block 1"
+    found = measured(options(tmp_path, name, FINE, blocks=4, on_disconnect="reconnect"))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert found.run.status == "degraded"
+    assert [(each.kind, each.cell, each.arm, each.seconds, each.message) for each in found.run.problems] == [
+        ("outage", None, None, 7.0, "the server was away for 7.0 s in block 2: what had not been finished is left out")
+    ]
+    assert {each.block for each in found.of_cell(0)} == {0, 2, 3}
+    assert found.run.end is not None
+    assert found.run.end.measured_s < 7, "what it was away does not count"
+    tables = [each for each in found.machine.workers if each.name == "the tables"]
+    assert len(tables) == 2, "a worker that may still wait for the server is replaced"
+    assert all(each.ended for each in found.machine.workers)
+
+
+def test_a_server_that_stays_away_is_lost(tmp_path: Path) -> None:
+    given = options(tmp_path, "psycopg 1ms, asyncpg 1ms restarted in block 1", blocks=4, on_disconnect="reconnect")
+    found = measured(given, machine=ScriptedMachine(restart_s=1000.0))
+
+    assert found.ended.exit_code == ExitCode.DEGRADED
+    assert found.run.end is not None
+    assert found.run.end.reason == "the server was not back within 300 s"
 
 
 def test_a_signal_leaves_what_was_measured(tmp_path: Path) -> None:

@@ -193,6 +193,20 @@ def test_a_worker_that_is_lost_costs_its_driver_only(tmp_path: Path) -> None:
     assert all(each.ended for each in found.machine.workers)
 
 
+def test_a_trial_that_was_disturbed_is_tried_again_and_not_for_ever(tmp_path: Path) -> None:
+    found = searched(tmp_path, "psycopg 1ms, asyncpg 1ms stopped in trial 3")
+
+    assert found.exit_code == ExitCode.DEGRADED
+    assert len(found["asyncpg"].trials) == 2
+    left_out = [one.message for one in found.answer.run.problems if one.kind == "disturbed"]
+    assert len(left_out) == 11
+    assert all(
+        one.startswith("trial 3, asyncpg: ") and "left out: the worker of asyncpg was" in one for one in left_out
+    )
+    assert found.answer.run.end is not None
+    assert found.answer.run.end.reason == "11 trials of asyncpg were disturbed: no answer here"
+
+
 @pytest.mark.parametrize("moment", ["check", "warm-up", "guess"])
 def test_a_worker_may_be_lost_before_its_first_trial(tmp_path: Path, moment: str) -> None:
     found = searched(tmp_path, f"psycopg 4ms, asyncpg 2ms lost in {moment}")

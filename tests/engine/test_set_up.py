@@ -12,7 +12,8 @@ from engine.scripted import PASSWORD, TABLES, ScriptedMachine
 from dbbench.analysis.analysis import analyse
 from dbbench.child import WorkerLostError
 from dbbench.commands.run import execute
-from dbbench.engine.workers import AT_HOME, Workers
+from dbbench.engine.site import AT_HOME
+from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.messages import Check, Fingerprint, Prepare, Reset, Tidy
 from dbbench.plan import Pool
@@ -394,7 +395,7 @@ def test_what_comes_is_said_with_its_times_before_it_begins(tmp_path: Path) -> N
     for_blocks = measured(options(tmp_path, FINE, blocks=1, output=tmp_path / "blocks.jsonl"))
 
     assert for_time.listener.announced == [
-        "set-up of 2 cells, about 2 s (at most 30 s for each driver in a cell), then 20 s of measuring"
+        "set-up of 2 cells, about 2 s (at most 35 s for each driver in a cell), then 20 s of measuring"
     ]
     assert for_blocks.listener.announced == ["set-up of 1 cell, about 1 s, then 1 block"]
     checking = [stage for stage in for_time.listener.stages if stage.startswith("checking")]
@@ -413,7 +414,7 @@ def test_a_driver_whose_check_takes_its_share_of_the_budget_is_left_out_with_the
     assert other.operations > 0
     assert (problem.kind, problem.arm) == ("operation", "asyncpg")
     assert problem.message == (
-        "its check took longer than 30 s, its share of the budget; smaller parameters (--set) or fewer --sessions "
+        "its check took longer than 35 s, its share of the budget; smaller parameters (--set) or fewer --sessions "
         "make it shorter, and a longer --budget allows more"
     )
     assert with_blocks.run.problems == [], "who asks for blocks waits for them"

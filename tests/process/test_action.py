@@ -129,3 +129,15 @@ def test_documented_workflows_are_valid() -> None:
 
     assert len(documents) == 2
     assert set(inputs) <= set(ACTION["inputs"])
+
+
+def test_the_documented_workflow_is_as_careful_as_our_own() -> None:
+    text = (REPOSITORY / "docs" / "ci.md").read_text()
+    (workflow,) = re.findall(r"^## GitHub\n\n```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+    found = subprocess.run(
+        [Path(sys.executable).with_name("zizmor"), "--offline", "--quiet", "--strict-collection", "-"],
+        input=workflow, check=False, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    assert found.returncode == 0, found.stdout

@@ -9,7 +9,7 @@ import pytest
 from builders import many_sided_run, store
 
 NAMES = (
-    "import sys\nsys.argv = ['dbbench']\nimport atexit\nfrom dbbench.cli import main\n"
+    "import sys\nsys.argv = ['dbbench']\nimport atexit\nfrom dbbench.__main__ import main\n"
     "heavy = {'sqlalchemy', 'asyncpg', 'psycopg', 'psycopg2', 'pyperf'}\n"
     "atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr))\nmain()\n"
 )
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_read_or_a_file_that_is_none_completes_nothing(f
 def test_bash_itself_completes(folder: Path) -> None:
     """The script that --install-completion writes, in the shell that reads it."""
     program = folder / "dbbench"
-    program.write_text(f"#!{sys.executable} -P\nfrom dbbench.cli import main\nmain()\n")
+    program.write_text(f"#!{sys.executable} -P\nfrom dbbench.__main__ import main\nmain()\n")
     program.chmod(0o755)
     script = subprocess.run(
         [program], capture_output=True, text=True, check=True, env={**os.environ, "_DBBENCH_COMPLETE": "source_bash"}

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import re
 import shutil
 import signal
 import stat
@@ -381,13 +382,15 @@ def test_ordinary_user_runs_the_server_as_himself(launch: Launch, base: Path) ->
 
 
 @as_root
-@pytest.mark.parametrize(("sudo_uid", "expected"), [("1", 1), ("0", 65534), ("4294967000", 65534)])
-def test_root_runs_the_server_as_somebody_else(launch: Launch, base: Path, sudo_uid: str, expected: int) -> None:
+@pytest.mark.parametrize("sudo_uid", ["1", "0", "4294967000"])
+def test_root_runs_the_server_as_nobody_else(launch: Launch, base: Path, sudo_uid: str) -> None:
     child = launch(RUNNING.format(end="sys.stdin.read()"), tmpdir=base, SUDO_UID=sudo_uid)
-    postmaster = Path(f"/proc/{postmaster_of(directory_of(child))}/status").read_text().splitlines()
+    postmaster = Path(f"/proc/{postmaster_of(directory_of(child))}/status").read_text()
 
-    assert f"Uid:\t{expected}\t{expected}\t{expected}\t{expected}" in postmaster
-    assert "Groups:" in {line.strip() for line in postmaster}
+    (uids,) = re.findall(r"^Uid:\t(.*)$", postmaster, re.MULTILINE)
+    assert len(set(uids.split())) == 1
+    assert int(uids.split()[0]) in system.DYNAMIC_UIDS
+    assert "Groups:" in {line.strip() for line in postmaster.splitlines()}, "nor of any group"
     child.communicate()
 
 
@@ -401,8 +404,9 @@ def test_other_users_cannot_connect(server: EmbeddedServer) -> None:
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **identity(uid))
         return str(done.stderr)
 
-    assert attempt(NOBODY) == ""
-    assert "PermissionError" in attempt(STRANGER)
+    assert attempt(server.directory.stat().st_uid) == ""
+    for other in (NOBODY, STRANGER):
+        assert "PermissionError" in attempt(other)
 
 
 def rights(path: Path) -> tuple[int, int, int]:
@@ -436,6 +440,20 @@ def test_root_changes_nothing_and_copies_programs_that_nobody_cannot_reach(
     child.communicate()
     assert_nothing_left(base)
     assert footprint(hidden_site, base) == before
+
+
+@as_root
+def test_no_other_process_reaches_the_server_of_root(launch: Launch, base: Path) -> None:
+    """`nobody` is the account of many: a process of it is not the server's superuser, and reads nothing of it."""
+    child = launch(RUNNING.format(end="sys.stdin.read()"), tmpdir=base)
+    directory = directory_of(child)
+    nobody = system.Account(65534, 65534)
+
+    for reach in (lambda: list(Path(directory).iterdir()), lambda: connect_below(directory).close()):
+        assert not system.tried_as(nobody, lambda reach=reach: reach() is not None or True)  # type: ignore[misc]
+    assert Path(f"/proc/{postmaster_of(directory)}").stat().st_uid in system.DYNAMIC_UIDS
+    child.communicate()
+    assert_nothing_left(base)
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------

@@ -12,13 +12,15 @@ from typing import Any
 import builders
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbbench import result_file
+from dbbench import result_file, result_lines, result_writer
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.records import MAX_BLOCKS, End, Header, Measurement, Problem, Record, Run, Slice, Usage, clean
-from dbbench.result_file import Writer, default_path, new_id
+from dbbench.plan import Plan
+from dbbench.records import MAX_BLOCKS, BreakEven, End, Header, Measurement, Problem, Record, Run, Slice, Usage, clean
+from dbbench.result_file import default_path, new_id
+from dbbench.result_writer import RefusedError, Writer
 from dbbench.stats.histogram import MAX_BUCKET
 
 HEADER = builders.header()
@@ -72,6 +74,129 @@ def test_any_record_is_read_back_except_for_control_characters(
     path = write(tmp_path_factory.mktemp("run") / "run.jsonl", HEADER, measured, end)
 
     assert result_file.read(path) == Run(HEADER, [measured], [], msgspec.structs.replace(end, reason=clean(text)), [])
+
+
+NUMBERS = st.integers(-(2**70), 2**70) | st.integers(-1, 3)
+FLOATS = st.floats() | st.sampled_from([0.0, 1.0])
+TEXTS = st.text(st.characters(exclude_categories=[]), max_size=20) | st.sampled_from(
+    ["psycopg", "asyncpg", "\x1b[2J", "\ud800", "x" * 20_000]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBERS | FLOATS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+ANY_USAGE = st.builds(Usage, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
+ANY_RECORD = st.one_of(
+    st.builds(
+        Measurement, NUMBERS, st.just(0), TEXTS, st.lists(st.builds(Slice, NUMBERS, NUMBERS, ANY_USAGE), max_size=2),
+        st.dictionaries(NUMBERS, NUMBERS, max_size=2), NUMBERS, NUMBERS,
+        failures=st.dictionaries(TEXTS, NUMBERS, max_size=2) | st.just({f"Error{n}": n for n in range(1_500)}),
+    ),
+    st.builds(Problem, st.sampled_from(["operation", "errors"]), TEXTS, TEXTS, st.none() | NUMBERS, st.none() | TEXTS),
+    st.builds(BreakEven, NUMBERS, TEXTS, FLOATS, FLOATS, st.none() | FLOATS, st.none() | FLOATS),
+    st.just(END),
+)  # fmt: skip
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(ANYTHING, TEXTS, st.lists(ANY_RECORD, max_size=4))
+def test_whatever_the_writer_takes_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, anything: Any, text: str, records: list[Record]
+) -> None:
+    """Texts and values may be cut; nothing that was taken may be missing."""
+    path = tmp_path_factory.mktemp("run") / "run.jsonl"
+    plan = builders.plan([builders.cell(params={"value": anything, text: text})])
+    header = msgspec.structs.replace(builders.header(plan), environment={"x": anything}, server={text: anything})
+    with Writer.create(path) as writer:
+        writer.write(header)
+        taken = [record for record in records if _takes(writer, record)]
+    run = result_file.read(path)
+
+    for kind, read in ((Measurement, run.measurements), (Problem, run.problems), (BreakEven, run.break_evens)):
+        assert len(read) == sum(isinstance(each, kind) for each in taken)
+    assert (run.end is not None) == any(isinstance(each, End) for each in taken)
+    assert list(path.parent.iterdir()) == [path]
+
+
+LARGE = {
+    "text": "é" * 5_000_000,
+    "texts": ["x" * 1_000] * 6_000,
+    "many": {str(key): [key] * 100 for key in range(20_000)},
+    "deep": json.loads("[" * 90 + "]" * 90),
+    "huge": 2**70,
+    "no number": float("nan"),
+}
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE.keys())
+def test_a_large_value_is_cut_to_what_a_file_takes(tmp_path: Path, value: Any) -> None:
+    header = builders.header(builders.plan([builders.cell(params={"value": value, "rows": 7})]))
+
+    read = result_file.read(write(tmp_path / "run.jsonl", header, MEASURED, END))
+
+    assert read.header.plan.cells[0].params["rows"] == 7
+    assert read.measurements == [MEASURED]
+
+
+def test_what_was_cut_says_how_much_there_was(tmp_path: Path) -> None:
+    params = {"text": "x" * 5_000_000, "list": list(range(20_000)), "dict": {str(key): key for key in range(20_000)}}
+    header = builders.header(builders.plan([builders.cell(params=params)]))
+
+    read = result_file.read(write(tmp_path / "run.jsonl", header)).header.plan.cells[0].params
+
+    assert read["text"].endswith("xx… (5,000,000 characters)")
+    assert read["list"][9_999:] == [9_999, "… (20,000 parts)"]
+    assert (len(read["dict"]), read["dict"]["…"]) == (10_001, "(20,000 parts)")
+
+
+def test_the_most_frequent_of_many_kinds_of_failures_keep_their_names(tmp_path: Path) -> None:
+    many = msgspec.structs.replace(MEASURED, failures={f"Error{number}": number for number in range(1_500)})
+
+    (read,) = result_file.read(write(tmp_path / "run.jsonl", HEADER, many)).measurements
+
+    assert len(read.failures) == 1_000
+    assert read.failures["Error1499"] == 1_499
+    assert read.failures["others"] == sum(range(501))
+    assert sum(read.failures.values()) == sum(many.failures.values())
+
+
+@pytest.mark.parametrize(
+    ("plan", "fault"),
+    [
+        (builders.plan([builders.cell(rows=-1)]), "a cell has a negative number of rows"),
+        (builders.plan(arms=["x" * 101]), "the name of an arm has no or more than 100 characters"),
+        (builders.plan([builders.cell()] * 334), "has more than 1,000 cells times arms"),
+    ],
+)
+def test_a_plan_that_no_reader_takes_is_refused_before_anything_is_measured(
+    tmp_path: Path, plan: Plan, fault: str
+) -> None:
+    with pytest.raises(UsageError, match=fault):
+        write(tmp_path / "run.jsonl", builders.header(plan))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_takes_no_more_than_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_writer, "MAX_BYTES", result_writer.RESERVE_BYTES + 40_000)
+    with Writer.create(tmp_path / "run.jsonl") as writer:
+        writer.write(HEADER)
+        with pytest.raises(DbbenchError, match="is full: a result file has 0 MB at most"):  # noqa: PT012 - which one?
+            for block in range(1_000):
+                writer.write(msgspec.structs.replace(MEASURED, block=block))
+        writer.write(END)
+    run = result_file.read(tmp_path / "run.jsonl")
+
+    assert run.measurements
+    assert run.end == END
+
+
+def _takes(writer: Writer, record: Record) -> bool:
+    try:
+        writer.write(record)
+    except RefusedError:
+        return False
+    return True
 
 
 def test_every_line_is_in_the_file_as_soon_as_it_is_written(tmp_path: Path) -> None:
@@ -348,7 +473,7 @@ def folder(path: Path) -> None:
 
 def too_large(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(result_file.MAX_BYTES + 1)
+        file.truncate(result_lines.MAX_BYTES + 1)
 
 
 @pytest.mark.parametrize(

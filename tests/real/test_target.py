@@ -2,8 +2,10 @@
 
 import contextlib
 import re
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 
 from dbbench.address import Address
 from dbbench.errors import CannotStartError, RefusedError, UsageError
-from dbbench.server.target import Target, connected, drop_schemas, parse_url, redacted
+from dbbench.server import preflight
+from dbbench.server.passwords import redacted
+from dbbench.server.target import Target, connected, parse_url
 
 
 @pytest.mark.parametrize(
@@ -149,17 +153,88 @@ def test_a_database_that_looks_like_production_is_refused(foreign: Address) -> N
             owner.execute("DROP DATABASE shop_prod")
 
 
-def test_our_schemas_go_and_nothing_else_does(foreign: Address) -> None:
-    with connect(foreign) as owner:
-        owner.execute("CREATE SCHEMA dbbench_t0t0t3_9")  # a name of ours, without our tag
+@contextmanager
+def a_role(owner: psycopg.Connection, name: str, more: str) -> Iterator[None]:
+    owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{name}'; GRANT CREATE ON DATABASE postgres TO {name}; {more}")
+    try:
+        yield
+    finally:
+        owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+
+
+def as_role(foreign: Address, name: str) -> Address:
+    return Address(foreign.host, foreign.port, foreign.database, name, name)
+
+
+def test_the_limits_of_role_and_database_are_looked_at(foreign: Address) -> None:
+    with connect(foreign) as owner, a_role(owner, "few", "ALTER ROLE few CONNECTION LIMIT 9"):
+        with connected(as_role(foreign, "few"), "t0t0t7") as opened:
+            with pytest.raises(CannotStartError, match=r"has 8 free \(CONNECTION LIMIT of role few 9, 1 in use\)"):
+                opened.preflight(9, allow_production=True)
+            opened.preflight(8, allow_production=True)
+        owner.execute("ALTER ROLE few CONNECTION LIMIT -1; ALTER DATABASE postgres CONNECTION LIMIT 9")
         try:
-            with connected(foreign, "t0t0t3") as opened:
-                name = opened.create_schema(0)
-                owner.execute(f"CREATE TABLE {name}.t (id int)")
-                assert schemas(foreign) == ["dbbench_t0t0t3_0", "dbbench_t0t0t3_9"]
-            assert schemas(foreign) == ["dbbench_t0t0t3_9"]
+            with (
+                connected(as_role(foreign, "few"), "t0t0t8") as opened,
+                pytest.raises(CannotStartError, match="CONNECTION LIMIT of database postgres 9"),
+            ):
+                opened.preflight(9, allow_production=True)
         finally:
-            owner.execute("DROP SCHEMA dbbench_t0t0t3_9")
+            owner.execute("ALTER DATABASE postgres CONNECTION LIMIT -1")
+
+
+def test_who_may_only_read_is_told_so(foreign: Address) -> None:
+    more = "ALTER ROLE shy SET default_transaction_read_only = on"
+    with (
+        connect(foreign) as owner,
+        a_role(owner, "shy", more),
+        connected(as_role(foreign, "shy"), "t0t0t9") as opened,
+        pytest.raises(CannotStartError, match=r"may only read there.*ALTER ROLE shy IN DATABASE postgres SET default"),
+    ):
+        opened.preflight(1, allow_production=True)
+
+
+def test_limits_of_the_role_do_not_reach_our_sessions(foreign: Address) -> None:
+    """A statement_timeout of 1 ms would fail the parent's own questions."""
+    more = "ALTER ROLE hasty SET statement_timeout = 1; ALTER ROLE hasty SET idle_session_timeout = 1"
+    with (
+        connect(foreign) as owner,
+        a_role(owner, "hasty", more),
+        connected(as_role(foreign, "hasty"), "t0t0ta") as opened,
+    ):
+        opened.preflight(1, allow_production=True)
+        limits = opened.session_settings(30.0)
+    assert limits == {
+        "statement_timeout": "30000", "lock_timeout": "30000", "idle_in_transaction_session_timeout": "300000",
+        "idle_session_timeout": "0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "database"),
+    [
+        ("127.0.0.1", "shop_production"), ("/run/x", "shop_prod"), ("prd-db", "shop"), ("master.example.com", "shop"),
+        ("db.live.example.com", "shop"), ("PRIMARY", "shop"),
+    ],
+)  # fmt: skip
+def test_what_is_called_like_production_is_refused_over_any_transport(host: str, database: str) -> None:
+    with pytest.raises(RefusedError, match=r"looks like a production server; .*--allow-production"):
+        preflight.refuse_production(lambda *_: (0,), Address(host, 5432, database, "u"))
+
+
+@pytest.mark.parametrize(
+    ("host", "database"), [("127.0.0.1", "reproduction"), ("/prod/run", "shop"), ("olive", "deliver")]
+)
+def test_what_only_sounds_like_it_is_not(host: str, database: str) -> None:
+    preflight.refuse_production(lambda *_: (0,), Address(host, 5432, database, "u"))
+
+
+def test_another_machine_is_refused_and_this_one_by_any_name_is_not() -> None:
+    for host in ("127.0.0.1", "::1", "localhost", "/tmp", "127.0.0.2", socket.gethostbyname(socket.gethostname())):
+        preflight.refuse_remote(Address(host, 5432, "d", "u"))
+    for host in ("192.0.2.1", "db.invalid"):
+        with pytest.raises(RefusedError, match=f"{host} is not this machine.*--allow-remote"):
+            preflight.refuse_remote(Address(host, 5432, "d", "u"))
 
 
 def test_a_session_of_ours_that_hangs_does_not_keep_the_schema(foreign: Address) -> None:
@@ -177,8 +252,13 @@ def test_a_session_of_ours_that_hangs_does_not_keep_the_schema(foreign: Address)
             hanging.close()
 
 
-def test_dropping_what_is_gone_with_its_server_is_no_error() -> None:
-    drop_schemas(Address("127.0.0.1", 1, "d", "u"), "t0t0t5")
+def test_a_session_that_the_server_ends_for_being_idle_does_not_mean_that_the_server_is_lost(foreign: Address) -> None:
+    with connected(foreign, "t0t0t5") as opened, connect(foreign) as owner:
+        owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dbbench_t0t0t5'"
+        )
+        assert opened.alive()
+        assert opened.alive()
 
 
 @pytest.mark.parametrize(

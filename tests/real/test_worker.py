@@ -12,10 +12,11 @@ import pytest
 from builders import start_with
 from conftest import connect
 
-from dbbench import catalog, messages
+from dbbench import catalog, child, messages
 from dbbench.address import Address
 from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
 from dbbench.drivers import DRIVERS
+from dbbench.errors import ServerLostError
 from dbbench.messages import Checked, Close, Closed, Described, Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Connections, Layer
 from dbbench.scenario import LAYERS
@@ -47,6 +48,11 @@ def scenario(tmp_path: Path) -> Path:
         "    if what == 'die': os._exit(3)\n"
         "    if what == 'exit': sys.exit('bye')\n"
         "    if what == 'raise': raise LookupError('no such thing')\n"
+        "    if what == 'daemon': os.fork() or (os.setsid(), time.sleep(5)); os._exit(7)\n"
+        "    if what == 'scribble':\n"
+        "        for number in range(3, 99):\n"
+        "            try: os.write(number, b'scribbled' * 9)\n"
+        "            except OSError: pass\n"
         "    if what == 'sleep': await db.execute('SELECT pg_sleep(600)')\n"
         "    return await db.fetch_one('SELECT $1::int', rng.randint(1, 5))\n"
     )
@@ -130,6 +136,66 @@ def test_a_worker_that_hangs_is_given_up_and_gone(start: Start, schema: str, sce
             os.kill(worker.pid, 0)
 
 
+def test_a_worker_that_left_a_process_behind_has_ended_all_the_same(start: Start, schema: str, scenario: Path) -> None:
+    """The process that it left has the pipe, so that the parent sees no end of it."""
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario, what="daemon"), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerLostError, match=r"the worker of psycopg ended \(exit status 7\)"):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
+
+
+def test_what_a_scenario_writes_to_the_pipe_is_no_answer(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario, what="scribble"), schema), Done, PATIENCE_S)
+        with pytest.raises(WorkerLostError, match="gave what is no answer: does the scenario write"):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
+
+
+def test_a_long_request_to_a_stopped_worker_is_given_up(
+    start: Start, schema: str, scenario: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "TAKE_LIMIT_S", 0.5)
+    with ready(start) as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
+        with pytest.raises(WorkerLostError, match=r"took no request within 0\.5 s"):
+            worker.ask(Open(cell(scenario, what="x" * 10**6), schema), Done, PATIENCE_S)
+
+
+def test_a_worker_that_was_stopped_for_a_while_says_so(start: Start, schema: str, scenario: Path) -> None:
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario), schema), Done, PATIENCE_S)
+        assert worker.disturbance() == ""
+        for _ in range(2):
+            os.kill(worker.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WNOWAIT)
+            worker.ask_later(RunSlice(1, "s", LIMIT_NS))
+            time.sleep(0.2)
+            os.kill(worker.pid, signal.SIGCONT)
+            worker.reply(Ran, PATIENCE_S)
+            assert worker.disturbance() == "the worker of psycopg was stopped by a signal"
+            assert worker.disturbance() == ""
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(WorkerLostError, match=r"ended \(exit status -9\)"):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S)
+        assert worker.disturbance() == ""
+
+
+def test_while_a_worker_does_not_answer_the_parent_looks_around(
+    start: Start, schema: str, scenario: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is stopped is noticed long before the patience with a worker ends."""
+    monkeypatch.setattr(child, "_MEANWHILE_S", 0.2)
+
+    def look() -> None:
+        raise ServerLostError("gone")
+
+    with ready(start) as worker:
+        worker.ask(Open(cell(scenario, what="sleep"), schema), Done, PATIENCE_S)
+        with pytest.raises(ServerLostError):
+            worker.ask(RunSlice(1, "s", LIMIT_NS), Ran, PATIENCE_S, look)
+
+
 def test_a_worker_ends_when_its_pipe_does_even_in_an_operation(start: Start, schema: str, scenario: Path) -> None:
     with ready(start) as worker:
         worker.ask(Open(cell(scenario, what="sleep"), schema), Done, PATIENCE_S)
@@ -137,7 +203,7 @@ def test_a_worker_ends_when_its_pipe_does_even_in_an_operation(start: Start, sch
         time.sleep(0.2)
         assert worker._process.stdin is not None
         worker._process.stdin.close()
-        assert worker._process.wait(timeout=PATIENCE_S) == 0
+        assert worker._process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
 
 
 def test_a_ctrl_c_is_the_parents_business(start: Start, schema: str, scenario: Path) -> None:

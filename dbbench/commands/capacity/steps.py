@@ -4,8 +4,10 @@ Every driver has a search of its own (search.py), and they take turns, a trial e
 half a minute slows them all down. A trial is a slice in an open loop; the tables are reset before it.
 """
 
+import itertools
 import math
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -16,22 +18,24 @@ from typing import Final
 import msgspec
 
 from dbbench import result_file
+from dbbench.analysis.saturation import is_busy, used
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.commands.capacity import search, slo
 from dbbench.commands.capacity.result import rate_text, tried
 from dbbench.commands.capacity.slo import Objective
 from dbbench.commands.recording import Ended, Journal, recording
+from dbbench.engine.clocks import Disturbances
 from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp, Shape
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
-from dbbench.errors import ExitCode, UsageError
+from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.messages import Failed, Ran
 from dbbench.plan import Arm, Cell, Load
 from dbbench.records import Bounds, Header, Problem, SearchHeader, Trial
-from dbbench.server.target import redacted
+from dbbench.server.passwords import redacted
 from dbbench.units import time_text
 from dbbench.wording import count
 
@@ -39,6 +43,7 @@ _GUESS: Final = 0.5  # of a closed loop's throughput: responses of arrivals at r
 _GRACE_S: Final = 1.0  # an operation that has not begun so long after it was due is not waited for,
 _GRACE_LIMITS: Final = 5  # or so many times what the objective allows: by then it has failed, or was one of very few
 _SPREAD: Final = 5  # standard deviations by which the last of many random arrivals may come late
+_MOST_DISTURBED: Final = 10  # trials of a driver that are tried again
 _NS_PER_US: Final = 1_000
 
 
@@ -76,9 +81,9 @@ def execute(options: Options, target: Wanted, watch: Watcher, open_site: OpenSit
     """
     started = datetime.now(UTC)
     run_id = result_file.new_id()
-    exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE}
+    exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE, "disturbed": ExitCode.INCONCLUSIVE}
     with (
-        recording(options.output, started, run_id, exit_codes) as journal,
+        recording(options.output, started, run_id, watch, exit_codes) as journal,
         exclusive(watch) as is_alone,
         opened(options, run_id, watch, open_site=open_site) as found,
     ):
@@ -97,6 +102,7 @@ class _Searches:
     journal: Journal
     guesses: dict[str, float] = field(default_factory=dict)  # arm -> operations per second
     trials: dict[str, list[Trial]] = field(default_factory=dict)  # arm -> in the order of time
+    disturbed: Counter[str] = field(default_factory=Counter)  # arm -> trials that were left out
     _said: set[tuple[str, str]] = field(default_factory=set)  # (arm, message) of operations that failed
 
     def run(self, make_header: Callable[[Workers], Header]) -> None:
@@ -104,17 +110,19 @@ class _Searches:
         workers = self._workers
         set_up = SetUp(workers, self.watch.say, self.watch.note, compares=False)
         with ExitStack() as stack:
-            workers.start("set-up", stack)
+            lost = workers.start("set-up", stack)
             top = msgspec.structs.asdict(make_header(workers))
             self.journal.write(SearchHeader(**top, objective=self.target.objective.text, bounds=self.target.bounds))
-            for problem in set_up.run(self.found.described, stack):
+            for problem in itertools.chain(lost, set_up.run(self.found.described, stack)):
                 self._report(problem)
                 if problem.kind == "not comparable" and problem.arm is not None:
                     workers.excluded.add((0, problem.arm))
         if 0 not in set_up.shapes:
             return
         workers.tidy()
-        with workers.started("capacity"):
+        with workers.started("capacity") as lost:
+            for problem in lost:
+                self._report(problem)
             for arm in workers.arms(0):
                 self._open(arm, set_up.shapes[0])
             self._estimate()
@@ -171,6 +179,8 @@ class _Searches:
         self.watch.say(f"{name} for {operations / rate:.0f} s")
         try:
             workers.reset(self._cell, arm.name)
+            workers.running[arm.name].disturbance()  # what happened before the trial does not matter
+            disturbances = Disturbances(workers.site.read_clocks)
             ran = workers.slice(
                 arm.name,
                 operations,
@@ -182,6 +192,13 @@ class _Searches:
         except (WorkerFailedError, WorkerLostError) as error:
             self._report(workers.exclude(0, arm.name, error))
             return
+        disturbances.add(workers.running[arm.name].disturbance())
+        if disturbed := disturbances.found():  # it is tried again
+            self._report(Problem("disturbed", f"{name} is left out: {disturbed}", self._cell.scenario, 0, arm.name))
+            self.disturbed[arm.name] += 1
+            if self.disturbed[arm.name] > _MOST_DISTURBED:
+                raise DbbenchError(f"{_MOST_DISTURBED + 1} trials of {arm.name} were disturbed: no answer here")
+            return
         trial = judged(arm.name, objective, rate, ran)
         self.trials[arm.name].append(trial)
         self.journal.write(trial)
@@ -192,6 +209,9 @@ class _Searches:
         yield f"{self.target.objective.measure} {'unknown' if trial.value_us is None else time_text(trial.value_us)}"
         if trial.not_started:
             yield f"{trial.not_started:,} of {trial.operations + trial.errors + trial.not_started:,} never started"
+        usage = ran.usage
+        if not trial.held and is_busy(usage.cpu_ns + usage.ready_ns, usage.elapsed_ns):
+            yield f"the client itself {used(usage.cpu_ns, usage.ready_ns, usage.elapsed_ns)}"
         if trial.errors:
             yield f"{trial.errors:,} of {count(trial.operations + trial.errors, 'operation')} failed"
         for message in ran.errors:

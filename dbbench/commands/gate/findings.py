@@ -121,7 +121,7 @@ def _finding(
     )
     reason = excluded
     if loss is None and not reason:
-        reason = "not measured on both sides"
+        reason = _disturbed(run, index) or "not measured on both sides"
     elif advisory and not reason:
         reason = "too few operations in a block for this percentile to count"
     return Finding(
@@ -139,11 +139,17 @@ def _excluded(run: Run, index: int) -> str:
     """Why the cell cannot be compared; empty where it can."""
     for problem in run.problems:
         concerned = problem.cell == index or (
-            problem.cell is None and problem.scenario == run.header.plan.cells[index].scenario
+            problem.cell is None
+            and (problem.scenario == run.header.plan.cells[index].scenario or problem.kind == "worker lost")
         )
-        if concerned and problem.kind not in ("different", "errors"):
+        if concerned and problem.kind not in ("different", "errors", "disturbed", "outage"):
             return f"{problem.kind}: {problem.message}"
     return ""
+
+
+def _disturbed(run: Run, index: int) -> str:
+    """Why what was measured in the cell is not judged, if that is so."""
+    return next((each.message for each in run.problems if each.kind == "disturbed" and each.cell == index), "")
 
 
 def _problem(plan: Plan, problem: Problem) -> str:

@@ -1,7 +1,6 @@
 """The homes of base and head (see workers.Homes): two Python environments."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from random import Random
 from typing import Final
 
 import dbbench
+from dbbench import folders
 from dbbench.child import Home
 from dbbench.commands.gate.result import ARMS, BASE, HEAD
 from dbbench.commands.gate.sides import Environment
@@ -65,8 +65,7 @@ def homes(base: Environment, head: Environment, project: Path | None) -> Iterato
     depth = 0
     if project is not None and head.checkout is not None:
         depth = len(project.resolve().relative_to(head.checkout).parts)
-    with tempfile.TemporaryDirectory(prefix="dbbench-gate-") as name:
-        library = Path(name).resolve()
+    with folders.temporary("dbbench-gate-") as library:
         # A folder that contains only dbbench, so that neither side can import what is installed beside it here.
         (library / "dbbench").symlink_to(Path(dbbench.__file__).resolve().parent, target_is_directory=True)
         yield GateHomes({BASE: base, HEAD: head}, library, head.checkout, depth)

@@ -9,11 +9,11 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dbbench import folders
 from dbbench.commands.gate.programs import finish
 from dbbench.errors import CannotStartError, UsageError
 
@@ -91,7 +91,7 @@ def check_out(revision: Revision, folder: Path) -> Files:
     """
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
-    with tempfile.TemporaryDirectory(prefix="dbbench-gate-", ignore_cleanup_errors=True) as private:
+    with folders.temporary("dbbench-gate-") as private:
         where = (f"--git-dir={revision.repository}", f"--work-tree={folder}", "-C", str(folder))
         index = {"GIT_INDEX_FILE": f"{private}/index"}
         _must(revision, _git(*where, "read-tree", "--no-sparse-checkout", revision.commit, more=index))

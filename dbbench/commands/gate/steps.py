@@ -78,26 +78,28 @@ def counted_sides(set_up: SetUp, routes: Routes, watch: Watcher) -> list[WireRow
 def count_gate(request: Request, watch: Watcher) -> Ended:
     """Make the environments, count what both put on the wire, and write the result file.
 
-    Raises DbbenchError, and leaves no file, where one side could not be counted: what is missing is no gain.
+    Raises DbbenchError where one side could not be counted: what is missing is no gain. What was counted is kept.
     """
     started, run_id = datetime.now(UTC), result_file.new_id()
     with (
         _sides(request, watch) as (options, purpose),
-        recording(options.output, started, run_id, {"different": ExitCode.OK}) as journal,
+        recording(options.output, started, run_id, watch, {"different": ExitCode.OK}) as journal,
         opened(options, run_id, watch, lambda plan: single(purpose.arrange(plan)), purpose.homes) as found,
     ):
         rows, problems = [], []
-        for one in count_all(found, OPERATIONS, watch):
+        for number, one in enumerate(count_all(found, OPERATIONS, watch)):
+            if not number:
+                top = wire_header(found.workers, run_id, started)
+                journal.write(msgspec.structs.replace(top, sides=dict(purpose.sides)))
             if isinstance(one, Problem):
                 problems.append(one)
                 journal.report(one, found.workers.site.start.address.password, watch)
             else:
                 rows.append(one)
+                journal.write(msgspec.structs.replace(one, trace=[], untraced=0))
         _check_both_sides(problems)
-        top = wire_header(found.workers, run_id, started)
-        journal.write(msgspec.structs.replace(top, sides=dict(purpose.sides)))
-        for row in rows:
-            journal.write(msgspec.structs.replace(row, trace=[], untraced=0))
+    if journal.cause is not None:
+        raise journal.cause
     base, head = ([row for row in rows if row.arm == arm] for arm in ARMS)
     for one, other in zip(base, head, strict=True):
         trips = f"{amount(one.round_trips)} and {amount(other.round_trips)} round trips per operation"

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
-from dbbench import cache
+from dbbench import cache, folders
 from dbbench.commands.gate.programs import clean_environment, finish
 from dbbench.commands.gate.requirements import Name, Say
 from dbbench.errors import CannotStartError
@@ -22,14 +22,12 @@ from dbbench.errors import CannotStartError
 KEPT: Final = 8  # number of virtual environments that always stay in the cache
 UNUSED_S: Final = 24 * 3600.0  # time without use after which others may be removed: no gate runs that long
 _USED: Final = "used"  # a file whose modification time is the environment's last use
-_MAKING: Final = ".making-"
 _LONGEST: Final = 400  # characters of another program's message
 
 
 def temporary(stack: contextlib.ExitStack) -> Path:
     """A temporary folder that is removed with `stack`."""
-    folder = tempfile.TemporaryDirectory(prefix="dbbench-gate-", ignore_cleanup_errors=True)
-    return Path(stack.enter_context(folder)).resolve()  # macOS: the temporary folder is behind a link
+    return stack.enter_context(folders.temporary("dbbench-gate-"))
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ def make(recipe: Recipe, label: str, stack: contextlib.ExitStack, say: Say, *, c
     kept = shelf / recipe.digest
     if not _use(kept):
         say(f"making the {recipe.side} environment: {label}")
-        with tempfile.TemporaryDirectory(prefix=_MAKING, dir=shelf, ignore_cleanup_errors=True) as folder_name:
-            _publish(_install(recipe, label, Path(folder_name)), kept)
+        with folders.temporary(cache.MAKING, shelf) as folder:
+            _publish(_install(recipe, label, folder), kept)
         _tidy(shelf)
     return kept
 
@@ -97,7 +95,7 @@ def _tidy(shelf: Path) -> None:
     """Remove unused environments, except for the newest, and what killed gates have left behind."""
     times = {each: _last_used(each) for each in shelf.iterdir()}
     newest_first = sorted(times, key=lambda each: times[each], reverse=True)
-    whole = [each for each in newest_first if not each.name.startswith(_MAKING)]
+    whole = [each for each in newest_first if not each.name.startswith(cache.MAKING)]
     for each in newest_first:
         if each not in whole[:KEPT] and times[each] < time.time() - UNUSED_S:
             shutil.rmtree(each, ignore_errors=True)

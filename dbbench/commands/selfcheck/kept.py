@@ -9,6 +9,7 @@ import msgspec
 
 from dbbench import cache
 from dbbench.commands.selfcheck.result import SelfCheck
+from dbbench.files import replace_file
 
 MUCH: Final = 3.0  # times the spread of the self-check from which on a run is warned about
 WORTH_SAYING: Final = 0.03  # spread below which no warning is needed
@@ -24,8 +25,7 @@ def path() -> Path:
 def keep(found: SelfCheck) -> bool:
     """Keep a self-check; whether that was possible."""
     try:
-        path().parent.mkdir(parents=True, exist_ok=True)
-        path().write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2))
+        replace_file(path(), msgspec.json.format(msgspec.json.encode(found), indent=2))
     except (OSError, RuntimeError):  # RuntimeError: no home directory
         return False
     return True

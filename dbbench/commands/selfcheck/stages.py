@@ -74,7 +74,7 @@ def set_up(asked: Options, watch: Watcher, arrange: Callable[[Plan], Plan], prob
     with opened(asked, result_file.new_id(), _Hushed(watch), arrange) as found:
         made = SetUp(found.workers, lambda _: None, lambda _: None)
         with contextlib.ExitStack() as stack:
-            found.workers.start("set-up", stack)
+            problems.extend(found.workers.start("set-up", stack))
             problems.extend(found.problems)
             problems.extend(made.run(found.described, stack))
         yield made

@@ -73,7 +73,7 @@ def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None, ou
     when nothing could be measured at all.
     """
     started, run_id = datetime.now(UTC), result_file.new_id()
-    with recording(output, started, run_id) as journal, exclusive(watch) as is_alone:
+    with recording(output, started, run_id, watch) as journal, exclusive(watch) as is_alone:
         distributions = [name for driver in DRIVERS for name in ALL_DRIVERS[driver].distributions]
         environment = {**machine.describe(dict.fromkeys(distributions)), "other_runs": not is_alone}
         began = started.isoformat(timespec="seconds")
@@ -245,7 +245,7 @@ def _pgbench(watch: Watcher, seed: int | None) -> Iterator[Pgbench | Problem]:
     with set_up(asked, watch, lambda plan: plan, problems) as made, contextlib.ExitStack() as stack:
         workers, cell = made.workers, made.workers.plan.cells[0]
         pgbench = _Pgbench(program, workers, workers.schemas[cell.path, PGBENCH_DRIVER], cell.params["rows"])
-        workers.start("pgbench", stack)
+        problems += workers.start("pgbench", stack)
         workers.open(cell, PGBENCH_DRIVER)
         workers.warm_up(cell, PGBENCH_DRIVER, "pgbench")
         for turn in range(PGBENCH_PAIRS):

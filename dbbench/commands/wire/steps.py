@@ -43,7 +43,10 @@ def execute_wire(options: Options, operations: int, watch: Watcher, *, trace: bo
         refuse_tls(options.address)
     started, run_id = datetime.now(UTC), result_file.new_id()
     codes = {"not comparable": ExitCode.INCONCLUSIVE}  # each driver's counts are true of what it did
-    with recording(options.output, started, run_id, codes) as journal, opened(options, run_id, watch, single) as found:
+    with (
+        recording(options.output, started, run_id, watch, codes) as journal,
+        opened(options, run_id, watch, single) as found,
+    ):
         secret = found.workers.site.start.address.password
         for number, record in enumerate(count_all(found, operations, watch)):
             if not number:
@@ -88,7 +91,7 @@ def count_all(found: Opened, operations: int, watch: Watcher) -> Iterator[WireRo
         for index, cell in enumerate(workers.plan.cells):
             watch.say(f"counting {cell.label}")
             if not workers.complete:
-                workers.start(f"wire/{index}", stack)
+                problems += workers.start(f"wire/{index}", stack)
             problems += set_up.check(index, stack)
             yield from problems
             problems = []

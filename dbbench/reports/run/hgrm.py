@@ -8,7 +8,6 @@ One text per cell and driver; in an open loop two, because response time and ser
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
@@ -20,16 +19,14 @@ from dbbench.analysis.rows import params_text
 from dbbench.errors import UsageError, nearest
 from dbbench.plan import Cell
 from dbbench.records import Measurement
-from dbbench.reports.run.folder import is_folder
+from dbbench.reports.run.folder import is_folder, safe
 from dbbench.stats.histogram import OCTAVE_BITS, Histogram, value_of
 
 NS_PER_MS: Final = 1_000_000
 TICKS: Final = 5  # lines for every halving of the distance to 100%
-MAX_PART: Final = 60  # characters of a part of a name: file systems take 255 bytes for the whole
 # In HdrHistogram's words: values of 8 leading bits, and how many doublings take these to 2**63 nanoseconds.
 _SUB_BUCKETS: Final = 2 ** (OCTAVE_BITS + 1)
 _BUCKETS: Final = 63 - OCTAVE_BITS
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.=-]+")
 
 
 class Series(NamedTuple):
@@ -161,7 +158,7 @@ def _names(cells: Sequence[Cell], places: Sequence[_Place]) -> list[str]:
     def named(place: _Place, *more: str) -> str:
         cell = cells[place.cell]
         parts = (cell.scenario, cell.layer, str(cell.sessions), *more, place.arm, place.kind)
-        return "-".join(_safe(part) for part in parts if part)
+        return "-".join(safe(part) for part in parts if part)
 
     names = [named(place) for place in places]
     often = _often(names)
@@ -177,8 +174,3 @@ def _names(cells: Sequence[Cell], places: Sequence[_Place]) -> list[str]:
 def _often(names: Iterable[str]) -> Counter[str]:
     """How often each name occurs, for a file system that takes a for A."""
     return Counter(name.lower() for name in names)
-
-
-def _safe(part: str) -> str:
-    """Make any text part of a file name: a result file may come from anywhere."""
-    return _UNSAFE.sub("_", part)[:MAX_PART].lstrip(".-") or "_"

@@ -19,7 +19,7 @@ from dbbench.analysis.rows import NS_PER_S, params_text
 from dbbench.errors import UsageError, nearest
 from dbbench.plan import Cell
 from dbbench.records import Run
-from dbbench.reports.run.folder import is_folder
+from dbbench.reports.run.folder import is_folder, safe
 
 Metadata = dict[str, str | int | float | list[str]]
 
@@ -46,10 +46,11 @@ def files(analysis: Analysis, output: Path | None, driver: str | None = None) ->
     if driver is not None:
         if driver not in arms:
             raise UsageError(f"no driver {driver!r} in this run; {nearest(driver, arms)}")
-        yield output / f"{driver}.json" if output and is_folder(output) else output, text(suite(run, driver))
+        yield output / f"{safe(driver)}.json" if output and is_folder(output) else output, text(suite(run, driver))
     elif output is not None and is_folder(output):
-        for arm in arms:
-            yield output / f"{arm}.json", text(suite(run, arm))
+        names = [safe(arm) for arm in arms]
+        for number, (name, arm) in enumerate(zip(names, arms, strict=True)):
+            yield output / f"{name if names.count(name) == 1 else f'{name}-{number}'}.json", text(suite(run, arm))
     else:
         yield output, text(suite(run, None))
 

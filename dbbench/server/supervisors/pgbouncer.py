@@ -19,7 +19,7 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[3]))  # isolated: without this only the standard library
 
 from dbbench.server.supervisors.service import READY_CHECK_S, START_LIMIT_S, Service, Stop, Watch, supervise
-from dbbench.server.supervisors.system import StartError, account_for_root, pin, tried_as
+from dbbench.server.supervisors.system import StartError, account_for_root, own_account, owner_of, pin, tried_as
 
 SOCKET_PORT: Final = 6432
 """Only part of the name of the socket in the private directory."""
@@ -41,6 +41,8 @@ class Order(NamedTuple):
     """Lines of the section [databases]."""
     settings: dict[str, str]
     """Settings of the section [pgbouncer], besides where it listens."""
+    socket: str
+    """The directory of the server's socket; empty where it has none."""
     users: str
     """The file of users and passwords. Empty: PgBouncer listens on a socket in the private directory, and everyone who
     can reach that may log in. Otherwise it listens on a loopback port."""
@@ -59,7 +61,8 @@ class Pooler(Service):
         deadline = time.monotonic() + START_LIMIT_S
         pin(order.cpus)
         if os.geteuid() == 0:
-            self._account = account_for_root("PgBouncer")
+            # It reads passwords from a file; and the socket of the embedded server is for one account alone.
+            self._account = owner_of(order.socket) or own_account() or account_for_root("PgBouncer")
         program = order.program
         copying = not tried_as(self._account, lambda: os.access(program, os.R_OK | os.X_OK))
         directory = self._make_directory(order.bases, programs=copying)

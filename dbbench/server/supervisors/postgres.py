@@ -37,12 +37,18 @@ from dbbench.server.supervisors.system import (
     Account,
     StartError,
     children_of,
+    own_account,
     pin,
     tried_as,
     unprivileged_account,
 )
 
 IPC_RMID: Final = 0
+IN_THE_DIRECTORY: Final = "dynamic_shared_memory_type=mmap"
+"""For the servers that make the data: their shared memory is then files in the data directory, and gone with it.
+
+A PANIC, for want of room say, would leave any other behind.
+"""
 
 
 class Order(NamedTuple):
@@ -171,6 +177,8 @@ class Cluster(Service):
         self._hand_over(directory)
         self._initdb(binaries, order.user, deadline)
         self._create_database(binaries, order.database, deadline)
+        if (own := own_account()) is not None and (copying or binaries.usable_by(own)):
+            self._move_to(own)  # initdb needs a name, the server does not: no other process reaches it now
         self._start_server(binaries, order.settings, deadline)
 
     @property
@@ -192,6 +200,7 @@ class Cluster(Service):
             "--no-sync",  # thrown away after the run
             "--no-data-checksums",  # with them, the first reader of a page writes WAL for its hint bits
             "--no-instructions",
+            f"--set={IN_THE_DIRECTORY}",
             deadline=deadline,
         )
 
@@ -204,7 +213,12 @@ class Cluster(Service):
 
     def _start_server(self, binaries: Binaries, settings: dict[str, str], deadline: float) -> None:
         """Start the postmaster and wait until it accepts connections."""
-        where = {"unix_socket_directories": f'"{self._directory}"', "port": str(PORT), "listen_addresses": ""}
+        where = {
+            "unix_socket_directories": f'"{self._directory}"',
+            "port": str(PORT),
+            "listen_addresses": "",
+            "dynamic_shared_memory_type": self._shared_memory_type(),
+        }
         options = [text for name, value in {**settings, **where}.items() for text in ("-c", f"{name}={value}")]
         # SIGQUIT is an "immediate" shutdown: the postmaster ends even busy backends, and saves nothing.
         child = self._spawn(signal.SIGQUIT, (binaries.postgres, "-D", self._data, *options))
@@ -215,6 +229,11 @@ class Cluster(Service):
                 raise StartError(f"the server was not ready within {START_LIMIT_S:.0f} s: {self._last_words()}")
             self._watch.wait(READY_CHECK_S)
         self._shared_memory = SharedMemory.of([child.pid, *children_of(child.pid)])
+
+    def _shared_memory_type(self) -> str:
+        """What initdb would have chosen for the server."""
+        has_posix = sys.platform != "linux" or tried_as(self._account, lambda: os.access("/dev/shm", os.W_OK))  # noqa: S108
+        return "posix" if has_posix else "sysv"
 
     def _accepts_connections(self) -> bool:
         """Whether the postmaster is ready, according to the eighth line of its pid file, which pg_ctl reads too."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
+from dbbench import folders
 from dbbench.server.supervisors.system import (
     CLEANUP_LIMIT_S,
     PR_SET_CHILD_SUBREAPER,
@@ -123,6 +124,14 @@ class Service(ABC):
         if self._account is not None:
             for path in paths:
                 os.chown(path, self._account.uid, self._account.gid)
+
+    def _move_to(self, account: Account) -> None:
+        """Give the account the directory with all that is in it but the claim, and run what comes under it."""
+        assert self._directory is not None
+        for folder, _, names in os.walk(self._directory):
+            for name in {".", *names} - {folders.CLAIM}:  # by its owner the folder is known as ours
+                os.chown(Path(folder, name), account.uid, account.gid, follow_symlinks=False)
+        self._account = account
 
     def _spawn(self, end_signal: signal.Signals, command: Sequence[str], text: bytes = b"") -> subprocess.Popen[bytes]:
         """Start a child in a clean environment; `end_signal` ends it, also when this process has ended."""

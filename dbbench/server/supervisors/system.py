@@ -3,17 +3,20 @@
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from dbbench import folders
+
 PORT: Final = 5432
 CLEANUP_LIMIT_S: Final = 2.0
+DYNAMIC_UIDS: Final = range(61184, 65520)
 SOCKET_PATH_BYTES: Final = 103
 """The longest path that fits the kernel's sun_path on macOS (104 bytes with the final NUL; Linux has 108)."""
 
@@ -27,6 +30,7 @@ PR_SET_CHILD_SUBREAPER: Final = 36
 LOG_EXCERPT_LINES: Final = 4
 ERROR_WORDS: Final = ("FATAL", "PANIC", "ERROR", "error", "could", "failed")
 LOG_EXCERPT_CHARACTERS: Final = 600
+DISK_FULL: Final = ("No space left on device", "wrote only ")  # as strerror() has it in the C locale, and PostgreSQL
 
 
 class StartError(Exception):
@@ -85,6 +89,37 @@ def unprivileged_account() -> Account | None:
     return account_for_root("PostgreSQL")
 
 
+def own_account() -> Account | None:
+    """Under root, an account that nothing else runs as, so that no other process reads its files; else None: our own.
+
+    `nobody` is the account of many. A number in systemd's range for dynamic users (systemd.exec(5), DynamicUser=)
+    without a name and without a process; what insists on a name, like initdb, cannot run under it. None also where root
+    may not become it, in a container with few user ids.
+    """
+    if os.geteuid() != 0:
+        return None
+    taken = {entry.pw_uid for entry in pwd.getpwall()} | _uids_of_processes()
+    free = [uid for uid in DYNAMIC_UIDS if uid not in taken]
+    account = Account(uid := secrets.choice(free), uid) if free else None
+    return account if account is not None and tried_as(account, lambda: True) else None
+
+
+def owner_of(directory: str) -> Account | None:
+    """The owner of a directory, if that is an account of our own making (see own_account)."""
+    if not directory:
+        return None
+    status = Path(directory).stat()
+    return Account(status.st_uid, status.st_gid) if status.st_uid in DYNAMIC_UIDS else None
+
+
+def _uids_of_processes() -> set[int]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.add(entry.stat().st_uid)
+    return found
+
+
 def account_for_root(program: str) -> Account:
     """The account under which root runs `program`: the user who called sudo, else `nobody`."""
     for account in _accounts_for_root():
@@ -119,7 +154,7 @@ def private_directory(bases: Sequence[str], account: Account | None, *, programs
         refusal = _refusal(base, account, programs=programs)
         if refusal is None:
             try:
-                return Path(tempfile.mkdtemp(prefix="dbbench-", dir=base))
+                return folders.make(folders.PREFIX, base)
             except OSError as error:
                 refusal = error.strerror or "not writable"
         refusals.append(f"{base} ({refusal})")
@@ -183,7 +218,8 @@ def last_words(log: bytes) -> str:
     """The end of a log, in one line: the lines about errors if there are any."""
     lines = [" ".join(line.split()) for line in log.decode(errors="replace").split("\n") if line.strip()]
     telling = [line for line in lines if any(word in line for word in ERROR_WORDS)]
-    excerpt = " | ".join((telling or lines)[-LOG_EXCERPT_LINES:])[-LOG_EXCERPT_CHARACTERS:]
+    full = [line for line in telling if any(words in line for words in DISK_FULL)]  # what follows from it says less
+    excerpt = " | ".join(full[:1] or (telling or lines)[-LOG_EXCERPT_LINES:])[-LOG_EXCERPT_CHARACTERS:]
     return "".join(character for character in excerpt if character.isprintable()) or "it said nothing"
 
 

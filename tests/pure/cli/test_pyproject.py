@@ -21,7 +21,7 @@ COMMANDS = {
         "url": Option("url", repeatable=False),
         "driver": Option("driver", repeatable=True),
         "format": Option("format_", repeatable=False, words=("table", "csv")),
-        "trace": Option("trace", repeatable=False),
+        "trace": Option("trace", repeatable=False, flag=True),
     },
 }
 

@@ -1,9 +1,11 @@
 """How a gate ends once it has its verdict: what is printed and written, and what becomes of it where that fails."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from processes import SMALL_BYTES, in_a_process_with_small_files
 
 from dbbench.cli.gate import counted_verdict
 from dbbench.commands.wire.changes import ROUND_TRIPS, Change
@@ -52,6 +54,47 @@ def test_a_summary_that_cannot_be_written_costs_nothing(
     assert counted_verdict([GREW]).end("table", []) == ExitCode.REGRESSION
     assert counted_verdict([]).end("table", []) == ExitCode.OK
     assert f"GITHUB_STEP_SUMMARY: {tmp_path} cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_verdict_needs_no_stream(stream: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The shell closed it, or its reader has gone: annotations go to stderr, the report to stdout."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as unread:
+        for each in (None, unread):
+            monkeypatch.setattr(sys, stream, each)
+            assert counted_verdict([GREW] * 500).end("json", [("table", tmp_path / "x.txt")]) == ExitCode.REGRESSION
+            assert counted_verdict([]).end("json", []) == ExitCode.OK
+    assert "FAIL" in (tmp_path / "x.txt").read_text()
+
+
+def test_a_summary_on_a_full_disk_keeps_what_it_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is one for all steps of a job."""
+    summary = tmp_path / "summary.md"
+    summary.write_text("x" * (SMALL_BYTES - 10))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+
+    def act() -> None:
+        assert counted_verdict([GREW]).end("table", []) == ExitCode.REGRESSION
+
+    assert in_a_process_with_small_files(act) == 0
+    assert summary.read_text() == "x" * (SMALL_BYTES - 10)
+
+
+def test_a_report_replaces_the_old_one_or_leaves_it(tmp_path: Path) -> None:
+    report = tmp_path / "wire.json"
+    report.write_text("old")
+
+    def act() -> None:
+        assert counted_verdict([GREW] * 500).end("table", [("json", report)]) == ExitCode.REGRESSION
+
+    assert in_a_process_with_small_files(act) == 0
+    assert report.read_text() == "old"
+    act()
+    assert len(report.read_text()) > SMALL_BYTES
+    assert list(tmp_path.iterdir()) == [report]
 
 
 def test_a_workflow_gets_its_summary_and_annotations(

@@ -86,4 +86,4 @@ def test_asking_for_the_formats_imports_no_report() -> None:
         check=True,
     )
 
-    assert done.stdout == "['dbbench', 'dbbench.errors', 'dbbench.reports']\n"
+    assert done.stdout == "['dbbench', 'dbbench.errors', 'dbbench.reports', 'dbbench.texts', 'dbbench.wording']\n"

@@ -39,7 +39,7 @@ from dbbench.records import (
 )
 from dbbench.reports import exportable, report
 from dbbench.reports.stored import shown
-from dbbench.result_file import Writer
+from dbbench.result_writer import Writer
 
 END = End("complete", "2026-11-23T03:16:01+00:00", 58.2)
 KNOWN: dict[str, Any] = msgspec.structs.asdict(builders.header())
