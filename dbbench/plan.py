@@ -7,6 +7,7 @@ import msgspec
 
 from dbbench.choices import Arrival as Arrival
 from dbbench.choices import Checkout as Checkout
+from dbbench.choices import IdleMode as IdleMode
 from dbbench.choices import Layer as Layer
 from dbbench.choices import Loop as Loop
 from dbbench.choices import PlacementMode as PlacementMode
@@ -132,6 +133,8 @@ class Placement(msgspec.Struct, frozen=True):
     client_cpus: list[int] | None = None
     server_cpus: list[int] | None = None
     note: str = ""  # why this is not, or not all of, what was asked for
+    awake_cpus: list[int] | None = None  # that are kept from halting (see engine/idle.py); None: all may
+    idle_note: str = ""  # why none is kept awake, where one would have been
 
 
 class Gate(msgspec.Struct, frozen=True):

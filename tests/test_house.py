@@ -134,7 +134,8 @@ def test_statistics_import_nothing_of_dbbench() -> None:
 def test_what_is_started_by_path_needs_the_standard_library_alone() -> None:
     supervisors, inventory = PACKAGE / "server" / "supervisors", PACKAGE / "commands" / "gate" / "inventory.py"
     own = ("dbbench.server.supervisors", "dbbench.folders")
-    for path in [*supervisors.glob("*.py"), inventory, PACKAGE / "folders.py"]:
+    spinner = PACKAGE / "engine" / "spinner.py"
+    for path in [*supervisors.glob("*.py"), inventory, spinner, PACKAGE / "folders.py"]:
         for name in imports(path, lazy=True):
             assert name.split(".")[0] in sys.stdlib_module_names or name.startswith(own), name
 

@@ -166,6 +166,7 @@ def capacity(
         load=plan.Load(load.sessions or [connections.pool.capacity], arrival=load.arrival),
         effort=plan.Effort(blocks=1, seed=seed),  # nothing of a run's budget applies
         placement=placement,
+        idle="sleep",  # clients of an open loop wait for the next operation to be due
         output=output,
         search_path=search_path(subject.project, paths),
     )

@@ -53,6 +53,7 @@ NOT_OF_WIRE: Final = {  # parameters, by the option that one is told of
     "budget": "--budget",
     "rounds": "--rounds",
     "placement": "--placement",
+    "idle": "--idle",
 }
 
 
@@ -240,6 +241,16 @@ def judging(
     return Judging(tolerance or [], wire, inconclusive)
 
 
+def _formats_of(context: typer.Context, format_: str, *, wire: bool) -> Sequence[str]:
+    """The formats of what the gate does; UsageError for this one and for options that mean nothing then."""
+    if wire and (useless := given(context, *NOT_OF_WIRE)):
+        raise UsageError(f"{NOT_OF_WIRE[min(useless)]} means nothing with --wire, which counts and measures no time")
+    known = formats("gate --wire" if wire else "gate")
+    if format_ not in known:
+        raise UsageError(f"--format {format_}: --wire has {', '.join(known)}")
+    return known
+
+
 @command(
     'dbbench gate --base "asyncpg==0.30.0" --head "asyncpg==0.31.0"',
     "dbbench gate --base-python .venv-main/bin/python --head-python .venv/bin/python",
@@ -260,6 +271,7 @@ def gate(
     ],
     judging: Annotated[Judging, Group(judging)],
     placement: Annotated[choices.PlacementMode, common.placement("shared, which repeats best")] = "shared",
+    idle: common.Idle = None,
     output: common.ResultFile = None,
     format_: Annotated[str, OneOf(formats("gate")), common.FORMAT] = "table",
     decimal: common.Decimal = "point",
@@ -277,12 +289,8 @@ def gate(
     from dbbench.engine.options import Options
     from dbbench.project import search_path
 
-    if judging.wire and (useless := given(context, *NOT_OF_WIRE)):
-        raise UsageError(f"{NOT_OF_WIRE[min(useless)]} means nothing with --wire, which counts and measures no time")
-    command = "gate --wire" if judging.wire else "gate"
-    reports = values.reports(report or [], formats(command))
-    if format_ not in formats(command):
-        raise UsageError(f"--format {format_}: --wire has {', '.join(formats(command))}")
+    known = _formats_of(context, format_, wire=judging.wire)
+    reports = values.reports(report or [], known)
     paths = catalog.find(subject.scenarios)
     options = Options(
         scenarios=paths,
@@ -299,6 +307,7 @@ def gate(
         load=load,
         effort=effort,
         placement=placement,
+        idle=idle,
         output=output,
         search_path=[] if sides.project is not None else search_path(None, paths),  # a revision has its own files
     )

@@ -316,6 +316,15 @@ def placement(default: str) -> Any:
 
 
 Placement = Annotated[choices.PlacementMode | None, placement("split")]
+Idle = Annotated[
+    choices.IdleMode | None,
+    typer.Option(
+        rich_help_panel=MEASURING,
+        help="Keep CPUs awake that have nothing to do, or let them sleep, which makes answers slower and less even. "
+        "Default: awake where the server is on this machine.",
+        show_default=False,
+    ),
+]
 ResultFile = Annotated[
     Path | None,
     typer.Option(

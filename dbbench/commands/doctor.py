@@ -28,7 +28,7 @@ from dbbench.address import Address
 from dbbench.child import libpq_variables
 from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DEFAULT, DRIVERS, Driver
-from dbbench.engine import busy, placement
+from dbbench.engine import busy, idle, placement
 from dbbench.engine.exclusive import MARK
 from dbbench.engine.machine import installed
 from dbbench.errors import CannotStartError, DbbenchError, RefusedError
@@ -82,6 +82,7 @@ def examine(url: str | None = None, *, env_url: bool = False) -> list[Check]:
         *_safely("packages", _packages),
         *(check for driver in DRIVERS.values() for check in _safely(driver.name, partial(_driver, driver))),
         *_safely("CPUs", partial(_cpus, place)),
+        *_safely("idle CPUs", partial(_idle, local=address is None or address.is_local)),
         *_safely("load", _load),
         *_safely("other runs", _other_runs),
         *_safely("selfcheck", _selfcheck),
@@ -209,6 +210,16 @@ def _cpus(place: Placement) -> Iterator[Check]:
         yield Check("CPUs", "note", f"{detail} ({place.note})")
     else:
         yield Check("CPUs", "ok", detail)
+
+
+def _idle(*, local: bool) -> Iterator[Check]:
+    """Whether CPUs are kept awake while measuring."""
+    if not local:
+        yield Check("idle CPUs", "ok", "may sleep: the server is not on this machine")
+    elif hindrance := idle.hindrance():
+        yield Check("idle CPUs", "note", f"may sleep: {hindrance}")
+    else:
+        yield Check("idle CPUs", "ok", "kept awake while measuring; --idle sleep leaves them")
 
 
 def _load() -> Iterator[Check]:

@@ -13,7 +13,7 @@ import msgspec
 from dbbench import __version__, catalog, result_file
 from dbbench.address import Address
 from dbbench.drivers import DRIVERS
-from dbbench.engine import placement, pooler_arms
+from dbbench.engine import idle, placement, pooler_arms
 from dbbench.engine.options import Options
 from dbbench.engine.planning import (
     connections_needed,
@@ -25,10 +25,7 @@ from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError, ScenarioError
 from dbbench.messages import Start
-from dbbench.plan import (
-    Placement,
-    Plan,
-)
+from dbbench.plan import Placement, Plan
 from dbbench.records import Header, Problem
 from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
@@ -36,7 +33,7 @@ from dbbench.server import pgbouncer
 from dbbench.server.leftovers import find_folders
 from dbbench.server.schemas import application, connect
 from dbbench.server.sentry import Sentry
-from dbbench.server.target import connected
+from dbbench.server.target import Target, connected
 from dbbench.wording import count
 
 _SESSIONS: Final = 100  # of a scenario, where none are asked for and each may open a connection
@@ -66,11 +63,13 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
     embedded = options.address is None
     if options.address is not None and options.rtts:
         refuse_tls(options.address)
-    place = placement.choose(options.placement, embedded=embedded, local=embedded or _local(options))
+    local = embedded or _local(options)
+    place = placement.choose(options.placement, embedded=embedded, local=local)
     with (
         _server(options, place, watch) as server,
         connected(server.address, run_id, watch.problem, thrown_away=embedded) as target,
         _sentry(options, server.address, run_id) as sentry,
+        _awake(options, place, target, local=local) as place,
     ):
         _mention_leftovers(0 if embedded else target.left_behind(), watch)
         yield Site(
@@ -98,6 +97,15 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
             embedded=embedded,
             homes=homes,
         )
+
+
+@contextlib.contextmanager
+def _awake(options: Options, place: Placement, target: Target, *, local: bool) -> Iterator[Placement]:
+    """The placement with the CPUs that are kept awake; they are."""
+    pid = target.backend_pid if local and options.address is not None else None
+    chosen = idle.choose(options.idle, place, local=local, server_pid=pid, paced=options.load.paced)
+    with idle.awake(chosen.awake_cpus or ()):
+        yield chosen
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from dbbench.address import Address
 from dbbench.choices import OnDisconnect
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
 from dbbench.engine.site import PREPARE_LIMIT_S
-from dbbench.plan import Connections, Effort, Layer, Load, PlacementMode, PoolerMode
+from dbbench.plan import Connections, Effort, IdleMode, Layer, Load, PlacementMode, PoolerMode
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Options:
     load: Load = field(default_factory=Load)
     effort: Effort = field(default_factory=Effort)
     placement: PlacementMode | None = None
+    idle: IdleMode | None = None  # None: CPUs are kept awake where the server is local
     rtts: list[float] = field(default_factory=list)  # simulated round-trip times, seconds; empty: no relay in between
     pooler: PoolerMode | None = None
     prepare_limit_s: float = PREPARE_LIMIT_S  # for a scenario's prepare(), its reset(), and a vacuum

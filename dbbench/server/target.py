@@ -105,6 +105,11 @@ class Target:
         self._janitor: Janitor | None = None
         self._connection = self._connected()
 
+    @property
+    def backend_pid(self) -> int:
+        """The process that serves this connection, as the server numbers it."""
+        return int(self._connection.info.backend_pid)
+
     def preflight(self, connections: int, *, allow_production: bool, allow_remote: bool = False) -> None:
         """Check that this server can and may be measured with so many connections (see preflight.py).
 

@@ -84,6 +84,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
         "placement": placement.mode,
         "client cpus": placement.client_cpus and len(placement.client_cpus),  # which ones is chance
         "server cpus": placement.server_cpus and len(placement.server_cpus),
+        "idle CPUs": "awake" if placement.awake_cpus else "asleep",
         **_connections(plan),
         "load": "closed loop" if plan.load.rate is None else due,
         "think time": f"{plan.load.think_s:g} s",

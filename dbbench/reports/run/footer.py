@@ -151,8 +151,11 @@ def _placement(run: Run) -> str:
         where.append(f"client on {_cpus(client)}")
     if server:
         where.append(f"server on {_cpus(server)}")
+    if placement.awake_cpus:
+        where.append(f"{_cpus(placement.awake_cpus)} kept awake")
     text = f"{placement.mode}: {', '.join(where)}" if where else placement.mode
-    return f"{text} ({placement.note})" if placement.note else text
+    note = "; ".join(filter(None, (placement.note, placement.idle_note and f"CPUs may sleep: {placement.idle_note}")))
+    return f"{text} ({note})" if note else text
 
 
 def _cpus(cpus: Sequence[int]) -> str:

@@ -52,6 +52,7 @@ def test_the_fingerprint_says_machine_python_server_and_settings_in_words() -> N
         "placement": "split",
         "client cpus": "1",
         "server cpus": "1",
+        "idle CPUs": "asleep",
         "pool": "5+10, timeout 30 s",
         "checkout": "request",
         "tx-end": "rollback",
