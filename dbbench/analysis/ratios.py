@@ -1,13 +1,13 @@
 """From measurements to ln ratios by block, which are looked at while measuring and judged afterwards."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from dbbench.plan import Plan
 from dbbench.records import Measurement
-from dbbench.stats.paired import block_log_ratio
-from dbbench.stats.sequential import Table
+from dbbench.stats.centre import Block
+from dbbench.stats.paired import block_error, block_log_ratio
 
 
 def family(plan: Plan) -> int:
@@ -15,8 +15,24 @@ def family(plan: Plan) -> int:
     return len(plan.cells) * (len(plan.arms) - 1)
 
 
+Key = tuple[int, str]  # cell index, arm name
 Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
 OfBlock = Callable[[Mapping[int, float], Mapping[int, float]], float | None]  # of an arm and of the baseline
+
+
+def blocks(
+    plan: Plan, measurements: Sequence[Measurement], quantity: Quantity | None = None
+) -> dict[Key, list[Block | None]]:
+    """The blocks of every row, each with its standard error as far as its slices show it: see log_ratios()."""
+    ratios = log_ratios(plan, measurements, quantity)
+    errors = log_ratios(plan, measurements, quantity, block_error)
+    return {
+        key: [
+            None if ratio is None else Block(ratio, error or 0.0)  # a percentile has one value in a block
+            for ratio, error in zip(ratios[key], errors[key], strict=True)
+        ]
+        for key in ratios
+    }
 
 
 def log_ratios(
@@ -24,7 +40,7 @@ def log_ratios(
     measurements: Iterable[Measurement],
     quantity: Quantity | None = None,
     of_block: OfBlock = block_log_ratio,
-) -> Table:
+) -> dict[Key, list[float | None]]:
     """The ln of the ratio to the baseline by block, for every other arm in every cell measured so far.
 
     The ratio is that of the time per operation or of another `quantity`; `of_block` makes one number of a block.

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from dbbench.analysis.places import Places
-from dbbench.analysis.ratios import family, log_ratios
+from dbbench.analysis.ratios import blocks, family
 from dbbench.plan import Arm, Cell
 from dbbench.records import Measurement, Problem, Run
 from dbbench.stats.histogram import Histogram
@@ -58,7 +58,7 @@ def rows(run: Run, places: Places) -> list[CellRow]:
     """Compare every arm with the baseline in every cell: cells in the plan's order, in each the arms in the plan's."""
     plan = run.header.plan
     judged = judgements(
-        log_ratios(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.effort.precision
+        blocks(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.effort.precision
     )
     return [
         _row(run, index, arm, places[index, arm.name], judged.get((index, arm.name)))

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from dbbench.analysis.ratios import family, log_ratios
+from dbbench.analysis.ratios import blocks, family, log_ratios
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.engine.clocks import Disturbances
 from dbbench.engine.setup import Shape
@@ -23,7 +23,7 @@ from dbbench.messages import Ran
 from dbbench.plan import Plan
 from dbbench.records import DISTRIBUTIONS, Measurement, Problem, Slice
 from dbbench.stats.histogram import Histogram
-from dbbench.stats.sequential import Table, closed
+from dbbench.stats.sequential import closed
 
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {name: {} for name in DISTRIBUTIONS}
 OPENING_ROUND: Final = -1  # the round number with which the order is drawn in which arms open a cell
@@ -34,7 +34,7 @@ def decided_cells(plan: Plan, measured: Sequence[Measurement]) -> set[int]:
     """The cells that need no more blocks: those decided at one of the planned looks (see stats/sequential.py)."""
     if not plan.adaptive or len(plan.arms) == 1:
         return set()
-    return closed(log_ratios(plan, measured), family(plan), precision=plan.effort.precision)
+    return closed(blocks(plan, measured), family(plan), precision=plan.effort.precision)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Blocks:
         return self.measured_s > budget_s * (1 + BUDGET_SLACK)
 
     @property
-    def log_ratios(self) -> Table:
+    def log_ratios(self) -> Mapping[tuple[int, str], Sequence[float | None]]:
         """The table of results so far: see analysis.ratios.log_ratios."""
         return log_ratios(self.workers.plan, self.measured)
 

@@ -11,10 +11,12 @@ from enum import StrEnum
 from statistics import median
 from typing import Final
 
+from dbbench.stats.centre import Block, centre
 from dbbench.stats.signflip import adjusted_p_values
 
 ERROR: Final = 0.05  # probability that at least one of a run's statements is false
 CONFIDENCE: Final = 1 - ERROR
+ALARM_SHARE: Final = 0.2  # of the error that may go into calling identical arms faster or slower: 1% of 5%
 TIE_BAND: Final = 0.03
 _EARLY_LOOKS: Final = 64  # enough: the last one is at more than 10**11 blocks
 
@@ -84,7 +86,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def blocks_for_interval(error: float = ERROR, family: int = 1) -> int:
-    """The fewest blocks with which `median_interval` exists at confidence 1 - error / family: 6 for one row at 5%.
+    """The fewest blocks with which an interval exists at confidence 1 - error / family: 6 for one row at 5%.
 
     With n blocks, the widest interval, from the smallest value to the largest, misses with probability 2 / 2**n.
     """
@@ -135,30 +137,34 @@ def blocks_for_verdict(blocks: int, ratio: float, interval: tuple[float, float],
 class Judgement:
     """The judgement on one row of a table."""
 
-    ratio: float  # the median over blocks
+    ratio: float  # the centre of the blocks (see stats/centre.py)
     interval: tuple[float, float] | None  # of the ratio; None: too few blocks
     verdict: Verdict  # FASTER, SLOWER, TIE or UNDECIDED
 
 
 def judge(
-    table: Sequence[Sequence[float | None]], error: float, family: int, tie_band: float = TIE_BAND
+    table: Sequence[Sequence[Block | None]], error: float, family: int, tie_band: float = TIE_BAND
 ) -> list[Judgement]:
     """Judge the rows of one table so that the probability of any false statement about it is at most `error`.
 
-    `table`: rows x blocks of ln ratios, None where a row has no value; each row has at least one. `family`: the number
-    of rows judged at this `error` in the whole run, of which these may be a part.
+    `table`: rows x blocks, None where a row has no value; each row has at least one. `family`: the number of rows
+    judged at this `error` in the whole run, of which these may be a part.
 
-    Intervals are those of `median_interval` at confidence 1 - error / family: by Bonferroni's inequality all of them
-    are right at once with probability 1 - error. That is exact for each row and assumes nothing about how rows that
-    share a machine, a server and a baseline are correlated.
+    Intervals are those of `centre`, each bound at error / family / 2: by Bonferroni's inequality all of them are right
+    at once with probability 1 - error, whatever rows that share a machine, a server and a baseline have in common. What
+    they assume is that a block's log ratio is as likely to be off upwards as downwards.
 
     A row is a tie when its interval says so (see `verdict`). It is faster or slower when its interval excludes 1 and
-    the joint sign-flip test of all rows agrees (`adjusted_p_values`, which uses the size of the differences and not
-    only their signs). A table with too few blocks for any interval is judged by that test alone, which needs fewer.
+    the joint sign-flip test of all rows agrees (`adjusted_p_values`), at a fifth of the error, or at the smallest that
+    so few blocks can have. An interval that misses by a little harms nobody; a difference that is none sends people to
+    another driver. A table with too few blocks for any interval is judged by that test alone, which needs fewer.
     """
-    values = [[value for value in row if value is not None] for row in table]
-    ratios = [math.exp(median(row)) for row in values]
-    intervals = [_of_ratios(median_interval(row, 1 - error / family)) for row in values]
+    rows = [[block for block in row if block is not None] for row in table]
+    found = [centre(row, error / family / 2) for row in rows]
+    ratios = [math.exp(one.estimate) for one in found]
+    intervals = [
+        None if one.low is None or one.high is None else (math.exp(one.low), math.exp(one.high)) for one in found
+    ]
     # The blocks of the table, not those of the row: a row that lost its arm must not escape from the intervals, which
     # alone keep the error at every look.
     by_test_alone = max(map(len, table), default=0) < blocks_for_interval(error, family)
@@ -168,15 +174,16 @@ def judge(
     ]
     different = (Verdict.FASTER, Verdict.SLOWER)
     # The test is the slow part, so it is skipped where nothing depends on it.
-    p_values = adjusted_p_values(table) if any(claim in different for claim in claims) else [1.0] * len(table)
-    return [
-        Judgement(ratio, interval, Verdict.UNDECIDED if claim in different and p_value > error else claim)
-        for ratio, interval, claim, p_value in zip(ratios, intervals, claims, p_values, strict=True)
+    p_values = [1.0] * len(table)
+    if any(claim in different for claim in claims):
+        p_values = adjusted_p_values([[block and block.weight * block.log_ratio for block in row] for row in table])
+    certain = [
+        p <= min(error, max(error * ALARM_SHARE, 2 * 0.5 ** len(row))) for p, row in zip(p_values, rows, strict=True)
     ]
-
-
-def _of_ratios(interval: tuple[float, float] | None) -> tuple[float, float] | None:
-    return interval and (math.exp(interval[0]), math.exp(interval[1]))
+    return [
+        Judgement(ratio, interval, Verdict.UNDECIDED if claim in different and not sure else claim)
+        for ratio, interval, claim, sure in zip(ratios, intervals, claims, certain, strict=True)
+    ]
 
 
 def _direction(ratio: float) -> Verdict:

@@ -17,10 +17,11 @@ interrupted when its numbers look good has another probability of error.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dbbench.stats.centre import Block
 from dbbench.stats.paired import ERROR, Judgement, Look, Verdict, half_width, judge, looks
 
 Key = tuple[int, str]  # cell index, arm name
-Values = Sequence[float | None]  # ln of the ratio to the baseline, by block
+Values = Sequence[Block | None]  # ln of the ratio to the baseline with its error, by block
 # All rows of a cell have the same length: the blocks up to the last in which the cell was measured. None: no value.
 Table = Mapping[Key, Values]
 

@@ -1,7 +1,8 @@
 """Result files of schema 1, which dbbench 0.1.0 wrote, print as they did then.
 
-tests/data/schema1 holds them with what 0.1.0 printed: 80 columns, no terminal. They are never written anew. Columns and
-keys have been added since to CSV and JSON; those that there were have the same values.
+tests/data/schema1 holds them with what 0.1.0 printed: 80 columns, no terminal. They are never written anew, except that
+ratios and intervals of runs have been estimated another way since (stats/centre.py): in settings.*. Columns and keys
+have been added to CSV and JSON; those that there were have the same values.
 """
 
 import csv

@@ -6,14 +6,12 @@ from functools import partial
 from statistics import median
 from typing import Final
 
-from dbbench.analysis.ratios import Quantity, log_ratios, time_per_operation
+from dbbench.analysis.ratios import Quantity, blocks, time_per_operation
 from dbbench.commands.gate.judging import TOLERANCE, Key, Values
 from dbbench.commands.gate.result import HEAD, Metric
 from dbbench.plan import Plan
 from dbbench.records import Measurement
-from dbbench.stats.centre import Block
 from dbbench.stats.histogram import Histogram
-from dbbench.stats.paired import block_error
 
 METRICS: Final[tuple[Metric, ...]] = ("time", "cpu", "p95", "p99")
 _QUANTILES: Final[Mapping[Metric, float]] = {"p95": 0.95, "p99": 0.99}
@@ -44,24 +42,11 @@ def tables(plan: Plan, measured: Sequence[Measurement]) -> Tables:
             if tolerance is None:
                 continue
             if metric not in found:
-                found[metric] = _values(plan, measured, QUANTITIES[metric])
+                found[metric] = blocks(plan, measured, QUANTITIES[metric])
             counts = metric not in _QUANTILES or operations[index] * (1 - _QUANTILES[metric]) >= _MIN_OPERATIONS_BEYOND
             (made.counted if counts else made.advisory)[index, metric] = found[metric].get((index, HEAD), [])
             made.tolerances[index, metric] = tolerance
     return made
-
-
-def _values(plan: Plan, measured: Sequence[Measurement], quantity: Quantity) -> dict[tuple[int, str], Values]:
-    """The blocks of every cell, each with its standard error."""
-    ratios = log_ratios(plan, measured, quantity)
-    errors = log_ratios(plan, measured, quantity, block_error)
-    return {
-        key: [
-            None if ratio is None else Block(ratio, error or 0.0)  # a percentile has one value in a block
-            for ratio, error in zip(ratios[key], errors[key], strict=True)
-        ]
-        for key in ratios
-    }
 
 
 def tolerance_of(plan: Plan, scenario: str, metric: Metric) -> float | None:

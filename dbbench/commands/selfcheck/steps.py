@@ -42,7 +42,8 @@ from dbbench.records import Finding, NoiseFloor, Overhead, Pgbench, Problem, Sel
 from dbbench.scenario import LAYERS
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisors.postgres import Binaries
-from dbbench.stats.paired import ERROR, Verdict, half_width, judge, median_interval
+from dbbench.stats.centre import Block, centre
+from dbbench.stats.paired import ERROR, Verdict, half_width, judge
 
 DRIVERS: Final = tuple(name for name, driver in ALL_DRIVERS.items() if set(LAYERS) <= set(driver.layers))
 FLOOR_DRIVER: Final = "psycopg"
@@ -194,7 +195,7 @@ def false_alarm_rate(logs: Sequence[float], rng: random.Random) -> float:
     """
     alarms = 0
     for _ in range(TABLES):
-        table = [_resampled(logs, TABLE_BLOCKS, rng) for _ in range(TABLE_ROWS)]
+        table = [list(map(Block, _resampled(logs, TABLE_BLOCKS, rng))) for _ in range(TABLE_ROWS)]
         judged = judge(table, ERROR, TABLE_ROWS)
         alarms += any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in judged)
     return alarms / TABLES
@@ -206,7 +207,7 @@ def smallest_effect(logs: Sequence[float], blocks: int, rng: random.Random) -> f
     `logs` are ln ratios of their blocks, `blocks` how many a run has; None above 50%, and where those are too few.
     """
     runs = [_resampled(logs, blocks, rng) for _ in range(TABLES)]
-    lows = [interval[0] for one in runs if (interval := median_interval(one)) is not None]
+    lows = [low for one in runs if (low := centre(list(map(Block, one)), ERROR / 2).low) is not None]
     if len(lows) < len(runs):
         return None
     # A shift moves both ends of the interval: it is found where it is larger than what the low end lacks.
@@ -225,8 +226,8 @@ def _spread(logs: Sequence[float]) -> float:
 
 
 def _interval(logs: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    interval = median_interval(logs)
-    return (None, None) if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+    found = centre(list(map(Block, logs)), ERROR / 2)
+    return (None, None) if found.low is None or found.high is None else (math.exp(found.low), math.exp(found.high))
 
 
 # --- pgbench ---------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         return wrapped
 
-    for module, name in ((judging, "judgements"), (judging, "log_ratios"), (analysing, "by_place")):
+    for module, name in ((judging, "judgements"), (judging, "blocks"), (analysing, "by_place")):
         monkeypatch.setattr(module, name, counting(name, getattr(module, name)))
     return counted
 
@@ -39,7 +39,7 @@ def test_a_report_judges_the_table_once_and_sorts_the_measurements_once(
 ) -> None:
     assert report("run", format_)(analyse(made), details=True)
 
-    assert calls == {"judgements": 1, "log_ratios": 1, "by_place": 1}
+    assert calls == {"judgements": 1, "blocks": 1, "by_place": 1}
 
 
 def test_cells_have_their_rows_breakdowns_and_failures_by_arm() -> None:

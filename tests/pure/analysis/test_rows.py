@@ -100,16 +100,26 @@ def test_the_ratio_is_time_per_operation_relative_to_the_baseline() -> None:
     assert fast.verdict is Verdict.FASTER
 
 
-def test_blocks_are_paired_and_the_median_block_speaks() -> None:
-    # The machine is ten times slower in every other block; one block of asyncpg is an accident.
+def test_blocks_are_paired_and_steady_ones_speak() -> None:
+    # The machine is ten times slower in every other block; most of one block of asyncpg is an accident.
     measured = [
-        measurement(arm, mean * (10 if block % 2 else 1) * (7 if arm == "asyncpg" and block == 3 else 1), block=block)
+        measurement(arm, mean * (10 if block % 2 else 1), block=block)
         for block in range(16)
         for arm, mean in (("psycopg", 200.0), ("asyncpg", 100.0))
     ]
+    at = next(at for at, one in enumerate(measured) if (one.arm, one.block) == ("asyncpg", 3))
+    slices = [
+        msgspec.structs.replace(
+            part, usage=msgspec.structs.replace(part.usage, elapsed_ns=part.usage.elapsed_ns * (7 - part.round))
+        )
+        if part.round < 6
+        else part
+        for part in measured[at].slices
+    ]
+    measured[at] = msgspec.structs.replace(measured[at], slices=slices)
     row = analyse(run(plan(blocks=16), measured)).rows[1]
 
-    assert row.ratio == pytest.approx(0.5)
+    assert row.ratio == pytest.approx(0.5, rel=0.01)
     assert row.verdict is Verdict.FASTER
 
 

@@ -31,6 +31,7 @@ from dbbench.commands.gate.judging import (
     look_at,
 )
 from dbbench.commands.gate.result import GateVerdict
+from dbbench.stats import centre as centres
 from dbbench.stats.centre import BETWEEN_PROCESSES, Block, centre
 
 ROWS = 9  # of the default table
@@ -235,6 +236,33 @@ def test_a_block_that_was_not_steady_counts_less() -> None:
     assert found.high is not None
     assert as_one_of_them.high is not None
     assert found.high < 0.015 < as_one_of_them.high
+
+
+@pytest.mark.parametrize("error", [0.05, 0.01, 0.002])
+def test_bounds_of_many_blocks_are_nearly_those_of_all_subsets(error: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both can be had, they have the same width to within a few per cent."""
+    rng = random.Random(3)
+    widths: list[float] = []
+    for _ in range(5):
+        blocks = [Block(rng.gauss(0.1, 0.02), rng.choice((0.0, 0.02, 0.05))) for _ in range(16)]
+        exact = centre(blocks, error)
+        with monkeypatch.context() as patch:
+            patch.setattr(centres, "EXACT_BLOCKS", 15)
+            many = centre([*blocks[1:], blocks[0]._replace(error=blocks[0].error + 1e-9)], error)  # not from the cache
+        assert exact.low is not None
+        assert exact.high is not None
+        assert many.low is not None
+        assert many.high is not None
+        assert many.estimate == pytest.approx(exact.estimate, abs=0.1 * (exact.high - exact.low))
+        widths.append((many.high - many.low) / (exact.high - exact.low))
+    assert 0.97 < sum(widths) / len(widths) < 1.03
+    assert 0.9 < min(widths) <= max(widths) < 1.1
+
+
+def test_more_blocks_than_the_level_can_use_have_no_bounds() -> None:
+    found = centre([Block(0.01)] * 17, 1e-6)  # 17 blocks have p-values of 2**-17 at least
+
+    assert (found.low, found.high) == (None, None)
 
 
 def test_too_few_values_have_no_bounds() -> None:

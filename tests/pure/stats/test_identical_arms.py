@@ -16,8 +16,9 @@ from pathlib import Path
 import chance
 import msgspec
 import pytest
+from steady import judge
 
-from dbbench.stats.paired import ERROR, Judgement, Verdict, half_width, judge
+from dbbench.stats.paired import ERROR, Judgement, Verdict, half_width
 
 DATA = Path(__file__).parents[2] / "data"
 ROWS = 9  # of a table
@@ -43,10 +44,15 @@ MANY, ONE = recorded("identical_arms"), recorded("identical_arm")
 
 
 def drawn(recording: Recorded, rng: random.Random) -> list[list[float]]:
-    """Nine rows of randomly drawn blocks, with replacement; rows that were recorded together stay together."""
+    """Nine rows of randomly drawn blocks, with replacement; rows that were recorded together stay together.
+
+    Identical arms may change places, so every block is drawn with either sign: the ratio is truly 1 then.
+    """
     table: list[list[float]] = []
     while len(table) < ROWS:
-        table += [list(row) for row in zip(*rng.choices(recording.blocks, k=DRAWN), strict=True)]
+        blocks = [[sign * value for value in block] for block in rng.choices(recording.blocks, k=DRAWN)
+                  for sign in rng.choices((1, -1))]  # fmt: skip
+        table += [list(row) for row in zip(*blocks, strict=True)]
     return table
 
 
@@ -68,6 +74,15 @@ def alarms(recording: Recorded, tables: int) -> int:
     rng = random.Random(SEED)
     made = (judged(drawn(recording, rng)) for _ in range(tables))
     return sum(any(one.verdict in (Verdict.FASTER, Verdict.SLOWER) for one in table) for table in made)
+
+
+def false_intervals(recording: Recorded, tables: int) -> int:
+    """How many of so many tables have an interval that does not hold 1, the truth."""
+    rng = random.Random(SEED)
+    made = (judged(drawn(recording, rng)) for _ in range(tables))
+    return sum(
+        any(one.interval is None or not one.interval[0] <= 1 <= one.interval[1] for one in table) for table in made
+    )
 
 
 def found(recording: Recorded, effect: float, tables: int) -> int:
@@ -98,6 +113,11 @@ def test_identical_arms_raise_an_alarm_in_one_table_of_a_hundred_at_most(recordi
     assert chance.at_most(0.01, alarms(recording, 250), 250)
 
 
+@pytest.mark.parametrize("recording", [MANY, ONE])
+def test_all_intervals_hold_in_nineteen_tables_of_twenty(recording: Recorded) -> None:
+    assert chance.at_most(ERROR, false_intervals(recording, 125), 125)
+
+
 def test_five_per_cent_more_time_are_found_in_nineteen_tables_of_twenty() -> None:
     assert chance.at_least(0.95, found(ONE, 0.05, 125), 125)
 
@@ -124,7 +144,9 @@ def main() -> None:
         powers = ", ".join(
             f"{effect:.1%} found in {found(recording, effect, 500) / 500:.1%}" for effect in (0.05, 0.025)
         )
-        print(f"{name}: alarms in {alarms(recording, 1000) / 1000:.1%} of tables; {powers}")
+        false = false_intervals(recording, 1000) / 1000
+        print(f"{name}: alarms in {alarms(recording, 1000) / 1000:.1%} of tables, false intervals in {false:.1%}")
+        print(f"  {powers}")
     widths = half_widths(ONE, blocks=21)
     print(f"one row, 21 blocks: interval of +-{widths[1000]:.2%}, below +-{widths[1800]:.2%} nine times in ten")
 

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import maxt_signflip, two_sided_by_definition
 from scipy import stats
+from steady import judge
 
-from dbbench.stats import signflip
+from dbbench.stats import paired, signflip
+from dbbench.stats.centre import Block
 from dbbench.stats.paired import (
     CONFIDENCE,
     ERROR,
@@ -22,7 +24,6 @@ from dbbench.stats.paired import (
     blocks_for_interval,
     blocks_for_verdict,
     half_width,
-    judge,
     looks,
     median_interval,
     verdict,
@@ -318,7 +319,7 @@ def test_rows_are_judged_in_their_order() -> None:
 
     assert [one.verdict for one in judged] == ["tie", "faster", "slower", "undecided"]
     assert judged[1].ratio == pytest.approx(math.exp(-0.498), abs=0.001)
-    assert judged[1].interval == pytest.approx((math.exp(-0.5), math.exp(-0.496)))
+    assert judged[1].interval == pytest.approx((math.exp(-0.4994), math.exp(-0.4966)), abs=5e-4)
 
 
 def test_the_interval_is_wider_the_more_rows_there_are() -> None:
@@ -349,13 +350,30 @@ def test_a_row_with_few_values_in_a_table_with_many_needs_its_interval() -> None
     assert judge([lost], ERROR, family=10)[0].verdict is Verdict.UNDECIDED
 
 
-def test_an_interval_on_one_side_is_not_enough_where_the_test_disagrees() -> None:
-    row = [*[0.05] * 8, -3.0]  # the sum says the opposite
-    interval = judge([row], 0.1, family=1)[0].interval
+def test_one_block_that_says_the_opposite_counts_by_its_size() -> None:
+    row = [*[0.05] * 8, -3.0]
+    (found,) = judge([row], 0.1, family=1)
 
-    assert interval is not None
-    assert interval[0] > 1
-    assert judge([row], 0.1, family=1)[0].verdict is Verdict.UNDECIDED
+    assert found.interval is not None
+    assert found.interval[0] < 1 < found.interval[1]
+    assert found.verdict is Verdict.UNDECIDED
+
+
+def test_a_block_that_was_not_steady_counts_less() -> None:
+    steady = [Block(0.05 + 0.001 * at) for at in range(8)]
+    (found,) = paired.judge([[*steady, Block(-0.5, error=1.0)]], 0.1, family=1)
+
+    assert found.verdict is Verdict.SLOWER
+    assert found.ratio == pytest.approx(math.exp(0.05), rel=0.01)
+
+
+@given(tables(max_rows=1, max_blocks=12))
+def test_interval_and_test_agree_where_one_row_is_judged(table: list[list[float | None]]) -> None:
+    (found,) = judge(table, 0.1, family=1)
+    (p_value,) = adjusted_p_values(table)
+
+    if found.interval is not None and not found.interval[0] <= 1 <= found.interval[1]:
+        assert p_value <= 0.1 + 1e-9
 
 
 def test_p_values_are_left_out_where_nothing_could_differ(monkeypatch: pytest.MonkeyPatch) -> None:
