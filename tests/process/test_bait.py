@@ -36,9 +36,11 @@ def look(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> 
             [sys.executable, "-P", "-m", "dbbench", *arguments],
             cwd=folder, env={**os.environ, **environment}, stdout=said, stderr=said,
         )  # fmt: skip
+        own = command_line(child.pid)
         while child.poll() is None:
             seen |= {command_line(pid) for pid in descendants(child.pid)}
             time.sleep(0.02)
+    seen.discard(own)  # of one that was forked and had not begun its own program
     stored = "".join(
         path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file() and path.suffix != ".py"
     )
