@@ -8,6 +8,7 @@ from dbbench.plan import Plan
 from dbbench.records import Measurement
 from dbbench.stats.centre import Block
 from dbbench.stats.paired import block_error, block_log_ratio
+from dbbench.stats.sequential import Key
 
 
 def family(plan: Plan) -> int:
@@ -15,7 +16,6 @@ def family(plan: Plan) -> int:
     return len(plan.cells) * (len(plan.arms) - 1)
 
 
-Key = tuple[int, str]  # cell index, arm name
 Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
 OfBlock = Callable[[Mapping[int, float], Mapping[int, float]], float | None]  # of an arm and of the baseline
 

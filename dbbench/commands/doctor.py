@@ -82,7 +82,7 @@ def examine(url: str | None = None, *, env_url: bool = False) -> list[Check]:
         *_safely("packages", _packages),
         *(check for driver in DRIVERS.values() for check in _safely(driver.name, partial(_driver, driver))),
         *_safely("CPUs", partial(_cpus, place)),
-        *_safely("idle CPUs", partial(_idle, local=address is None or address.is_local)),
+        *([] if own else _safely("idle CPUs", _idle)),
         *_safely("load", _load),
         *_safely("other runs", _other_runs),
         *_safely("selfcheck", _selfcheck),
@@ -212,11 +212,9 @@ def _cpus(place: Placement) -> Iterator[Check]:
         yield Check("CPUs", "ok", detail)
 
 
-def _idle(*, local: bool) -> Iterator[Check]:
-    """Whether CPUs are kept awake while measuring."""
-    if not local:
-        yield Check("idle CPUs", "ok", "may sleep: the server is not on this machine")
-    elif hindrance := idle.hindrance():
+def _idle(server_pid: int | None = None) -> Iterator[Check]:
+    """Whether CPUs are kept awake while measuring; `server_pid` is a process of the user's own server."""
+    if hindrance := idle.hindrance(server_pid):
         yield Check("idle CPUs", "note", f"may sleep: {hindrance}")
     else:
         yield Check("idle CPUs", "ok", "kept awake while measuring; --idle sleep leaves them")
@@ -334,6 +332,10 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
     said = target.describe()
     version = str(said["version"]).partition(" on ")[0]  # the rest names the compiler
     yield Check("server", "ok", f"{address}: {version}, {said['transport']}, {'TLS' if said['tls'] else 'no TLS'}")
+    if address.is_local:
+        yield from _idle(target.backend_pid)
+    else:
+        yield Check("idle CPUs", "ok", "may sleep: the server is not on this machine")
     yield from _settings(said["settings"])
     pooled = detect(address)
     if pooled is not None:

@@ -36,7 +36,12 @@ def choose(
     """
     if mode == "sleep" or (mode is None and not local):
         return place
-    note = hindrance(server_pid)
+    if place.server_cpus and place.server_cpus == place.client_cpus:
+        if mode is None:
+            return place
+        note = "client and server take turns on one CPU, which has no time to halt"
+    else:
+        note = hindrance(server_pid)
     if not note and local and paced and _groups_by_session():
         note = "the kernel shares CPUs out by session, and a session with an idle client has too much left for that"
     if note:

@@ -11,7 +11,7 @@ from dbbench.stats.signflip import EXACT_BLOCKS
 
 _NORMAL: Final = NormalDist()
 _HALVINGS: Final = 50
-_STEEPEST: Final = 300.0  # beyond this the smallest of twenty values has the sign of the sum, too
+_STEEPEST: Final = 300.0  # t at which tanh is 1 for all values but tiny ones
 _NEAR_THE_MIDDLE: Final = 0.05  # where the tail is a half, and the formula divides by almost nothing
 BETWEEN_PROCESSES: Final = 0.02  # smallest error of a block, since processes differ (benchmarks/block_weights.py)
 
@@ -99,7 +99,7 @@ def _p_value(values: Sequence[float]) -> float:
     parts = [abs(value) / scale for value in values]
     observed = sum(values) / scale
     if observed <= 0:
-        return 0.5
+        return 0.5  # at least: no bound lies on this side of the centre
     low, high = 0.0, _STEEPEST
     if sum(part * math.tanh(high * part) for part in parts) <= observed:
         return float(0.5 ** len(values))  # nearly all signs agree already
@@ -118,5 +118,5 @@ def _p_value(values: Sequence[float]) -> float:
 
 
 def _ln_cosh(x: float) -> float:
-    """Ln cosh(x), also where cosh(x) is too large for a float."""
+    """The logarithm of cosh(x), also where cosh(x) is too large for a float."""
     return abs(x) + math.log1p(math.exp(-2 * abs(x))) - math.log(2)

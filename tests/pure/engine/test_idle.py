@@ -50,6 +50,16 @@ def test_cpus_of_client_and_server_are_kept_awake(
     assert (chosen.mode, chosen.client_cpus, chosen.server_cpus) == (place.mode, place.client_cpus, place.server_cpus)
 
 
+def test_a_cpu_that_client_and_server_share_does_not_halt() -> None:
+    """A spinner would only take time from the server there."""
+    shared = Placement("shared", client_cpus=[1], server_cpus=[1])
+
+    assert idle.choose(None, shared, local=True) == shared
+    asked = idle.choose("awake", shared, local=True)
+    assert asked.awake_cpus is None
+    assert "take turns on one CPU" in asked.idle_note
+
+
 @pytest.mark.parametrize(
     ("groups", "file", "content", "limited"),
     [
