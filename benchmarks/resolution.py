@@ -11,16 +11,20 @@ change is judged like a driver. A side's settings are `idle`, `rounds`, or const
 
 For every row: the half-width of its interval, which holds for the whole table at once, whether it holds 1, and the
 error of a block times the root of the seconds that a cell takes in a block, set-up included: what the error would be
-after a second. For every side: medians, and the share of the time that lies inside slices.
+after a second. For every side: medians, and the shares of the time that lie inside slices and in warm-up. The blocks of
+all sides are judged by this version's statistics.
 """
 
 import argparse
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -32,17 +36,18 @@ from rich.console import Console
 from rich.table import Table
 
 from dbbench import catalog, result_file
-from dbbench.analysis.ratios import blocks, family, log_ratios
+from dbbench.analysis.ratios import log_ratios
 from dbbench.catalog import DEFAULT as SCENARIOS
 from dbbench.cli.progress import watcher
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
 from dbbench.engine.setup import SetUp
+from dbbench.engine.workers import Workers
 from dbbench.plan import Effort, Plan
 from dbbench.records import Measurement
-from dbbench.stats.paired import half_width
-from dbbench.stats.sequential import judgements
+from dbbench.stats.centre import Block
+from dbbench.stats.paired import ERROR, Judgement, block_error, half_width, judge, median_interval
 
 AGAIN: Final = ("", " again", " once more")
 
@@ -60,43 +65,22 @@ def thrice(plan: Plan, rounds: int) -> Plan:
 
 
 def side(driver: str, seconds: float, settings: dict[str, str], seed: int) -> None:
-    """Measure one block for every line of stdin, and print a line of JSON after each; at its end, the judgement."""
-    idle, rounds = settings.pop("idle", ""), int(settings.pop("rounds", 0))
+    """Measure one block for every line of stdin, and print a line of JSON after each."""
+    idle_mode, rounds = settings.pop("idle", ""), int(settings.pop("rounds", 0))
     for name, value in settings.items():
         module, _, constant = name.partition(".")
         setattr(import_module(f"dbbench.engine.{module}"), constant, type_of(module, constant)(value))
-    with ExitStack() as stack:
-        take_turns(driver, seconds, seed, rounds, stack, idle)
-
-
-def take_turns(driver: str, seconds: float, seed: int, rounds: int, whole: ExitStack, mode: str) -> None:
-    """See side(): `mode` is that of idle CPUs, which are kept awake in the side's own turns only."""
-    turn_of = ExitStack()
-    whole.callback(turn_of.close)
-    try:
-        idle: Any = import_module("dbbench.engine.idle")
-    except ImportError:  # an older version
-        options: dict[str, Any] = {}
-        cpus: list[int] = []
-    else:
-        options = {"idle": "sleep"}
-        place = import_module("dbbench.engine.placement").choose(None, embedded=True, local=True)
-        cpus = idle.choose(mode or None, place, local=True).awake_cpus or []
-
-    def begin() -> None:
-        if cpus:
-            turn_of.enter_context(idle.awake(cpus))
-
-    # Rounds as for three drivers, which is what a run of this budget has.
+    keep_awake = awakener(idle_mode)
+    of_this_version: dict[str, Any] = {"idle": "sleep"} if keep_awake else {}
     asked = Options(
         scenarios=[catalog.builtin()[name] for name in SCENARIOS], drivers=[driver], baseline=driver,
-        effort=Effort(budget_s=seconds, seed=seed), **options,
+        effort=Effort(budget_s=seconds, seed=seed), **of_this_version,
     )  # fmt: skip
-    arms = len(AGAIN)
     planning: Any = import_module("dbbench.engine.planning")
-    usual = planning.rounds_for
-    planning.rounds_for = lambda cells, _arms, *others: usual(cells, arms, *others)
+    usual = planning.rounds_for  # rounds as for three drivers, which is what a run of this budget has
+    planning.rounds_for = lambda cells, _arms, *others: usual(cells, len(AGAIN), *others)
     with (
+        ExitStack() as awake,
         watcher(quiet=True) as watch,
         opened(asked, result_file.new_id(), watch, partial(thrice, rounds=rounds)) as found,
     ):
@@ -105,53 +89,76 @@ def take_turns(driver: str, seconds: float, seed: int, rounds: int, whole: ExitS
             found.workers.start("set-up", stack)
             for problem in made.run(found.described, stack):
                 raise SystemExit(problem.message)
-        bench = Blocks(found.workers, made.shapes, watch.say)
-        told: dict[str, float] = {"measured_s": 0.0}
+        turns = Turns(Blocks(found.workers, made.shapes, watch.say), awake, keep_awake)
+        turns.take()
 
-        def turn(plan: Plan, measured: list[Measurement]) -> set[int]:
-            """Tell of the block that has ended, and wait for the next."""
-            last = max(each.block for each in measured)
-            block = [each for each in measured if each.block == last]
-            table = log_ratios(plan, block)
-            print(
-                json.dumps(
-                    {
-                        "seconds": bench.measured_s - told["measured_s"],
-                        "inside_s": sum(part.usage.elapsed_ns for each in block for part in each.slices) / 1e9,
-                        "logs": [row[-1] for row in table.values()],
-                    }
-                ),
-                flush=True,
-            )
-            turn_of.close()
-            waiting = bench.workers.site.clock_ns()
-            if sys.stdin.readline().strip() != "go":
-                raise EOFError
-            begin()
-            bench._began_ns += bench.workers.site.clock_ns() - waiting  # noqa: SLF001 - others had their turn
-            told["measured_s"] = bench.measured_s
-            return set()
 
-        bench.look = turn  # type: ignore[assignment]
-        sys.stdin.readline()
-        begin()
-        try:
-            for _ in bench.blocks():
-                pass
-        except EOFError:
-            pass
-        plan = found.workers.plan
-        judged = judgements(blocks(plan, bench.measured), family(plan), adaptive=True, precision=None)
-        print(
-            json.dumps(
-                {
-                    "rows": [f"{plan.cells[cell].label}, {arm}" for cell, arm in judged],
-                    "cells": len(plan.cells),
-                    "judged": [(one.ratio, one.interval) for one in judged.values()],
-                }
-            ),
-            flush=True,
-        )
+def awakener(mode: str) -> Callable[[], AbstractContextManager[None]] | None:
+    """What keeps CPUs awake, as a run with this `--idle` would; None in a version that does not."""
+    try:
+        idle: Any = import_module("dbbench.engine.idle")
+    except ImportError:
+        return None
+    place = import_module("dbbench.engine.placement").choose(None, embedded=True, local=True)
+    cpus = idle.choose(mode or None, place, local=True).awake_cpus or []
+    return partial(idle.awake, cpus)
+
+
+@dataclass
+class Turns:
+    """A side's blocks, one for every turn; in those of others its workers wait, and its CPUs may sleep."""
+
+    bench: Blocks
+    awake: ExitStack
+    keep_awake: Callable[[], AbstractContextManager[None]] | None
+    warm_up_s: float = 0.0  # in this turn
+    before_s: float = 0.0  # measured before this turn
+
+    def take(self) -> None:
+        """Measure until the time is up or nobody says go."""
+        usual = Workers.warm_up
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            began = time.monotonic()
+            try:
+                return usual(*arguments, **options)
+            finally:
+                self.warm_up_s += time.monotonic() - began
+
+        Workers.warm_up = timed  # type: ignore[method-assign]
+        self.bench.look = self._end  # type: ignore[assignment]
+        if self._begin():
+            with suppress(EOFError):
+                for _ in self.bench.blocks():
+                    pass
+
+    def _begin(self) -> bool:
+        """Wait for a turn; gives whether there is one."""
+        began_ns = time.perf_counter_ns()
+        go = sys.stdin.readline().strip() == "go"
+        if go and self.keep_awake:
+            self.awake.enter_context(self.keep_awake())
+        self.bench._began_ns += time.perf_counter_ns() - began_ns  # noqa: SLF001 - others had their turn
+        self.warm_up_s, self.before_s = 0.0, self.bench.measured_s
+        return go
+
+    def _end(self, plan: Plan, measured: list[Measurement]) -> set[int]:
+        """Tell of the block that has ended, and wait for the next turn."""
+        block = [each for each in measured if each.block == measured[-1].block]
+        logs, errors = log_ratios(plan, block), log_ratios(plan, block, None, block_error)
+        told = {
+            "rows": [f"{plan.cells[cell].label}, {arm}" for cell, arm in logs],
+            "cells": len(plan.cells),
+            "seconds": self.bench.measured_s - self.before_s,
+            "inside_s": sum(part.usage.elapsed_ns for each in block for part in each.slices) / 1e9,
+            "warm_up_s": self.warm_up_s,
+            "blocks": [(logs[key][-1], errors[key][-1] or 0.0) for key in logs],
+        }
+        print(json.dumps(told), flush=True)
+        self.awake.close()
+        if not self._begin():
+            raise EOFError
+        return set()
 
 
 def type_of(module: str, constant: str) -> type:
@@ -164,12 +171,11 @@ def type_of(module: str, constant: str) -> type:
 
 @dataclass
 class Side:
-    """A side: its process, and what it has told."""
+    """A side: its process, and what it has told of its blocks."""
 
     name: str
     process: subprocess.Popen[str]
-    blocks: list[dict[str, Any]] = field(default_factory=list)
-    end: dict[str, Any] = field(default_factory=dict)
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
     def start(cls, text: str, driver: str, seconds: float, seed: int) -> Self:
@@ -182,94 +188,101 @@ class Side:
                 [sys.executable, "-P", __file__, "--driver", driver, "--seconds", f"{seconds}", "--seed", f"{seed}",
                  "--as-side", settings],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                env={**import_module("os").environ, "PYTHONPATH": folder or str(Path(__file__).parent.parent)},
+                env={**os.environ, "PYTHONPATH": folder or str(Path(__file__).parent.parent)},
             ),
         )  # fmt: skip
 
     def turn(self) -> bool:
-        """Have it measure a block; gives whether it has time for more."""
-        self._say("go")
-        told = json.loads(self._read())
-        if "rows" in told:
-            self.end = told
-            return False
-        self.blocks.append(told)
-        return True
-
-    def finish(self) -> None:
-        """Have it end, and keep its judgement."""
-        if not self.end:
-            self._say("end")
-            self.end = json.loads(self._read())
-        self.process.wait()
-
-    def _say(self, word: str) -> None:
+        """Have it measure a block; gives whether it has had time for one."""
         assert self.process.stdin is not None
-        print(word, file=self.process.stdin, flush=True)
-
-    def _read(self) -> str:
         assert self.process.stdout is not None
-        if not (line := self.process.stdout.readline()):
-            raise SystemExit(f"{self.name}: ended with {self.process.wait()}")
-        return line
+        with suppress(BrokenPipeError):
+            print("go", file=self.process.stdin, flush=True)
+        if line := self.process.stdout.readline():
+            self.told.append(json.loads(line))
+            return True
+        if self.process.wait() or not self.told:
+            raise SystemExit(f"{self.name}: ended with {self.process.returncode}")
+        return False
+
+    def blocks(self, row: int) -> list[Block | None]:
+        """The blocks of a row."""
+        return [None if log is None else Block(log, error) for log, error in (one["blocks"][row] for one in self.told)]
+
+    @property
+    def rows(self) -> list[str]:
+        """The names of the rows."""
+        return list(self.told[0]["rows"])
+
+    def judged(self) -> list[Judgement]:
+        """The judgement on all rows."""
+        return judge([self.blocks(row) for row in range(len(self.rows))], ERROR, len(self.rows))
 
     def error_of(self, row: int) -> float:
         """The error of a row after a second of measuring its cell."""
-        logs = [block["logs"][row] for block in self.blocks if block["logs"][row] is not None]
-        return math.sqrt(sum(each * each for each in logs) / len(logs)) * math.sqrt(self.cell_s)
+        return self._rms([block.log_ratio for block in self.blocks(row) if block]) * math.sqrt(self.cell_s)
+
+    def error_of_block(self, number: int) -> float:
+        """The error of one block over all rows, after a second of measuring a cell."""
+        one = self.told[number]
+        return self._rms([log for log, _ in one["blocks"] if log is not None]) * math.sqrt(
+            one["seconds"] / one["cells"]
+        )
+
+    @staticmethod
+    def _rms(values: Sequence[float]) -> float:
+        return math.sqrt(sum(value * value for value in values) / len(values))
 
     @property
     def cell_s(self) -> float:
         """The seconds that a cell takes in a block, its share of what the block needs besides included."""
-        return statistics.mean(float(block["seconds"]) for block in self.blocks) / int(self.end["cells"])
+        return self._total("seconds") / len(self.told) / int(self.told[0]["cells"])
 
-    @property
-    def inside(self) -> float:
-        """The share of the time that lies inside slices."""
-        inside_s, seconds = (sum(float(block[name]) for block in self.blocks) for name in ("inside_s", "seconds"))
-        return inside_s / seconds
+    def share(self, what: str) -> float:
+        """The share of the time that something took."""
+        return self._total(what) / self._total("seconds")
 
-    def error_of_block(self, number: int) -> float:
-        """The error of one block over all rows, after a second of measuring a cell."""
-        block = self.blocks[number]
-        logs = [each for each in block["logs"] if each is not None]
-        return math.sqrt(sum(each * each for each in logs) / len(logs) * block["seconds"] / int(self.end["cells"]))
+    def _total(self, what: str) -> float:
+        return sum(float(one[what]) for one in self.told)
 
 
 def rows(side: Side) -> Table:
     """The rows of a side."""
     table = Table("row", "ratio", "half-width", "holds 1", "error x sqrt(s)", box=None, title=side.name)
-    for number, (name, (ratio, interval)) in enumerate(zip(side.end["rows"], side.end["judged"], strict=True)):
-        wide = f"{half_width(ratio, interval):.1%}" if interval else "-"
-        holds = "-" if not interval else "yes" if interval[0] <= 1 <= interval[1] else "NO"
-        table.add_row(name, f"{ratio:.3f}", wide, holds, f"{side.error_of(number):.2%}")
+    for number, (name, one) in enumerate(zip(side.rows, side.judged(), strict=True)):
+        holds = "-" if one.interval is None else "yes" if one.interval[0] <= 1 <= one.interval[1] else "NO"
+        table.add_row(name, f"{one.ratio:.3f}", _width(one), holds, f"{side.error_of(number):.2%}")
     return table
+
+
+def _width(one: Judgement) -> str:
+    return f"{half_width(one.ratio, one.interval):.1%}" if one.interval else "-"
 
 
 def summary(sides: list[Side]) -> Table:
     """A line for every side, each compared with the first."""
     table = Table(
-        "side", "blocks", "s each", "inside slices", "half-width: median", "worst", "error x sqrt(s)", "vs first",
-        box=None,
+        "side", "blocks", "s each", "inside slices", "warm-up", "half-width: median", "worst", "error x sqrt(s)",
+        "vs first", box=None,
     )  # fmt: skip
     for side in sides:
-        widths = [half_width(ratio, interval) if interval else math.inf for ratio, interval in side.end["judged"]]
-        errors = [side.error_of(row) for row in range(len(widths))]
+        judged = sorted(
+            side.judged(), key=lambda one: half_width(one.ratio, one.interval) if one.interval else math.inf
+        )
+        errors = [side.error_of(row) for row in range(len(judged))]
         table.add_row(
-            side.name, f"{len(side.blocks)}", f"{side.cell_s * side.end['cells']:.1f}", f"{side.inside:.0%}",
-            f"{statistics.median(widths):.1%}", f"{max(widths):.1%}", f"{statistics.median(errors):.2%}",
-            against(side, sides[0]),
+            side.name, f"{len(side.told)}", f"{side.cell_s * side.told[0]['cells']:.1f}",
+            f"{side.share('inside_s'):.0%}", f"{side.share('warm_up_s'):.0%}",
+            _width(judged[len(judged) // 2]), _width(judged[-1]), f"{statistics.median(errors):.2%}", against(side, sides[0]),
         )  # fmt: skip
     return table
 
 
 def against(side: Side, first: Side) -> str:
     """How many times the error of the first side it has, with the 95% interval between order statistics of blocks."""
-    from dbbench.stats.paired import median_interval
-
     if side is first:
         return ""
-    both = range(min(len(side.blocks), len(first.blocks)))
+    both = range(min(len(side.told), len(first.told)))
     logs = [math.log(side.error_of_block(at) / first.error_of_block(at)) for at in both]
     interval = median_interval(logs)
     ends = f" ({math.exp(interval[0]):.2f}-{math.exp(interval[1]):.2f})" if interval else ""
@@ -293,8 +306,6 @@ def main() -> None:
     open_ = list(sides)
     while open_:
         open_ = [each for each in open_ if each.turn()]
-    for each in sides:
-        each.finish()
     console = Console(width=160)
     for each in sides:
         console.print(rows(each))
