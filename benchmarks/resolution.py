@@ -273,7 +273,8 @@ def summary(sides: list[Side]) -> Table:
         table.add_row(
             side.name, f"{len(side.told)}", f"{side.cell_s * side.told[0]['cells']:.1f}",
             f"{side.share('inside_s'):.0%}", f"{side.share('warm_up_s'):.0%}",
-            _width(judged[len(judged) // 2]), _width(judged[-1]), f"{statistics.median(errors):.2%}", against(side, sides[0]),
+            _width(judged[len(judged) // 2]), _width(judged[-1]),
+            f"{statistics.median(errors):.2%}", against(side, sides[0]),
         )  # fmt: skip
     return table
 
