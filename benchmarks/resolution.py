@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -59,9 +59,9 @@ def thrice(plan: Plan, rounds: int) -> Plan:
     """The plan with three arms that are all the same."""
     (arm,) = plan.arms
     arms = [msgspec.structs.replace(arm, name=f"{arm.name}{again}") for again in AGAIN]
-    return msgspec.structs.replace(
-        plan, arms=arms, rounds=[rounds] * len(plan.cells) if rounds else plan.rounds, early_end=False
-    )
+    effort = msgspec.structs.replace(plan.effort, rounds=rounds or None)
+    rounds_of_cells = [rounds] * len(plan.cells) if rounds else plan.rounds
+    return msgspec.structs.replace(plan, arms=arms, rounds=rounds_of_cells, effort=effort, early_end=False)
 
 
 def side(driver: str, seconds: float, settings: dict[str, str], seed: int) -> None:
@@ -77,8 +77,8 @@ def side(driver: str, seconds: float, settings: dict[str, str], seed: int) -> No
         effort=Effort(budget_s=seconds, seed=seed), **of_this_version,
     )  # fmt: skip
     planning: Any = import_module("dbbench.engine.planning")
-    usual = planning.rounds_for  # rounds as for three drivers, which is what a run of this budget has
-    planning.rounds_for = lambda cells, _arms, *others: usual(cells, len(AGAIN), *others)
+    if usual := getattr(planning, "rounds_for", None):  # of older versions: rounds as for three drivers
+        planning.rounds_for = lambda cells, _arms, *others: usual(cells, len(AGAIN), *others)
     with (
         ExitStack() as awake,
         watcher(quiet=True) as watch,
@@ -89,8 +89,18 @@ def side(driver: str, seconds: float, settings: dict[str, str], seed: int) -> No
             found.workers.start("set-up", stack)
             for problem in made.run(found.described, stack):
                 raise SystemExit(problem.message)
-        turns = Turns(Blocks(found.workers, made.shapes, watch.say), awake, keep_awake)
+        workers = replace(found.workers, plan=settled(found.workers.plan, made.costs()))
+        turns = Turns(Blocks(workers, made.shapes, watch.say), awake, keep_awake)
         turns.take()
+
+
+def settled(plan: Plan, costs: Sequence[Any]) -> Plan:
+    """The plan with rounds by what its cells cost; older versions have chosen them before."""
+    try:
+        rounds: Any = import_module("dbbench.engine.rounds")
+    except ImportError:
+        return plan
+    return rounds.settled(plan, costs)  # type: ignore[no-any-return]
 
 
 def awakener(mode: str) -> Callable[[], AbstractContextManager[None]] | None:

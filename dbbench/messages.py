@@ -36,6 +36,7 @@ class Start(Message, frozen=True):
     session: dict[str, str] = {}  # settings of every session: limits, mostly
     off_limits: str = ""  # a folder that no scenario may import from: another revision of the measured code
     search_path: list[str] = []  # folders that scenarios' modules are searched in first
+    scenarios: list[str] = []  # files to load at once, while other workers load theirs; the set-up has loaded them
 
 
 class Describe(Message, frozen=True):

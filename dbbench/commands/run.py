@@ -18,8 +18,9 @@ from dbbench.engine.blocks import Blocks, decided_cells
 from dbbench.engine.exclusive import exclusive
 from dbbench.engine.opening import Opened, OpenSite, header, opened, opened_site
 from dbbench.engine.options import Options
+from dbbench.engine.rounds import settled
 from dbbench.engine.routes import Routes
-from dbbench.engine.setup import Cost, SetUp
+from dbbench.engine.setup import SetUp
 from dbbench.engine.site import AT_HOME, Homes
 from dbbench.engine.times import announcement, too_long
 from dbbench.engine.watcher import Watcher
@@ -56,7 +57,6 @@ class Purpose:
     arrange: Callable[[Plan], Plan] = lambda plan: plan  # makes the last changes to what is measured
     homes: Homes = AT_HOME
     sides: Mapping[str, Side] = field(default_factory=dict)  # arm -> its environment
-    settle: Callable[[Plan, Sequence[Cost]], Plan] = lambda plan, _costs: plan  # adapts the plan to the cells' costs
     look: Callable[[Plan, Sequence[Measurement]], set[int]] = decided_cells  # after a block: cells that need no more
     remark: Callable[[Blocks, Watcher], None] = remark  # at the end
     count: Callable[[SetUp, Routes, Watcher], Iterable[WireRow]] = (
@@ -105,7 +105,7 @@ def _measure(
         set_up = SetUp(workers, watch.say, watch.note)
         for problem in itertools.chain(lost, found.problems, set_up.run(found.described, stack)):
             journal.report(problem, secret, watch)
-        workers = replace(workers, plan=purpose.settle(set_up.plan(), set_up.costs()))
+        workers = replace(workers, plan=settled(set_up.plan(), set_up.costs()))
         if warning := too_long(workers.plan, set_up.costs()):
             watch.note(warning)
         counts = bool(options.rtts or options.pooler) and can_relay(workers.site.start.address)

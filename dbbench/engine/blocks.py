@@ -16,6 +16,7 @@ import msgspec
 from dbbench.analysis.ratios import blocks, family, log_ratios
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.engine.clocks import Disturbances
+from dbbench.engine.rounds import Visit, chosen_again
 from dbbench.engine.setup import Shape
 from dbbench.engine.workers import Workers
 from dbbench.errors import ServerLostError
@@ -55,6 +56,12 @@ class Blocks:
     _visited: float = 0.0  # visits to cells, over all blocks, also of the one that goes on
     measured: list[Measurement] = field(default_factory=list)  # without unused distributions, so the parent stays small
     _reported: set[tuple[int, str, str]] = field(default_factory=set)  # (cell, arm, message)
+    _visits: dict[int, list[Visit]] = field(default_factory=dict)  # cell -> what its visits took
+    _starting_s: float = 0.0  # that workers took to start, over all blocks
+
+    def __post_init__(self) -> None:
+        """Begin with the rounds of the plan."""
+        self.rounds = dict(enumerate(self.workers.plan.rounds))
 
     def blocks(self) -> Iterator[Measurement | Problem]:
         """Measure block after block, until the budget or the blocks are used up, or nothing is left to decide."""
@@ -71,6 +78,12 @@ class Blocks:
             self._tell()
             self._last_block_s = self.measured_s - before
             self.closed = self.look(self.workers.plan, self.measured)
+            self.rounds |= self._chosen_again()
+
+    def _chosen_again(self) -> dict[int, int]:
+        """The rounds of the open cells in the next block."""
+        visits = {index: visits for index, visits in self._visits.items() if index not in self.closed}
+        return chosen_again(self.workers.plan, self.measured, visits, self._starting_s / self.begun, self.measured_s)
 
     def _outage(self, lost: ServerLostError) -> Problem:
         """Wait until the server is back, where that is asked for; else raise what says that it is lost."""
@@ -144,8 +157,10 @@ class Blocks:
 
     def _block(self, block: int) -> Iterator[Measurement | Problem]:
         self.say(f"block {block + 1}")
+        began_ns = self.workers.site.clock_ns()
         self.workers.tidy()
         with self.workers.started(block) as lost:
+            self._starting_s += (self.workers.site.clock_ns() - began_ns) / 1e9
             yield from lost
             for index in self.workers.plan.cell_order(block):
                 if index in self.closed:
@@ -172,7 +187,10 @@ class Blocks:
             self._tell()
             return not self.late
 
-        for record in _Visit(self.workers, self.shapes[index], block, index, self._began_ns, goes_on).run():
+        visit = _VisitOfCell(
+            self.workers, self.shapes[index], block, index, self.rounds[index], self._began_ns, goes_on
+        )
+        for record in visit.run():
             if isinstance(record, Problem) and record.kind == "errors":
                 # Behind a pooler the message of each failed connection has another name in it: report only the first.
                 key = (index, record.arm or "", "" if self.workers.plan.cells[index].pooler else record.message)
@@ -180,6 +198,8 @@ class Blocks:
                     continue
                 self._reported.add(key)
             yield record
+        if visit.took:
+            self._visits.setdefault(index, []).append(visit.took)
 
     def _keep(self, index: int, record: Measurement) -> None:
         """Keep the parts of a measurement that are used later; what was disturbed decides nothing."""
@@ -191,16 +211,18 @@ class Blocks:
 
 
 @dataclass
-class _Visit:
+class _VisitOfCell:
     """All arms in one cell of one block: each opens its pool and warms up, then they take turns, slice by slice."""
 
     workers: Workers
     shape: Shape
     block: int
     index: int
+    rounds: int
     began_ns: int  # when the first block began
     goes_on: Callable[[float], bool]  # is told the share that is done, and says whether there is time for more
     slices: dict[str, "_Slices"] = field(default_factory=dict)  # arm -> its slices
+    took: Visit | None = None  # once its rounds are over
 
     def __post_init__(self) -> None:
         """Begin to watch the clocks."""
@@ -208,14 +230,18 @@ class _Visit:
 
     def run(self) -> Iterator[Measurement | Problem]:
         """Yield problems as they occur, then the measurements of all arms."""
+        clock_ns = self.workers.site.clock_ns
+        came_ns = clock_ns()
         yield from self._open()
-        rounds = self.workers.plan.rounds[self.index]
-        for round_ in range(rounds):
-            if not self.goes_on(round_ / rounds) and round_:  # no visit without a round
+        opened_ns, rounds = clock_ns(), 0
+        for round_ in range(self.rounds):
+            if not self.goes_on(round_ / self.rounds) and round_:  # no visit without a round
                 break
             for arm in self.workers.plan.arm_order(self.block, self.index, round_):
                 if arm in self.workers.arms(self.index):
                     yield from self._slice(round_, arm.name)
+            rounds += 1
+        self.took = Visit((opened_ns - came_ns) / 1e9, (clock_ns() - opened_ns) / 1e9, rounds)
         started = {arm: number for number, arm in enumerate(self.workers.running)}
         for arm in self.workers.arms(self.index):
             try:

@@ -68,13 +68,12 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
         raise UsageError(f"{size:,} cells times drivers are more than {MAX_ROWS:,}", "name fewer --sessions or --layer")
     effort, load = options.effort, options.load
     budget_s, nominal_s = _budget(options)
-    rounds = [1] * len(cells) if load.rate else rounds_for(cells, len(arms), options.connections, nominal_s)
     return Plan(
         arms=arms,
         baseline=options.baseline if options.baseline in options.drivers else options.drivers[0],
         cells=cells,
         seed=secrets.randbelow(2**32) if effort.seed is None else effort.seed,
-        rounds=rounds if effort.rounds is None else [effort.rounds] * len(cells),
+        rounds=[effort.rounds or 1] * len(cells),  # see rounds.settled()
         effort=msgspec.structs.replace(effort, budget_s=budget_s),
         placement=place,
         load=load,
@@ -189,34 +188,12 @@ NOMINAL_BUDGET_S: Final = 60.0
 POOLER_BUDGET_S: Final = 180.0  # each driver has up to four arms there
 MAX_BUDGET_S: Final = 900.0  # default limit of a run that goes on until it is precise enough
 WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9 blocks, and 11 at the first look
-MAX_ROUNDS: Final = 30
-MIN_SHORT_ROUNDS: Final = 3  # for cells with one session, whose slices take less time than opening and warming up
 
 
-# Rough durations where an operation takes 1.5 ms. They are constants and not measured, so that two runs with the same
-# options and seed visit cells and slices in the same order.
+# Rough durations where an operation takes 1.5 ms, for what is said before anything has been measured.
 WORKER_START_S: Final = 0.4
 OPEN_S: Final = 0.15
 WARM_UP_S_PER_CONNECTION: Final = 0.015
-_SHORT_SLICE_S: Final = 0.05
-_SLICE_S_PER_CONNECTION: Final = 0.03
-
-
-def rounds_for(cells: Sequence[Cell], arms: int, of_arms: Connections, budget_s: float) -> list[int]:
-    """The number of rounds of each cell in a block, so that about `WANTED_BLOCKS` blocks fit in the budget.
-
-    Cells share the time of a block evenly, so those with short slices get more rounds.
-    """
-    connections = [of_arms.at_once(cell.sessions) for cell in cells]
-    fixed = arms * (WORKER_START_S + sum(OPEN_S + WARM_UP_S_PER_CONNECTION * number for number in connections))
-    share = max(0.0, budget_s / WANTED_BLOCKS - fixed) / max(1, len(cells))
-    slices = [_SHORT_SLICE_S if number == 1 else _SLICE_S_PER_CONNECTION * number for number in connections]
-    return [
-        min(MAX_ROUNDS, max(MIN_SHORT_ROUNDS if number == 1 else 1, int(share / (arms * seconds))))
-        for number, seconds in zip(connections, slices, strict=True)
-    ]
-
-
 _LEAST_CHECK_S: Final = 30.0
 _MARGIN_S: Final = 5.0  # beyond the time that a statement may take
 

@@ -22,8 +22,8 @@ from dbbench.server.passwords import redacted
 
 WARM_UP_OPERATIONS: Final = 7  # per connection: psycopg prepares a statement at its 6th execution
 MORE_WARM_UP_OPERATIONS: Final = 3
-LONG_WARM_UP_NS: Final = 400_000_000  # if the first part takes longer, one operation more per connection is enough
-WARM_UP_NS: Final = 50_000_000  # length of the second part, which samples the event loop's lag 50 times
+LONG_WARM_UP_NS: Final = 100_000_000  # if the first part takes longer, one operation more per connection is enough
+WARM_UP_NS: Final = 25_000_000  # length of the second part, which samples the event loop's lag 25 times
 LIMIT_NS: Final = 10_000_000_000  # a slice begins no operation later than this
 RECONNECT_LIMIT_S: Final = 300.0  # how long to wait for a server that went away
 _SHORTER: Final = "smaller parameters (--set) or fewer --sessions make it shorter, and a longer --budget allows more"
@@ -94,7 +94,7 @@ class Workers:
                 continue
             home = homes.get(arm.name) or self.site.homes.home(arm.name)
             try:
-                worker = self.site.start_worker(arm.name, self._start(arm), environment, home)
+                worker = self.site.start_worker(arm.name, self._start(arm, block), environment, home)
             except WorkerLostError as error:
                 lost[arm.name] = error
             else:
@@ -124,10 +124,17 @@ class Workers:
         """Whether every arm that can still be measured has its worker."""
         return all(arm.name in self.running for arm in self.plan.arms if self._stays(arm.name))
 
-    def _start(self, arm: Arm) -> Start:
-        """The first message to the arm's worker."""
+    def _start(self, arm: Arm, block: int | str) -> Start:
+        """The first message to the arm's worker; in a block it may load all scenarios that the set-up could measure."""
+        order = self.plan.cell_order(block) if isinstance(block, int) else []
+        loads = [self.plan.cells[index].path for index in order if (index, arm.name) not in self.excluded]
         return msgspec.structs.replace(
-            self.site.start, driver=arm.driver, connections=arm.connections, bare=arm.bare, busy_ns=arm.busy_ns
+            self.site.start,
+            driver=arm.driver,
+            connections=arm.connections,
+            bare=arm.bare,
+            busy_ns=arm.busy_ns,
+            scenarios=[self.site.homes.path(arm.name, path) for path in dict.fromkeys(loads) if arm.driver],
         )
 
     def arms(self, index: int) -> list[Arm]:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -58,9 +59,12 @@ class Worker:
         return code_of(error, self._driver.sqlstate if self._driver else "sqlstate")
 
     def started(self) -> messages.Started:
-        """Import the driver and return its facts."""
+        """Import the driver and the scenarios, and return the driver's facts."""
         facts = {} if self._driver is None else self._driver.adapter().facts()
         sys.path[:0] = self._start.search_path
+        for path in self._start.scenarios:
+            with suppress(ScenarioError):  # whoever opens a cell of it is told
+                self._scenario(path, sync=self._driver is not None and not self._driver.is_async)
         return messages.Started(facts)
 
     def handle(self, request: messages.Request) -> messages.Reply:  # noqa: C901, PLR0911 - one case for each request
@@ -129,6 +133,7 @@ class Worker:
         operation = scenario.operations[request.cell.layer]
         route = request.route or messages.Route(start.address)
         self._client = Client(start, request.cell, request.schema, operation, self._runner, route)
+        gc.freeze()  # or every full collection of the warm-up would go through all that has been imported
         return messages.Done()
 
     def _opened(self) -> Client:

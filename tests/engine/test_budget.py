@@ -4,6 +4,7 @@ Time is the scripted machine's own: it goes on while slices run and workers star
 """
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from dbbench.analysis.analysis import analyse
 from dbbench.commands.selfcheck import kept
 from dbbench.commands.selfcheck.result import SelfCheck
 from dbbench.engine.blocks import BUDGET_SLACK
-from dbbench.engine.planning import MAX_ROUNDS, MIN_SHORT_ROUNDS
+from dbbench.engine.rounds import LEAST_ROUNDS, PILOT_BLOCKS
 from dbbench.errors import ExitCode
 from dbbench.records import NoiseFloor
 from dbbench.stats.paired import Verdict, half_width, looks
@@ -55,7 +56,7 @@ def test_what_cannot_be_measured_counts_as_done(tmp_path: Path) -> None:
 
 def test_the_measured_time_begins_with_the_first_block(tmp_path: Path) -> None:
     found = measured(options(tmp_path, "psycopg 1ms", drivers=["psycopg"], blocks=2, rounds=3))
-    worker_s, warm_up_s, slice_s, lead_in_s = START_NS / 1e9, 0.06, 0.025, 0.01
+    worker_s, warm_up_s, slice_s, lead_in_s = START_NS / 1e9, 0.032, 0.01, 0.004
 
     assert found.run.end is not None
     assert found.run.end.measured_s == pytest.approx(2 * (worker_s + warm_up_s + 3 * (slice_s + lead_in_s)), rel=0.01)
@@ -173,11 +174,32 @@ def test_as_many_rounds_as_the_budget_has_time_for(tmp_path: Path) -> None:
         measured(options(tmp_path, CLEAR, rounds=None, blocks=1, output=tmp_path / "blocks.jsonl")),
         measured(options(tmp_path, CLEAR, rounds=None, blocks=None, budget_s=5.0, output=tmp_path / "short.jsonl")),
     ]
-    rounds = [each.run.header.plan.rounds for each in found]
+    (many,), (few,) = [each.run.header.plan.rounds for each in found]
 
-    assert rounds == [[MAX_ROUNDS], [MIN_SHORT_ROUNDS]]
-    for each, (number,) in zip(found, rounds, strict=True):
-        assert {len(one.slices) for one in each.run.measurements} == {number}
+    assert many > few == LEAST_ROUNDS
+    assert {len(one.slices) for one in found[0].run.measurements} == {many}
+    assert {len(one.slices) for one in found[1].run.measurements if one.block < PILOT_BLOCKS} == {few}
+
+
+def test_noisy_cells_get_more_rounds_once_that_is_known(tmp_path: Path) -> None:
+    quiet = "psycopg 1ms noise 1%, asyncpg 1ms noise 1%"
+    found = measured(options(tmp_path, quiet, NOISY, blocks=None, budget_s=40.0, rounds=None, precision=NEVER))
+    before, after = (
+        [min(len(one.slices) for one in found.of_cell(cell) if one.block == block) for cell in (0, 1)]
+        for block in (PILOT_BLOCKS - 1, PILOT_BLOCKS)
+    )
+
+    assert after[1] / after[0] > 3 * before[1] / before[0]
+
+
+@pytest.mark.parametrize("asked", [{"blocks": 6, "rounds": None}, {"blocks": None, "budget_s": 10.0, "rounds": 7}])
+def test_rounds_do_not_change_where_their_number_or_that_of_blocks_was_asked_for(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    found = measured(options(tmp_path, NOISY, precision=None if asked["blocks"] else NEVER, **asked))
+
+    assert found.blocks[0] > PILOT_BLOCKS
+    assert {len(one.slices) for one in found.run.measurements} == set(found.run.header.plan.rounds)
 
 
 def test_rounds_that_were_asked_for_are_kept(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def test_failed_operations_are_in_the_ledger_and_in_no_latency(tmp_path: Path) -
     (ledger,) = analyse(found.run).failures
 
     assert found.ended.exit_code == ExitCode.DEGRADED
-    assert (fine.operations, fine.errors) == (2 * 3 * 25, 0)
-    assert (failing.operations, failing.errors) == (2 * 3 * 20, 2 * 3 * 5)
-    assert (ledger.driver, ledger.code, ledger.operations) == ("asyncpg", "40001", 2 * 3 * 5)
+    assert (fine.operations, fine.errors) == (2 * 3 * 10, 0)
+    assert (failing.operations, failing.errors) == (2 * 3 * 8, 2 * 3 * 2)
+    assert (ledger.driver, ledger.code, ledger.operations) == ("asyncpg", "40001", 2 * 3 * 2)
     assert ledger.meaning == "transaction rollback"
-    assert [each.attempts for each in analyse(found.run).breakdowns] == [150, 150]
-    assert sum(sum(each.latency.values()) for each in found.run.measurements if each.arm == "asyncpg") == 120
+    assert [each.attempts for each in analyse(found.run).breakdowns] == [60, 60]
+    assert sum(sum(each.latency.values()) for each in found.run.measurements if each.arm == "asyncpg") == 48
 
 
 def test_a_message_is_said_once_whatever_the_number_of_slices(tmp_path: Path) -> None:

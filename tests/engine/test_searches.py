@@ -158,7 +158,7 @@ def test_failed_operations_fail_a_trial_and_are_said_once(tmp_path: Path) -> Non
     assert failing.outcome == "never met"
     assert all(trial.errors and not trial.held for trial in failing.trials)
     notes = [note for note in found.listener.notes if ", asyncpg" in note]
-    assert "40 of 200 operations failed; " in notes[0]
+    assert "50 of 250 operations failed; " in notes[0]
     assert notes[0].endswith("Error: ***)")
     assert not any("Error" in note for note in notes[1:])
     assert not any(PASSWORD in note for note in found.listener.notes)

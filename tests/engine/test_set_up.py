@@ -239,7 +239,7 @@ def test_warming_up_takes_operations_and_then_time(tmp_path: Path) -> None:
 
     assert (first.operations, first.freeze, first.heartbeat) == (7 * 2, False, False)
     assert (second.freeze, second.heartbeat) == (True, True)
-    assert 100 <= second.operations <= 105  # 50 ms of them
+    assert 50 <= second.operations <= 55  # 25 ms of them
     assert found.run.measurements[0].loop_lag != {}
 
 

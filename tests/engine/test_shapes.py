@@ -12,15 +12,15 @@ from dbbench.engine.setup import Shape
 @pytest.mark.parametrize(
     ("sessions", "operation_us", "changes", "shape"),
     [
-        (1, 1_000, {}, Shape(25, 10)),  # 25 ms of them, after 10 ms
-        (1, 100, {}, Shape(250, 10)),  # more than ten go before nothing
-        (1, 4_000, {}, Shape(7, 2)),
+        (1, 1_000, {}, Shape(10, 4)),  # 10 ms of them, after 4 ms
+        (1, 100, {}, Shape(100, 4)),  # more than four go before nothing
+        (1, 4_000, {}, Shape(3, 1)),
         (1, 100_000, {}, Shape(1, 0)),
-        (4, 5_000, {}, Shape(40, 2)),  # ten for each connection
-        (50, 5_000, {}, Shape(10 * 15 + 2 * 35, 2)),  # two more for each that waits for a connection
-        (1, 1_000, {"think_s": 0.02}, Shape(10, 10)),
-        (4, 1_000, {"think_s": 0.02}, Shape(40, 10)),
-        (4, 1_000, {"rate": 200.0, "slice_s": 2.5}, Shape(500, 10)),
+        (4, 5_000, {}, Shape(40, 1)),  # ten for each connection
+        (50, 5_000, {}, Shape(10 * 15 + 2 * 35, 1)),  # two more for each that waits for a connection
+        (1, 1_000, {"think_s": 0.02}, Shape(10, 4)),
+        (4, 1_000, {"think_s": 0.02}, Shape(40, 4)),
+        (4, 1_000, {"rate": 200.0, "slice_s": 2.5}, Shape(500, 4)),
     ],
 )
 def test_a_slice_is_as_long_as_it_takes(
@@ -34,7 +34,7 @@ def test_a_slice_is_as_long_as_it_takes(
 def test_the_fastest_arm_decides(tmp_path: Path) -> None:
     found = measured(options(tmp_path, "psycopg 50ms, asyncpg 1ms"))
 
-    assert {(request.operations, request.lead_in) for _, request in found.machine.slices()} == {(25, 10)}
+    assert {(request.operations, request.lead_in) for _, request in found.machine.slices()} == {(10, 4)}
 
 
 def test_an_arm_that_cannot_be_measured_decides_nothing(tmp_path: Path) -> None:

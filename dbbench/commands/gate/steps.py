@@ -29,19 +29,15 @@ from dbbench.commands.wire.steps import OPERATIONS, count_all, single, wire_head
 from dbbench.drivers import DRIVERS
 from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
-from dbbench.engine.planning import MAX_ROUNDS, check_settings
+from dbbench.engine.planning import check_settings
 from dbbench.engine.routes import Routes
-from dbbench.engine.setup import Cost, SetUp
+from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.errors import CannotStartError, DbbenchError, ExitCode, NotComparableError, UsageError
 from dbbench.plan import Arm, Cell, Connections, Gate, Plan
 from dbbench.records import Counts, Measurement, Problem, Side, WireRow, status
 from dbbench.wording import count
 
-MIN_ROUNDS: Final = 5  # of slices in a block: fewer do not show how noisy they are
-_BLOCKS_IN_TIME: Final = 27  # that should fit in the budget: all looks, and the second in three fifths of it
-_BLOCK_S: Final = 1.0  # of a block: its workers start, its tables are tidied up
-_OPEN_S: Final = 0.05  # of an arm in a cell: connections
 _SHOWN_DIFFERENCES: Final = 8
 _ONE_SIDE: Final = "not everything was counted on both sides: there is no verdict"
 _SHORT: Final = {GateVerdict.PASS: "ok", GateVerdict.FAIL: "FAIL", GateVerdict.INCONCLUSIVE: "?"}
@@ -154,7 +150,6 @@ def between(request: Request, places: GateHomes, watch: Watcher) -> tuple[Option
         arrange=partial(_arranged, drivers, options.connections, gate, sessions_given=sessions_given),
         homes=places,
         sides={arm: _side(environment) for arm, environment in places.environments.items()},
-        settle=_settled,
         look=partial(_look, watch),
         remark=lambda _blocks, _watch: None,  # the verdict says it all
     )
@@ -252,22 +247,6 @@ def _one_each(plan: Plan) -> list[Cell]:
     for cell in sorted(plan.cells, key=attrgetter("sessions")):
         fewest.setdefault((cell.scenario, cell.layer), cell)
     return [cell for cell in plan.cells if cell is fewest[cell.scenario, cell.layer]]
-
-
-def _settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
-    """The plan with as many rounds as make a block as long as it should be.
-
-    All cells get the same number, because a pair of slices is about equally noisy in all of them.
-    """
-    if plan.effort.rounds is not None:
-        return plan
-    assert plan.effort.budget_s is not None
-    arms = len(plan.arms)
-    fixed_s = _BLOCK_S + arms * sum(cost.warm_up_s + _OPEN_S for cost in costs)
-    rounds = int(
-        (plan.effort.budget_s / _BLOCKS_IN_TIME - fixed_s) / max(1e-9, arms * sum(cost.slice_s for cost in costs))
-    )
-    return msgspec.structs.replace(plan, rounds=[min(MAX_ROUNDS, max(MIN_ROUNDS, rounds))] * len(costs))
 
 
 def _look(watch: Watcher, plan: Plan, measured: Sequence[Measurement]) -> set[int]:

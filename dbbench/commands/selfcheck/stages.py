@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dbbench import catalog, result_file
@@ -10,6 +10,7 @@ from dbbench.analysis.ratios import log_ratios
 from dbbench.engine.blocks import Blocks
 from dbbench.engine.opening import opened
 from dbbench.engine.options import Options
+from dbbench.engine.rounds import settled
 from dbbench.engine.setup import SetUp
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
@@ -85,14 +86,15 @@ def measure(asked: Options, watch: Watcher, arrange: Callable[[Plan], Plan]) -> 
     problems: list[Problem] = []
     measurements: list[Measurement] = []
     with set_up(asked, watch, arrange, problems) as made:
-        bench = Blocks(made.workers, made.shapes, lambda _: None)
+        workers = replace(made.workers, plan=settled(made.plan(), made.costs()))
+        bench = Blocks(workers, made.shapes, lambda _: None)
         for record in bench.blocks():
             watch.advance(*bench.progress())
             if isinstance(record, Problem):
                 problems.append(record)
             else:
                 measurements.append(record)
-    return Stage(made.workers, measurements, bench.measured_s, problems)
+    return Stage(workers, measurements, bench.measured_s, problems)
 
 
 @dataclass(frozen=True)

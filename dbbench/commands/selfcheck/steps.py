@@ -37,7 +37,7 @@ from dbbench.engine.exclusive import exclusive
 from dbbench.engine.watcher import Watcher
 from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
-from dbbench.plan import Arm, Connections, Effort, Layer, PlacementMode, Plan, Pool
+from dbbench.plan import Arm, Connections, Layer, PlacementMode, Plan, Pool
 from dbbench.records import Finding, NoiseFloor, Overhead, Pgbench, Problem, SelfChecked, SelfCheckHeader, Sensitivity
 from dbbench.scenario import LAYERS
 from dbbench.server.embedded import find_package
@@ -49,8 +49,6 @@ DRIVERS: Final = tuple(name for name, driver in ALL_DRIVERS.items() if set(LAYER
 FLOOR_DRIVER: Final = "psycopg"
 FLOOR_LAYER: Final[Layer] = "raw"  # the least noisy: how an SQLAlchemy process lies in memory differs by more
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
-OVERHEAD_ROUNDS: Final = 6
-FLOOR_ROUNDS: Final = 30
 STAGE_S: Final = 30.0
 RAW_STAGES: Final = 1.5  # times the seconds of a stage: eight arms at one layer
 SQLALCHEMY_STAGES: Final = 2.0  # eight arms at two layers
@@ -112,7 +110,7 @@ def _found(watch: Watcher, stage_s: float, seed: int | None) -> Iterator[Finding
 
 def _with_bare(plan: Plan) -> Plan:
     arms = [arm for one in plan.arms for arm in (one, Arm(_bare(one.name), one.driver, one.connections, bare=True))]
-    return msgspec.structs.replace(plan, arms=arms, rounds=[OVERHEAD_ROUNDS] * len(plan.cells), early_end=False)
+    return msgspec.structs.replace(plan, arms=arms, early_end=False)
 
 
 def _bare(driver: str) -> str:
@@ -156,7 +154,7 @@ def _floor(
     stage = measure(asked, watch, partial(_two_arms, _SAME, 0))
     same = stage.logs(_SAME, FLOOR_DRIVER)
     busy_ns = round(INJECTED * stage.time_per_operation_ns(FLOOR_DRIVER))
-    slowed_options = replace(asked, effort=Effort(budget_s=seconds * INJECTED_STAGES, seed=seed))
+    slowed_options = replace(asked, effort=msgspec.structs.replace(asked.effort, budget_s=seconds * INJECTED_STAGES))
     slowed = measure(slowed_options, watch, partial(_two_arms, _SLOWED, busy_ns))
     slow = slowed.logs(_SLOWED, FLOOR_DRIVER)
     yield from (*stage.problems, *slowed.problems)
@@ -185,7 +183,7 @@ def _floor(
 def _two_arms(name: str, busy_ns: int, plan: Plan) -> Plan:
     (arm,) = plan.arms
     arms = [arm, msgspec.structs.replace(arm, name=name, busy_ns=busy_ns)]
-    return msgspec.structs.replace(plan, arms=arms, rounds=[FLOOR_ROUNDS], early_end=False)
+    return msgspec.structs.replace(plan, arms=arms, early_end=False)
 
 
 def false_alarm_rate(logs: Sequence[float], rng: random.Random) -> float:
