@@ -157,6 +157,7 @@ class Plan(msgspec.Struct, frozen=True):
     load: Load = Load()
     slice_s: float | None = None  # open loop: the seconds over which operations are due in a slice
     early_end: bool = True  # whether a run with a budget ends as soon as every cell is decided
+    early: list[int] = []  # cells that are measured alone at first, until their first look
     gate: Gate | None = None  # set: the arms are two environments, judged by commands/gate/judging.py
     compare_anyway: bool = (
         False  # whether arms are compared whose results differ; the difference is stored all the same

@@ -1,6 +1,6 @@
 """Judging ln ratios of blocks that were all equally steady: plain numbers, as most tests have them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from dbbench.stats import paired, sequential
 from dbbench.stats.centre import Block
@@ -21,13 +21,14 @@ def judge(table: Sequence[Row], error: float, family: int) -> list[Judgement]:
 
 
 def judgements(
-    table: Mapping[Key, Row], family: int, *, adaptive: bool, precision: float | None
+    table: Mapping[Key, Row], family: int, *, adaptive: bool, precision: float | None, early: Collection[int] = ()
 ) -> dict[Key, Judgement]:
     """See sequential.judgements."""
     of_blocks = {key: blocks(row) for key, row in table.items()}
-    return sequential.judgements(of_blocks, family, adaptive=adaptive, precision=precision)
+    return sequential.judgements(of_blocks, family, adaptive=adaptive, precision=precision, early=early)
 
 
-def closed(table: Mapping[Key, Row], family: int, *, precision: float | None) -> set[int]:
+def closed(table: Mapping[Key, Row], family: int, *, precision: float | None, early: Collection[int] = ()) -> set[int]:
     """See sequential.closed."""
-    return sequential.closed({key: blocks(row) for key, row in table.items()}, family, precision=precision)
+    of_blocks = {key: blocks(row) for key, row in table.items()}
+    return sequential.closed(of_blocks, family, precision=precision, early=early)

@@ -1,6 +1,5 @@
 """From measurements to ln ratios by block, which are looked at while measuring and judged afterwards."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -45,23 +44,23 @@ def log_ratios(
 
     The ratio is that of the time per operation or of another `quantity`; `of_block` makes one number of a block.
 
-    Slices are all it needs, so that a run may drop the histograms of its measurements. Problems do not count: the table
-    of a run's first blocks is the beginning of the table of the whole, whatever happens later.
+    A row has a value for every block in which its cell was measured, None where the arm or the baseline was not. Slices
+    are all it needs, so that a run may drop the histograms of its measurements. Problems do not count: the table of a
+    run's first blocks is the beginning of the table of the whole, whatever happens later.
     """
     times: dict[tuple[int, int, str], Mapping[int, float]] = {}
-    last: dict[int, int] = {}  # cell -> the last block in which it was measured
+    visited: dict[int, set[int]] = {}  # cell -> the blocks in which it was measured
     quantity = quantity or partial(time_per_operation, paced=plan.paced)
     for measurement in measurements:
         times[measurement.block, measurement.cell, measurement.arm] = quantity(measurement)
-        last[measurement.cell] = max(last.get(measurement.cell, 0), measurement.block)
-    baselines = {cell: plan.baseline_of(cell) for cell in last}
-    blocks = sorted({block for block, _, _ in times})  # a file that we did not write may leave out a billion of them
+        visited.setdefault(measurement.cell, set()).add(measurement.block)
+    baselines = {cell: plan.baseline_of(cell) for cell in visited}
     return {
         (cell, arm.name): [
             of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, baselines[cell]), {}))
-            for block in blocks[: bisect_right(blocks, last[cell])]
+            for block in sorted(visited[cell])
         ]
-        for cell in sorted(last)
+        for cell in sorted(visited)
         for arm in plan.arms
         if arm.name != baselines[cell]
     }

@@ -58,7 +58,11 @@ def rows(run: Run, places: Places) -> list[CellRow]:
     """Compare every arm with the baseline in every cell: cells in the plan's order, in each the arms in the plan's."""
     plan = run.header.plan
     judged = judgements(
-        blocks(plan, run.measurements), family(plan), adaptive=plan.adaptive, precision=plan.effort.precision
+        blocks(plan, run.measurements),
+        family(plan),
+        adaptive=plan.adaptive,
+        precision=plan.effort.precision,
+        early=plan.early,
     )
     return [
         _row(run, index, arm, places[index, arm.name], judged.get((index, arm.name)))

@@ -16,7 +16,7 @@ import msgspec
 from dbbench.analysis.ratios import blocks, family, log_ratios
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.engine.clocks import Disturbances
-from dbbench.engine.rounds import Visit, chosen_again
+from dbbench.engine.rounds import EARLY_SHARE, Visit, chosen_again, first_look
 from dbbench.engine.setup import Shape
 from dbbench.engine.workers import Workers
 from dbbench.errors import ServerLostError
@@ -28,6 +28,7 @@ from dbbench.stats.sequential import closed
 
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {name: {} for name in DISTRIBUTIONS}
 OPENING_ROUND: Final = -1  # the round number with which the order is drawn in which arms open a cell
+_EARLY_SLACK: Final = 1.5  # times the time that early cells should take, before the others begin whatever is decided
 BUDGET_SLACK: Final = 0.1  # share of the budget that may be added to finish one more block
 
 
@@ -35,7 +36,7 @@ def decided_cells(plan: Plan, measured: Sequence[Measurement]) -> set[int]:
     """The cells that need no more blocks: those decided at one of the planned looks (see stats/sequential.py)."""
     if not plan.adaptive or len(plan.arms) == 1:
         return set()
-    return closed(blocks(plan, measured), family(plan), precision=plan.effort.precision)
+    return closed(blocks(plan, measured), family(plan), precision=plan.effort.precision, early=plan.early)
 
 
 @dataclass
@@ -82,8 +83,17 @@ class Blocks:
 
     def _chosen_again(self) -> dict[int, int]:
         """The rounds of the open cells in the next block."""
-        visits = {index: visits for index, visits in self._visits.items() if index not in self.closed}
-        return chosen_again(self.workers.plan, self.measured, visits, self._starting_s / self.begun, self.measured_s)
+        starting_s = self._starting_s / self.begun
+        return chosen_again(self.workers.plan, self.measured, self._visits, self.closed, starting_s, self.measured_s)
+
+    def _due(self, block: int) -> list[int]:
+        """The cells that this block visits, in order: the open ones; at first only those that come early."""
+        plan = self.workers.plan
+        budget_s = plan.effort.budget_s or 0.0
+        open_ = [index for index in plan.cell_order(block) if index not in self.closed]
+        early = [index for index in open_ if index in plan.early]
+        alone = block < first_look(plan) and self.measured_s <= _EARLY_SLACK * EARLY_SHARE * budget_s
+        return early if early and alone else open_
 
     def _outage(self, lost: ServerLostError) -> Problem:
         """Wait until the server is back, where that is asked for; else raise what says that it is lost."""
@@ -162,9 +172,7 @@ class Blocks:
         with self.workers.started(block) as lost:
             self._starting_s += (self.workers.site.clock_ns() - began_ns) / 1e9
             yield from lost
-            for index in self.workers.plan.cell_order(block):
-                if index in self.closed:
-                    continue
+            for index in self._due(block):
                 if block and self.late:  # the first block visits every cell
                     return
                 visited = self._visited

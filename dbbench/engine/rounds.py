@@ -3,10 +3,13 @@
 At first that follows from what operations cost, with all cells alike. From the fourth block on it follows from what the
 blocks so far have shown: how much a round scatters, how much processes differ, and what a visit costs besides its
 slices. Only sizes of errors count, never in which direction a ratio points, so that verdicts are not biased by it.
+
+Where a run may end early and has time for it, the cells whose visits are the shortest come first and alone, in short
+blocks: their rows may be decided long before the others can be.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Final
@@ -21,6 +24,7 @@ from dbbench.records import Measurement
 from dbbench.stats.centre import Block
 from dbbench.stats.paired import looks
 
+EARLY_SHARE: Final = 0.14  # of the budget for the cells that are measured first
 PILOT_BLOCKS: Final = 4  # after which the rounds are chosen again, block after block; of three, one may mislead
 MAX_ROUNDS: Final = 200
 USUAL_WITHIN: Final = 0.04  # of a round, until it is known (docs/evidence.md)
@@ -28,6 +32,7 @@ LEAST_BETWEEN: Final = 0.003  # processes differ by a few thousandths at least, 
 GATE_BLOCKS: Final = 27  # that should fit in a gate's budget: all looks, and the second in three fifths of it
 GATE_LEAST_ROUNDS: Final = 5  # rounds of a gate: fewer do not show how noisy they are
 LEAST_ROUNDS: Final = 3  # rounds of a run where one session makes slices short; else 1
+_FILLED: Final = 0.7  # of a block, at most, with the shortest visits: the rest is for more rounds
 _SD_PER_MAD: Final = 1.4826  # of a normal distribution
 _START_S: Final = 0.25  # of a worker, until it is known; others start beside it
 _OPEN_S: Final = 0.01  # of an arm in a cell, beside its warm-up
@@ -64,30 +69,57 @@ def settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
         for index, cost in enumerate(costs)
         if cost.slice_s
     }
-    found = spread(known, arms * _START_S, _planned_s(plan) / wanted_blocks(plan))
-    return msgspec.structs.replace(plan, rounds=[found.get(index, 1) for index in range(len(plan.cells))])
+    starting_s, first_s = arms * _START_S, EARLY_SHARE * _planned_s(plan)
+    early = early_cells(known, starting_s, first_s / first_look(plan)) if _may_end(plan) else []
+    others = {index: cell for index, cell in known.items() if index not in early}
+    left_s = _planned_s(plan) - (first_s if early else 0.0)
+    found = spread(others, starting_s, left_s / wanted_blocks(plan)) | spread(
+        {index: known[index] for index in early}, starting_s, first_s / first_look(plan)
+    )
+    return msgspec.structs.replace(plan, rounds=[found.get(index, 1) for index in range(len(plan.cells))], early=early)
+
+
+def early_cells(cells: Mapping[int, Expected], starting_s: float, block_s: float) -> list[int]:
+    """The cells to measure alone first, in blocks of `block_s` seconds: the quickest that fit; none, or not all."""
+    chosen: list[int] = []
+    spent_s = starting_s
+    for index, cell in sorted(cells.items(), key=lambda each: _quickest_s(each[1])):
+        spent_s += _quickest_s(cell)
+        if spent_s <= _FILLED * block_s:
+            chosen.append(index)
+    return sorted(chosen) if len(chosen) < len(cells) else []
+
+
+def _quickest_s(cell: Expected) -> float:
+    """The seconds of the shortest visit to a cell."""
+    return cell.opening_s + cell.least * cell.round_s
+
+
+def first_look(plan: Plan) -> int:
+    """The number of blocks at which a run that may end early looks at its results for the first time."""
+    return next(iter(looks(max(1, family(plan))))).blocks
 
 
 def wanted_blocks(plan: Plan) -> int:
     """The blocks that should fit in the budget: enough for narrow intervals, and one more than the first look needs."""
     if plan.gate is not None:
         return GATE_BLOCKS
-    return max(WANTED_BLOCKS, next(iter(looks(max(1, family(plan))))).blocks + 1)
+    return max(WANTED_BLOCKS, first_look(plan) + 1)
 
 
 def chosen_again(
     plan: Plan,
     measured: Sequence[Measurement],
     visits: Mapping[int, Sequence[Visit]],
+    closed: Collection[int],
     starting_s: float,
     measured_s: float,
 ) -> dict[int, int]:
     """The rounds of open cells for the next blocks, by what those so far have shown; each took `starting_s` to start.
 
-    `measured_s` is what the budget has been used for so far. `visits` are those to open cells. Cells of which nothing
-    can be learnt are left out.
+    `measured_s` is what the budget has been used for so far. Cells of which nothing can be learnt are left out.
     """
-    begun = max(map(len, visits.values()), default=0)
+    begun = max((len(times) for index, times in visits.items() if index not in plan.early), default=0)
     if not (_free(plan) and plan.effort.budget_s and PILOT_BLOCKS <= begun < wanted_blocks(plan)):
         return {}
     table = blocks(plan, measured)
@@ -95,7 +127,7 @@ def chosen_again(
     for index, times in visits.items():
         rows = [[block for block in row if block] for (cell, _), row in table.items() if cell == index]
         rows = [row for row in rows if len(row) > 1]
-        if not rows:
+        if index in closed or not rows:
             continue
         rounds = fmean(visit.rounds for visit in times)
         scatter = _scatter(rows) ** 2
@@ -171,6 +203,11 @@ def _planned_s(plan: Plan) -> float:
     """The seconds to plan for: the budget, if there is one that is not only a limit."""
     budget_s = plan.effort.budget_s or NOMINAL_BUDGET_S
     return min(budget_s, NOMINAL_BUDGET_S) if plan.effort.precision else budget_s
+
+
+def _may_end(plan: Plan) -> bool:
+    """Whether the run ends when every cell is decided, which takes intervals that exclude 1, not a precision."""
+    return plan.adaptive and plan.gate is None and plan.effort.precision is None and len(plan.arms) > 1
 
 
 def _free(plan: Plan) -> bool:

@@ -143,12 +143,13 @@ class Judgement:
 
 
 def judge(
-    table: Sequence[Sequence[Block | None]], error: float, family: int, tie_band: float = TIE_BAND
+    table: Sequence[Sequence[Block | None]], error: float, family: int, tie_band: float = TIE_BAND, share: float = 1.0
 ) -> list[Judgement]:
     """Judge the rows of one table so that the probability of any false statement about it is at most `error`.
 
     `table`: rows x blocks, None where a row has no value; each row has at least one. `family`: the number of rows
-    judged at this `error` in the whole run, of which these may be a part.
+    judged at this `error` in the whole run, of which these may be a part: their `share` of it, as far as the joint test
+    is concerned.
 
     Intervals are those of `centre`, each bound at error / family / 2: by Bonferroni's inequality all of them are right
     at once with probability 1 - error, whatever rows that share a machine, a server and a baseline have in common. What
@@ -178,7 +179,8 @@ def judge(
     if any(claim in different for claim in claims):
         p_values = adjusted_p_values([[block and block.weight * block.log_ratio for block in row] for row in table])
     certain = [
-        p <= min(error, max(error * ALARM_SHARE, 2 * 0.5 ** len(row))) for p, row in zip(p_values, rows, strict=True)
+        p <= min(error, max(error * share * ALARM_SHARE, 2 * 0.5 ** len(row)))
+        for p, row in zip(p_values, rows, strict=True)
     ]
     return [
         Judgement(ratio, interval, Verdict.UNDECIDED if claim in different and not sure else claim)

@@ -11,6 +11,7 @@ import pytest
 from engine.runs import measured, options
 from engine.scripted import START_NS
 
+from dbbench import result_file
 from dbbench.analysis.analysis import analyse
 from dbbench.commands.selfcheck import kept
 from dbbench.commands.selfcheck.result import SelfCheck
@@ -147,6 +148,39 @@ def test_a_cell_that_is_decided_gets_no_more_blocks(tmp_path: Path) -> None:
     assert clear in {look.blocks for look in looks(2)}
     assert noisy > clear
     assert {row.blocks for row in found.rows} == {clear, noisy}
+
+
+def test_cells_with_short_visits_come_first_and_alone_until_they_are_decided(tmp_path: Path) -> None:
+    slow = "psycopg 40ms, asyncpg 80ms"
+    found = measured(options(tmp_path, slow, CLEAR, blocks=None, budget_s=120.0, rounds=None))
+    plan, first = found.run.header.plan, next(iter(looks(2))).blocks
+    begins = {cell: min(one.block for one in found.of_cell(cell)) for cell in (0, 1)}
+
+    assert plan.early == [1]
+    assert begins == {0: first, 1: 0}
+    assert found.blocks == [first, first]
+    assert {row.verdict for row in found.rows} == {Verdict.BASELINE, Verdict.SLOWER}
+    assert max(one.slices[-1].began_ns for one in found.of_cell(1)) < 20e9
+    assert all(row.blocks == first for row in analyse(result_file.read(found.ended.path)).rows)
+
+
+def test_what_early_cells_leave_undecided_goes_on_with_the_others(tmp_path: Path) -> None:
+    slow = "psycopg 40ms, asyncpg 80ms"
+    found = measured(options(tmp_path, slow, NOISY, blocks=None, budget_s=120.0, rounds=None))
+
+    assert found.run.header.plan.early == [1]
+    assert found.blocks[1] > found.blocks[0]
+    assert {one.block for one in found.of_cell(0)} <= {one.block for one in found.of_cell(1)}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"precision": 0.05}, {"blocks": 3, "budget_s": None}, {"rounds": 5}, {"drivers": ["psycopg"]}]
+)
+def test_no_cell_comes_early_where_a_run_cannot_end_by_deciding(tmp_path: Path, changes: dict[str, Any]) -> None:
+    asked = {"blocks": None, "budget_s": 40.0, "rounds": None, **changes}
+    found = measured(options(tmp_path, "psycopg 40ms, asyncpg 80ms", CLEAR, **asked))
+
+    assert found.run.header.plan.early == []
 
 
 def test_a_precision_ends_the_run_when_it_is_reached(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The conditions under which the numbers hold, and what went wrong; the same in every report that people read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from dbbench.plan import Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
 from dbbench.reports.run.failures import message, untold
+from dbbench.reports.run.rest import rest
 from dbbench.reports.run.sends import sends
 from dbbench.reports.text import when
 from dbbench.stats.paired import Verdict
@@ -39,7 +41,14 @@ def footer(run: Run, rows: Sequence[CellRow], file: str = "", *, details: bool =
         ("file", file),
     ]
     if not rows or any(row.operations for row in rows):
-        notes = [_loop(plan), _comparison(plan), *_intervals(rows), *sends(run, details=details), *_percentiles(rows)]
+        notes = [
+            _loop(plan),
+            _comparison(plan),
+            *_intervals(rows),
+            *rest(run, rows),
+            *sends(run, details=details),
+            *_percentiles(rows),
+        ]
         facts += zip(("note", *[""] * len(notes)), filter(None, notes), strict=False)
     facts += [("warning", warning) for warning in run.warnings]
     if header.environment.get("other_runs"):
@@ -172,11 +181,20 @@ def _cpus(cpus: Sequence[int]) -> str:
 
 def _run(run: Run) -> str:
     header, end = run.header, run.end
-    blocks = len({measurement.block for measurement in run.measurements})
-    parts = [header.id, when(header.started), count(blocks, "block")]
+    parts = [header.id, when(header.started), _blocks(run)]
     if end:
         parts.append(f"{end.measured_s:,.0f} s")
     return ", ".join([*parts, f"seed {header.plan.seed}", run.status])
+
+
+def _blocks(run: Run) -> str:
+    """The number of blocks, and how many of them each cell had, where that is not all."""
+    blocks = len({measurement.block for measurement in run.measurements})
+    of_cells = Counter(cell for _, cell in {(one.block, one.cell) for one in run.measurements}).values()
+    least, most = min(of_cells, default=0), max(of_cells, default=0)
+    if least == blocks:
+        return count(blocks, "block")
+    return f"{count(blocks, 'block')} ({least if least == most else f'{least} to {most}'} of each cell)"
 
 
 def _label(problem: Problem) -> str:

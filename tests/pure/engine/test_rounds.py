@@ -108,9 +108,9 @@ def test_what_was_asked_for_and_an_open_loop_keep_their_rounds() -> None:
     plan = builders.plan([builders.cell()], rounds=7)
     for kept in (free(plan, rounds=7), free(builders.changed(plan, rate=100.0, slice_s=2.0))):
         assert settled(kept, [Cost(0.01, 0.05)]) is kept
-        assert chosen_again(kept, pilot(kept, [0.05], 7), {0: [Visit(0.1, 0.7, 7)] * PILOT_BLOCKS}, 0.1, 3.0) == {}
+        assert chosen_again(kept, pilot(kept, [0.05], 7), {0: [Visit(0.1, 0.7, 7)] * PILOT_BLOCKS}, (), 0.1, 3.0) == {}
     exactly = free(plan, None, blocks=5)
-    assert chosen_again(exactly, pilot(plan, [0.05], 7), {0: [Visit(0.1, 0.7, 7)] * PILOT_BLOCKS}, 0.1, 3.0) == {}
+    assert chosen_again(exactly, pilot(plan, [0.05], 7), {0: [Visit(0.1, 0.7, 7)] * PILOT_BLOCKS}, (), 0.1, 3.0) == {}
 
 
 @pytest.mark.parametrize("cells", [1, 5, 40])
@@ -139,7 +139,7 @@ def pilot(plan: Plan, scatter: list[float], rounds: int, blocks: int = PILOT_BLO
 def test_what_the_first_blocks_show_decides_from_then_on(rounds: int) -> None:
     plan = free(builders.plan([builders.cell(sessions=number) for number in (15, 50)], rounds=rounds))
     visits = {cell: [Visit(0.2, 0.1 * rounds, rounds)] * PILOT_BLOCKS for cell in (0, 1)}
-    chosen = chosen_again(plan, pilot(plan, [0.01, 0.2], rounds), visits, 0.3, 20.0)
+    chosen = chosen_again(plan, pilot(plan, [0.01, 0.2], rounds), visits, (), 0.3, 20.0)
     block_s = 100.0 / (wanted_blocks(plan) - PILOT_BLOCKS)
 
     assert chosen[1] > 2 * chosen[0]
@@ -150,18 +150,18 @@ def test_a_cell_that_has_shown_nothing_is_left_out() -> None:
     plan = free(builders.plan([builders.cell(sessions=number) for number in (15, 50)], rounds=4))
     visits = {0: [Visit(0.2, 0.4, 4)] * PILOT_BLOCKS, 1: [Visit(0.2, 0.4, 4)]}
     measured = [one for one in pilot(plan, [0.02, 0.02], 4) if one.cell == 0 or one.block == 0]
-    chosen = chosen_again(plan, measured, visits, 0.3, 20.0)
+    chosen = chosen_again(plan, measured, visits, (), 0.3, 20.0)
 
     assert chosen.keys() == {0}
     assert chosen[0] > 4
-    assert chosen_again(plan, [], {}, 0.3, 20.0) == {}
+    assert chosen_again(plan, [], {}, (), 0.3, 20.0) == {}
 
 
 def test_nothing_is_chosen_before_the_fourth_block_nor_once_there_are_enough() -> None:
     plan = free(builders.plan([builders.cell()], rounds=4))
     measured = pilot(plan, [0.02], 4)
     chosen = {
-        blocks: chosen_again(plan, measured, {0: [Visit(0.2, 0.4, 4)] * blocks}, 0.3, 20.0)
+        blocks: chosen_again(plan, measured, {0: [Visit(0.2, 0.4, 4)] * blocks}, (), 0.3, 20.0)
         for blocks in range(1, wanted_blocks(plan) + 3)
     }
 
@@ -175,7 +175,7 @@ def test_one_disturbed_block_does_not_decide(blocks: int) -> None:
     measured = pilot(plan, [0.03], 8, blocks=blocks)
     slow = [slower(one, 1.5) if (one.block, one.arm) == (1, plan.baseline) else one for one in measured]
 
-    calm, disturbed = (chosen_again(plan, each, visits, 0.3, 20.0)[0] for each in (measured, slow))
+    calm, disturbed = (chosen_again(plan, each, visits, (), 0.3, 20.0)[0] for each in (measured, slow))
     assert disturbed > calm / 4
 
 
@@ -190,4 +190,4 @@ def test_which_arm_is_faster_changes_nothing() -> None:
     visits, measured = {0: [Visit(0.2, 0.8, 8)] * PILOT_BLOCKS}, pilot(plan, [0.05], 8)
     other_way = [msgspec.structs.replace(one, arm="other" if one.arm == "one" else "one") for one in measured]
 
-    assert chosen_again(plan, measured, visits, 0.3, 20.0) == chosen_again(plan, other_way, visits, 0.3, 20.0)
+    assert chosen_again(plan, measured, visits, (), 0.3, 20.0) == chosen_again(plan, other_way, visits, (), 0.3, 20.0)

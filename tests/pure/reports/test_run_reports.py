@@ -353,7 +353,7 @@ def test_the_footer_names_the_conditions_and_the_file() -> None:
         "psycopg 3.3.9, asyncpg 0.32.0, psycopg2 2.9.13",
         "split: client on CPU 0, server on CPU 1",
         "pool 5+10, checkout per request, tx-end rollback, loop asyncio",
-        "3f9c2a, 2026-11-23 03:15 UTC, 12 blocks, 58 s, seed 7, degraded",
+        "3f9c2a, 2026-11-23 03:15 UTC, 12 blocks (4 to 12 of each cell), 58 s, seed 7, degraded",
         "results/x.jsonl",
         "closed loop",
         "6 of 114 operations failed",

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 import chance
@@ -40,8 +40,10 @@ def constant(values: Mapping[Key, float], blocks: int) -> dict[Key, list[float |
     return {key: [value] * blocks for key, value in values.items()}
 
 
-def adaptive(of: Mapping[Key, Row], precision: float | None = None) -> dict[Key, Judgement]:
-    return judgements(of, len(of), adaptive=True, precision=precision)
+def adaptive(
+    of: Mapping[Key, Row], precision: float | None = None, early: Collection[int] = ()
+) -> dict[Key, Judgement]:
+    return judgements(of, len(of), adaptive=True, precision=precision, early=early)
 
 
 def verdicts(of: Mapping[Key, Judgement]) -> dict[Key, str]:
@@ -157,6 +159,19 @@ def test_nothing_measured_is_nothing_to_judge() -> None:
     assert closed({}, 0, precision=None) == set()
 
 
+def test_early_cells_are_decided_before_the_others_have_begun() -> None:
+    first = next(iter(looks(4))).blocks
+    early = constant({(2, "a"): 0.3, (2, "b"): -0.3}, first)
+    both = early | constant({(0, "a"): 0.3, (0, "b"): -0.3}, first - 1)
+
+    assert closed(early, 4, precision=None, early=[2]) == {2}
+    assert closed(both, 4, precision=None, early=[2]) == {2}
+    assert closed(both, 4, precision=None) == set(), "they would wait for each other"
+    assert verdicts(adaptive(both, early=[2])) == {
+        (0, "a"): "slower", (0, "b"): "faster", (2, "a"): "slower", (2, "b"): "faster"
+    }  # fmt: skip
+
+
 # --- a run and its file ----------------------------------------------------------------------------------------------
 
 
@@ -168,9 +183,10 @@ def test_nothing_measured_is_nothing_to_judge() -> None:
     ),
     st.sampled_from([None, 0.02, 0.1]),
     st.integers(1, 34),
+    st.sets(st.integers(0, 3)),
 )
 def test_a_finished_run_is_judged_as_it_was_while_it_went_on(
-    seed: int, effects: dict[Key, float], precision: float | None, blocks: int
+    seed: int, effects: dict[Key, float], precision: float | None, blocks: int, early: set[int]
 ) -> None:
     rng = random.Random(seed)
     whole = table(rng, effects, blocks, sd=0.01)
@@ -187,17 +203,17 @@ def test_a_finished_run_is_judged_as_it_was_while_it_went_on(
         if interrupted and block == blocks - 1:  # so nobody looked after it
             unfinished = set(rng.sample([cell for cell, _ in effects if cell not in shut], 1))
             break
-        for cell in closed(measured, family, precision=precision) - shut.keys():
-            now = judgements(measured, family, adaptive=True, precision=precision)
+        for cell in closed(measured, family, precision=precision, early=early) - shut.keys():
+            now = judgements(measured, family, adaptive=True, precision=precision, early=early)
             shut[cell] = {key: judgement for key, judgement in now.items() if key[0] == cell}
         if all(cell in shut for cell, _ in effects):
             break
     in_the_file = {key: values[: -1 if key[0] in unfinished else None] for key, values in measured.items()}
-    read = judgements(in_the_file, family, adaptive=True, precision=precision)
+    read = judgements(in_the_file, family, adaptive=True, precision=precision, early=early)
 
-    assert shut.keys() >= closed(in_the_file, family, precision=precision)
+    assert shut.keys() >= closed(in_the_file, family, precision=precision, early=early)
     if not unfinished:
-        assert shut.keys() == closed(in_the_file, family, precision=precision)
+        assert shut.keys() == closed(in_the_file, family, precision=precision, early=early)
     for cell, judged in shut.items():
         still = {key: judgement for key, judgement in read.items() if key[0] == cell}
         assert still.keys() == judged.keys()
@@ -209,13 +225,13 @@ def test_a_finished_run_is_judged_as_it_was_while_it_went_on(
 # --- identical arms --------------------------------------------------------------------------------------------------
 
 
-def alarms(runs: int) -> int:
+def alarms(runs: int, early: Collection[int] = ()) -> int:
     """How many of so many runs of identical arms, which may stop early, call one faster or slower."""
     rng = random.Random(20261123)
     rows = {(cell, arm): 0.0 for cell in range(4) for arm in ARMS}
     found = 0
     for _ in range(runs):
-        judged = adaptive(table(rng, rows, rng.choice([8, 12, 20, 40])))
+        judged = adaptive(table(rng, rows, rng.choice([8, 12, 20, 40])), early=early)
         found += any(one.verdict in DIFFERENT for one in judged.values())
     return found
 
@@ -233,6 +249,7 @@ def alarms_of_one_row(runs: int) -> tuple[int, int]:
 
 def test_runs_of_identical_arms_raise_few_alarms_although_they_are_looked_at_early() -> None:
     assert chance.at_most(ERROR, alarms(75), 75)
+    assert chance.at_most(ERROR, alarms(75, early=[1, 3]), 75)
 
 
 def test_looking_after_every_block_without_correction_would_raise_more() -> None:
