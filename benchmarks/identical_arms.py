@@ -1,10 +1,10 @@
 """Record blocks of identical arms: the data for the tests of the statistics (tests/data/).
 
-    python benchmarks/identical_arms.py 204 tests/data/identical_arms.json                        about 27 minutes
-    python benchmarks/identical_arms.py 204 tests/data/identical_arm.json 30 raw psycopg          about 13 minutes
+    python benchmarks/identical_arms.py 204 tests/data/identical_arms.json                        about 16 minutes
+    python benchmarks/identical_arms.py 204 tests/data/identical_arm.json 30 raw psycopg          about 6 minutes
 
 Each driver is measured against itself, in point reads with client and server on one CPU: by default three drivers at
-three layers with four rounds in a block, as in a run of a minute. A row of the data is one driver at one layer; each
+three layers with eight rounds in a block, as in a run of a minute. A row of the data is one driver at one layer; each
 block contributes one value to each row: ln(time per operation / that of the same arm again).
 """
 
@@ -69,7 +69,7 @@ def record(blocks: int, rounds: int, layers: list[Layer], drivers: list[str]) ->
 
 
 def main(
-    blocks: str, path: str, rounds: str = "4", layers: str = "raw,core,orm", drivers: str = ",".join(DEFAULT)
+    blocks: str, path: str, rounds: str = "8", layers: str = "raw,core,orm", drivers: str = ",".join(DEFAULT)
 ) -> None:
     """Measure and write the file."""
     plan, measured = record(int(blocks), int(rounds), named_layers([layers]) or [], drivers.split(","))

@@ -4,7 +4,7 @@
         dbbench gate --base-python one/bin/python --head-python other/bin/python -o gate$i.jsonl
     done
     python benchmarks/identical_sides.py gate*.jsonl > tests/data/identical_sides.json
-    python tests/pure/commands/test_judging.py
+    PYTHONPATH=tests python tests/pure/commands/test_judging.py
 
 The two environments have the same packages, installed separately.
 """

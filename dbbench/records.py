@@ -235,6 +235,7 @@ class Overhead(Record, frozen=True, tag="overhead"):
     ratio: Number
     low: Number | None
     high: Number | None
+    sessions: int = 1
 
 
 class NoiseFloor(Record, frozen=True, tag="noise floor"):

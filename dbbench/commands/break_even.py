@@ -94,6 +94,7 @@ def _plan(plan: Plan, cells: list[Cell], most: int) -> Plan:
         plan,
         cells=cells,
         rounds=[_ROUNDS] * len(cells),
+        early=[],
         effort=Effort(blocks=min(needed, most)),
         seed=plan.seed + 1,
     )

@@ -79,10 +79,11 @@ class Adapter(Protocol):
         """
         ...
 
-    def bare(self, connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> Any:
+    def bare(self, connection: Any, params: Mapping[str, Any], rng: Random, operations: Iterable[int]) -> Any:
         """Time the driver as a person would by hand: point reads (point_read.py) in a for loop, unchecked.
 
-        `dbbench selfcheck` compares dbbench's own loop with it. Async drivers define it as a coroutine function.
+        Sessions share the iterator. `dbbench selfcheck` compares dbbench's own loop with it. Async drivers define it as
+        a coroutine function.
         """
         ...
 

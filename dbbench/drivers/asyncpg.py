@@ -82,10 +82,10 @@ async def _set_json_codecs(connection: Any) -> None:
     )  # fmt: skip
 
 
-async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> None:
+async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: Iterable[int]) -> None:
     """See Adapter.bare; on one connection."""
     rows = params["rows"]
-    for _ in range(operations):
+    for _ in operations:
         row = await connection.fetchrow(QUERY, rng.randint(1, rows))
         json_.loads(row["document"])  # as the scenario does; the other drivers decode it themselves
 

@@ -69,10 +69,10 @@ async def open_pool(
     return Pool(connections, tx_end)
 
 
-async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> None:
+async def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: Iterable[int]) -> None:
     """See Adapter.bare; on one connection in autocommit mode."""
     rows = params["rows"]
-    for _ in range(operations):
+    for _ in operations:
         await (await connection.execute(PYFORMAT, (rng.randint(1, rows),))).fetchone()
 
 

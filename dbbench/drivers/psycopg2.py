@@ -71,10 +71,10 @@ def open_pool(
     return Pool(connections, pool, tx_end)
 
 
-def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: int) -> None:
+def bare(connection: Any, params: Mapping[str, Any], rng: Random, operations: Iterable[int]) -> None:
     """See Adapter.bare; on one connection in autocommit mode."""
     rows = params["rows"]
-    for _ in range(operations):
+    for _ in operations:
         with connection.cursor() as cursor:
             cursor.execute(PYFORMAT, (rng.randint(1, rows),))
             cursor.fetchone()

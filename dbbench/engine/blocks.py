@@ -89,11 +89,16 @@ class Blocks:
     def _due(self, block: int) -> list[int]:
         """The cells that this block visits, in order: the open ones; at first only those that come early."""
         plan = self.workers.plan
-        budget_s = plan.effort.budget_s or 0.0
         open_ = [index for index in plan.cell_order(block) if index not in self.closed]
-        early = [index for index in open_ if index in plan.early]
-        alone = block < first_look(plan) and self.measured_s <= _EARLY_SLACK * EARLY_SHARE * budget_s
-        return early if early and alone else open_
+        early = [index for index in open_ if index in plan.early and index in self._measurable]
+        most_s = _EARLY_SLACK * EARLY_SHARE * (plan.effort.budget_s or 0.0)
+        return early if early and block < first_look(plan) and self.measured_s <= most_s else open_
+
+    @property
+    def _measurable(self) -> set[int]:
+        """The cells in which any arm can still be measured."""
+        arms, excluded = self.workers.plan.arms, self.workers.excluded
+        return {index for index in self.shapes if any((index, arm.name) not in excluded for arm in arms)}
 
     def _outage(self, lost: ServerLostError) -> Problem:
         """Wait until the server is back, where that is asked for; else raise what says that it is lost."""
@@ -132,10 +137,8 @@ class Blocks:
     @property
     def decided(self) -> bool:
         """Whether every cell that can be measured is closed, and something was compared."""
-        arms = self.workers.plan.arms
-        open_ = {index for index in self.shapes if any((index, arm.name) not in self.workers.excluded for arm in arms)}
         compared = any(value is not None for values in self.log_ratios.values() for value in values)
-        return compared and open_ <= self.closed
+        return compared and self._measurable <= self.closed
 
     def progress(self) -> tuple[float, float | None]:
         """The share of the measuring that is done (0 to 1), and the seconds left, or None where they are not known."""
@@ -152,9 +155,7 @@ class Blocks:
 
     def _goes_on(self, block: int) -> bool:
         """Whether another block is due: with a budget, if one that takes as long as the last would end in time."""
-        if not any(
-            (index, arm.name) not in self.workers.excluded for index in self.shapes for arm in self.workers.plan.arms
-        ):
+        if not self._measurable:
             return False
         if self.workers.plan.effort.blocks is not None:
             return block < self.workers.plan.effort.blocks

@@ -70,7 +70,7 @@ def settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
         if cost.slice_s
     }
     starting_s, first_s = arms * _START_S, EARLY_SHARE * _planned_s(plan)
-    early = early_cells(known, starting_s, first_s / first_look(plan)) if _may_end(plan) else []
+    early = early_cells(_kin(plan, known), known, starting_s, first_s / first_look(plan)) if _may_end(plan) else []
     others = {index: cell for index, cell in known.items() if index not in early}
     left_s = _planned_s(plan) - (first_s if early else 0.0)
     found = spread(others, starting_s, left_s / wanted_blocks(plan)) | spread(
@@ -79,20 +79,33 @@ def settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
     return msgspec.structs.replace(plan, rounds=[found.get(index, 1) for index in range(len(plan.cells))], early=early)
 
 
-def early_cells(cells: Mapping[int, Expected], starting_s: float, block_s: float) -> list[int]:
-    """The cells to measure alone first, in blocks of `block_s` seconds: the quickest that fit; none, or not all."""
+def early_cells(
+    kin: Sequence[Sequence[int]], cells: Mapping[int, Expected], starting_s: float, block_s: float
+) -> list[int]:
+    """The cells to measure alone first, in blocks of `block_s` seconds: the quickest that fit; none, or not all.
+
+    Cells that are `kin` stay together, since they are compared block by block.
+    """
+
+    def quickest_s(group: Sequence[int]) -> float:
+        return sum(cells[index].opening_s + cells[index].least * cells[index].round_s for index in group)
+
     chosen: list[int] = []
     spent_s = starting_s
-    for index, cell in sorted(cells.items(), key=lambda each: _quickest_s(each[1])):
-        spent_s += _quickest_s(cell)
+    for group in sorted(kin, key=quickest_s):
+        spent_s += quickest_s(group)
         if spent_s <= _FILLED * block_s:
-            chosen.append(index)
+            chosen += group
     return sorted(chosen) if len(chosen) < len(cells) else []
 
 
-def _quickest_s(cell: Expected) -> float:
-    """The seconds of the shortest visit to a cell."""
-    return cell.opening_s + cell.least * cell.round_s
+def _kin(plan: Plan, known: Collection[int]) -> list[list[int]]:
+    """The cells that differ only in their layer, or in the way to the server."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for index in known:
+        cell = plan.cells[index]
+        groups.setdefault((cell.path, cell.sessions, repr(cell.params)), []).append(index)
+    return list(groups.values())
 
 
 def first_look(plan: Plan) -> int:

@@ -69,6 +69,7 @@ class SetUp:
     shapes: dict[int, Shape] = field(default_factory=dict)  # cell -> the shape of its slices
     per_operation_ns: dict[tuple[int, str], float] = field(default_factory=dict)  # (cell, arm) -> a rough duration
     comparisons: dict[int, Comparison] = field(default_factory=dict)  # cell -> what is left to compare in it
+    _schemas: int = 0  # made so far; arms may turn out to need fewer
 
     def run(self, described: Mapping[Path, Description], stack: ExitStack) -> Iterator[Problem]:
         """Make the tables, check that the arms return equal results, choose the number of operations in a slice.
@@ -110,7 +111,8 @@ class SetUp:
 
     def _fill(self, path: str, scenario: Description, arms: Sequence[str]) -> Iterator[Problem]:
         """Make a schema with the scenario's tables for some arms; the first of them prepares the tables."""
-        schema = self.workers.site.create_schema(len(set(self.workers.schemas.values())))
+        schema = self.workers.site.create_schema(self._schemas)
+        self._schemas += 1
         self.workers.schemas.update(dict.fromkeys(((path, arm) for arm in arms), schema))
         try:
             own = self.workers.site.homes.path(arms[0], path)

@@ -87,18 +87,19 @@ _Lines = Iterator[list[Any]]  # headings, each with what is below it, then rows 
 
 
 def _overhead(overheads: Sequence[Overhead]) -> _Lines:
-    layers = list(dict.fromkeys(overhead.layer for overhead in overheads))
-    by_place = {(overhead.driver, overhead.layer): overhead for overhead in overheads}
-    yield [("driver", ""), *((layer, "time vs bare") for layer in layers)]
-    for driver in dict.fromkeys(overhead.driver for overhead in overheads):
-        cells = (by_place.get((driver, layer)) for layer in layers)
-        yield [
-            driver,
-            *(
-                _DASH if overhead is None else _interval(overhead.ratio, overhead.low, overhead.high)
-                for overhead in cells
-            ),
-        ]
+    """A row for each driver at each place, and what it does to a ratio.
+
+    The loop adds the same time to every driver. So if another one takes twice as long as this one, which takes 1 by
+    itself and r with the loop, its ratio reads (2 + r - 1) / r.
+    """
+    yield [("driver", ""), ("layer", ""), ("sessions", ""), ("time vs bare", ""), ("a ratio of", "2.00 reads")]
+    for one in sorted(overheads, key=lambda one: list(dict.fromkeys(map(_place, overheads))).index(_place(one))):
+        reads = f"{(1 + one.ratio) / one.ratio:.2f}"
+        yield [one.driver, one.layer, f"{one.sessions}", _interval(one.ratio, one.low, one.high), reads]
+
+
+def _place(overhead: Overhead) -> tuple[str, int]:
+    return overhead.layer, overhead.sessions
 
 
 def _floor(floors: Sequence[NoiseFloor]) -> _Lines:

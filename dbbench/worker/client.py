@@ -16,7 +16,7 @@ from dbbench.plan import Cell, Layer
 from dbbench.scenario import Operation
 from dbbench.worker import bare, request
 from dbbench.worker.checked_db import checked
-from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, Bare, LoadGenerator, Tasks, Threads
+from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, LoadGenerator, Tasks, Threads
 from dbbench.worker.pool_wait import timed
 from dbbench.worker.request import Request
 
@@ -60,7 +60,7 @@ class Client:
         self.operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
         self.connects = 0  # connections opened so far
         self.engines: list[Any] = []  # of SQLAlchemy, sync ones
-        self._bare: Callable[..., Any] | None = None  # a bare loop to run instead of dbbench's
+        self._bare: list[Callable[..., Any]] = []  # loops to run instead of dbbench's, one for each session
         self.connect: Callable[[], Any] = lambda: None  # opens the pool's first connection; raw pools have theirs
         open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
         try:
@@ -74,11 +74,10 @@ class Client:
     def _generator(self) -> LoadGenerator:
         """The generator that drives the sessions."""
         connections = self._connections.at_once(self._cell.sessions)
-        if self._bare is not None:
-            return Bare(self._wait, self._bare)
+        sessions, by_hand = (self._bare, True) if self._bare else (self._sessions, False)
         if self.driver.is_async:
-            return Tasks(self._runner, self._sessions, connections)
-        return Threads(self._sessions, connections)
+            return Tasks(self._runner, sessions, connections, by_hand=by_hand)
+        return Threads(sessions, connections, by_hand=by_hand)
 
     @property
     def sessions(self) -> int:
@@ -122,10 +121,10 @@ class Client:
         """Count a connection that the pool has opened."""
         self.connects += 1
 
-    def _set_bare(self, loop: Callable[..., Any], *arguments: Any) -> None:
-        """Make the bare loop for what the layer works with, if this arm runs one."""
+    def _add_bare(self, loop: Callable[..., Any], *arguments: Any, sessions: int = 1) -> None:
+        """Make the bare loops of sessions for what the layer works with, if this arm runs some."""
         if self._start.bare:
-            self._bare = partial(loop, *arguments, self._cell.params)
+            self._bare += [partial(loop, *arguments, self._cell.params)] * sessions
 
     @property
     def _holds(self) -> bool:
@@ -186,7 +185,7 @@ class Client:
         binds = self._held_connections() if self._holds else iter([self._engine()] * self._cell.sessions)
         for bind in binds:
             maker = make(bind, expire_on_commit=False)
-            self._set_bare(self._loops.orm, maker, self.operation)
+            self._add_bare(self._loops.orm, maker, self.operation)
             yield partial(self._requests.orm_request, maker, params=self._cell.params, tx_end=self._connections.tx_end)
 
     def _open_core(self) -> Iterator[Maker]:
@@ -196,7 +195,7 @@ class Client:
                 yield partial(self._requests.held_core_request, connection, **settings)
         else:
             engine = self._engine()
-            self._set_bare(self._loops.core, engine, self.operation)
+            self._add_bare(self._loops.core, engine, self.operation, sessions=self._cell.sessions)
             yield from [partial(self._requests.core_request, engine, **settings)] * self._cell.sessions
 
     def _open_raw(self) -> Iterator[Maker]:
@@ -214,7 +213,7 @@ class Client:
                 db = self._wait(pool.acquire)
                 self._closers.append(partial(self._requests.given_back, pool, db))
                 if self._start.bare:
-                    self._set_bare(adapter.bare, db.connection)
+                    self._add_bare(adapter.bare, db.connection)
                 yield partial(self._requests.held_raw_request, pool, db, params=self._cell.params, tx_end=tx_end)
         else:
             yield from [partial(self._requests.raw_request, pool, params=self._cell.params)] * self._cell.sessions

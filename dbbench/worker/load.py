@@ -29,7 +29,7 @@ from dbbench.plan import Load
 from dbbench.records import Usage
 from dbbench.twin import load_module
 from dbbench.worker import bare, request
-from dbbench.worker.request import Request, Tally, session
+from dbbench.worker.request import Tally, session
 
 HEARTBEAT_NS: Final = 1_000_000  # asyncio's timers, rounded up by epoll, are no finer
 _TASK_SPIN_NS: Final = 1_000_000  # time to poll before an operation is due: an event loop wakes up to 1 ms late
@@ -93,10 +93,13 @@ class LoadGenerator(Protocol):
 class Tasks:
     """Sessions as tasks of one event loop, which runs only during slices."""
 
-    def __init__(self, runner: asyncio.Runner, sessions: Sequence[Request], connections: int) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, sessions: Sequence[Callable[..., Any]], connections: int, *, by_hand: bool = False
+    ) -> None:
         self._runner = runner
-        self._requests = sessions
+        self._sessions = sessions
         self._connections = connections
+        self._by_hand = by_hand
 
     def run(self, work: Work) -> Samples:
         """See LoadGenerator."""
@@ -105,15 +108,19 @@ class Tasks:
     async def _slice(self, work: Work) -> Samples:
         watch = _Watch(ready=work.due is not None)
         tally = _tally(work, self._connections, _task_until)
+        run = bare.session if self._by_hand else session
         tasks = [
-            asyncio.ensure_future(session(request, rng, tally))
-            for request, rng in zip(self._requests, work.rngs, strict=True)
+            asyncio.ensure_future(run(request, rng, tally))
+            for request, rng in zip(self._sessions, work.rngs, strict=True)
         ]
         lags = array("q")
         heartbeat = asyncio.ensure_future(_heartbeat(lags)) if work.heartbeat else None
         _release(tally, work)  # tasks start with the next turn of the loop
         times = await asyncio.gather(*tasks)
-        samples = watch.samples(tally, times, self._connections, lags)
+        if self._by_hand:
+            samples = watch.bare(times, work.operations)
+        else:
+            samples = watch.samples(tally, times, self._connections, lags)
         if heartbeat is not None:
             heartbeat.cancel()
             await asyncio.gather(heartbeat, return_exceptions=True)
@@ -162,10 +169,11 @@ BARE_TWIN: Final[ModuleType] = load_module(Path(bare.__file__), f"{__name__}_bar
 
 
 class Threads:
-    """Sessions as threads, which wait at a barrier between slices. They run the sync twin of request.py."""
+    """Sessions as threads, which wait at a barrier between slices. They run the sync twin of request.py, or bare.py."""
 
-    def __init__(self, sessions: Sequence[Callable[[Random], Any]], connections: int) -> None:
+    def __init__(self, sessions: Sequence[Callable[..., Any]], connections: int, *, by_hand: bool = False) -> None:
         self._connections = connections
+        self._by_hand = by_hand
         self._start = threading.Barrier(len(sessions) + 1)
         self._done = threading.Barrier(len(sessions) + 1)
         self._rngs: Sequence[Random] = ()
@@ -189,10 +197,12 @@ class Threads:
         self._done.wait()
         if self._failure is not None:
             raise self._failure
+        if self._by_hand:
+            return watch.bare(self._times, work.operations)
         return watch.samples(tally, self._times, self._connections)
 
-    def _session(self, number: int, request: Callable[[Random], Any]) -> None:
-        session = REQUESTS_TWIN.session
+    def _session(self, number: int, request: Callable[..., Any]) -> None:
+        session = (BARE_TWIN if self._by_hand else REQUESTS_TWIN).session
         while True:
             self._start.wait()
             if self._tally is None:
@@ -209,25 +219,6 @@ class Threads:
         self._start.wait()
         for thread in self._threads:
             thread.join()
-
-
-class Bare:
-    """One session that runs a hand-written loop; every operation counts with the mean latency of the loop."""
-
-    def __init__(self, wait: Callable[[Callable[[], Any]], Any], loop: Callable[..., Any]) -> None:
-        self._wait = wait
-        self._loop = loop
-
-    def run(self, work: Work) -> Samples:
-        """See LoadGenerator. Limit and pace do not apply; the first error is raised."""
-        watch = _Watch()
-        (rng,) = work.rngs
-        begin = perf_counter_ns()
-        self._wait(lambda: self._loop(rng, work.operations))
-        return watch.bare(begin, perf_counter_ns(), work.operations)
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to end."""
 
 
 def _tally(work: Work, connections: int, until: Callable[[int], Any]) -> Tally:
@@ -303,10 +294,11 @@ class _Watch:
             loop_lags=array("q") if loop_lags is None else loop_lags,
         )
 
-    def bare(self, begin: int, end: int, operations: int) -> Samples:
-        """Make samples for a loop that records nothing itself: every operation took the mean of all."""
+    def bare(self, times: Sequence[tuple[int, int]], operations: int) -> Samples:
+        """Make samples for loops that record nothing themselves: every operation took the mean of all."""
         cpu_ns, system_ns = self._spent()
-        latencies = array("q", [(end - begin) // operations]) * operations
+        begin, end = min(began for began, _ in times), max(ended for _, ended in times)
+        latencies = array("q", [len(times) * (end - begin) // operations]) * operations
         usage = Usage(operations, 0, end - begin, cpu_ns, system_ns, latency_ns=sum(latencies))
         return Samples(latencies, waits=array("q"), services=None, began_ns=begin, usage=usage)
 

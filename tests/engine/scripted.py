@@ -54,9 +54,17 @@ class ScriptedMachine:
     restart_s: float = 7.0  # of the server
     away_s: float = 0.0  # that the server was away, which nobody has waited for yet
     suspended_s: float = 0.0  # for which the monotonic clock stood still
+    schemas: list[str] = field(default_factory=list)  # in the order in which they were made
     connections: int | None = None  # for which rights and limits were checked
     written: dict[str, str] = field(default_factory=dict)  # schema -> what was last written there
     made: dict[str, str] = field(default_factory=dict)  # schema -> how its tables are made
+
+    def _create_schema(self, number: int) -> str:
+        """Make a schema, which no two requests may ask for."""
+        name = f"schema_{number}"
+        assert name not in self.schemas, f"{name} already exists"
+        self.schemas.append(name)
+        return name
 
     @contextlib.contextmanager
     def site(self, options: Options, _run_id: str, homes: Homes, _watch: Watcher) -> Iterator[Site]:
@@ -68,7 +76,7 @@ class ScriptedMachine:
         yield Site(
             start=Start("", ADDRESS, "dbbench_scripted", options.connections, None),
             placement=Placement(options.placement or "split", [0], [1]),
-            create_schema="schema_{}".format,
+            create_schema=self._create_schema,
             alive=lambda: self.alive,
             check_connections=check,
             describe=lambda: {"version": "PostgreSQL 18.4 on a script", "transport": "none", "tls": False},

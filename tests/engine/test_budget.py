@@ -164,6 +164,18 @@ def test_cells_with_short_visits_come_first_and_alone_until_they_are_decided(tmp
     assert all(row.blocks == first for row in analyse(result_file.read(found.ended.path)).rows)
 
 
+def test_layers_of_one_scenario_stay_together(tmp_path: Path) -> None:
+    """What a layer adds is found block by block, so its cells need blocks in common."""
+    name = "all 1ms 40ms in orm, asyncpg 2ms 80ms in orm, layers raw orm"
+    asked = options(tmp_path, name, CLEAR, blocks=None, budget_s=150.0, rounds=None, layers=["raw", "orm"])
+    found = measured(asked)
+    cells = found.run.header.plan.cells
+    (alone,) = found.run.header.plan.early
+
+    assert cells[alone].scenario == CLEAR
+    assert all(tax.ratio is not None for tax in analyse(found.run).layer_tax)
+
+
 def test_what_early_cells_leave_undecided_goes_on_with_the_others(tmp_path: Path) -> None:
     slow = "psycopg 40ms, asyncpg 80ms"
     found = measured(options(tmp_path, slow, NOISY, blocks=None, budget_s=120.0, rounds=None))

@@ -303,6 +303,14 @@ def test_revisions_that_make_the_same_tables_share_them(tmp_path: Path) -> None:
     assert {each.schema for each in found.machine.workers if each.name in ARMS} == {"schema_0"}
 
 
+def test_every_scenario_of_a_project_gets_schemas_of_its_own(tmp_path: Path) -> None:
+    asked = request(tmp_path, SAME, SLOWER, "base 3ms, head 3ms recorded", budget_s=5.0, project=tmp_path)
+    found = gated(asked, places(tmp_path, project=True))
+
+    assert found.machine.schemas == [f"schema_{number}" for number in range(6)]
+    assert {each.schema for each in found.machine.workers if each.name in ARMS} <= {"schema_0", "schema_2", "schema_4"}
+
+
 def test_a_revision_that_changes_the_tables_has_tables_of_its_own(tmp_path: Path) -> None:
     name = f"{SAME}, rebuilt"
     found = gated(request(tmp_path, name, budget_s=5.0, project=tmp_path), places(tmp_path, project=True))

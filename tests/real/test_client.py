@@ -21,7 +21,7 @@ from dbbench.drivers.psycopg import connect_arguments, facts, open_pool
 """
 BARE = """
 async def bare(connection, params, rng, operations):
-    for _ in range(operations):
+    for _ in operations:
         params["seen"].append(await (await connection.execute("SELECT 7")).fetchone())
 """
 
@@ -69,15 +69,18 @@ def test_a_driver_needs_no_bare_loop_to_be_measured(
 
 
 @pytest.mark.parametrize("toy", [TOY + BARE], indirect=True)
-def test_the_bare_loop_is_the_one_of_the_drivers_own_file(
-    start: Start, schema: str, runner: asyncio.Runner, toy: str
+@pytest.mark.parametrize("sessions", [1, 3])
+def test_the_bare_loop_is_the_one_of_the_drivers_own_file_for_each_session(
+    start: Start, schema: str, runner: asyncio.Runner, toy: str, sessions: int
 ) -> None:
     seen: list[Any] = []
     bare = start_with(start, driver=toy, checkout="session", tx_end="autocommit", bare=True)
-    client = opened(bare, schema, runner, seen=seen)
+    client = opened(bare, schema, runner, sessions, seen=seen)
     try:
-        client.generator.run(Work(5, [Random("a")], limit_ns=10**10))
+        samples = client.generator.run(Work(30, [Random("a")] * sessions, limit_ns=10**10))
     finally:
         client.close()
 
-    assert seen == [(7,)] * 5
+    assert seen == [(7,)] * 30, "all sessions together"
+    assert len(samples.latencies) == samples.usage.operations == 30
+    assert samples.latencies[0] == pytest.approx(sessions * samples.usage.elapsed_ns / 30, rel=1e-3)

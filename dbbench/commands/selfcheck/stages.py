@@ -55,15 +55,16 @@ def options(
     connections: Connections = ONE_CONNECTION,
     *,
     budget_s: float = RUN_S,
+    sessions: Sequence[int] = (1,),
 ) -> Options:
-    """Point reads with one session."""
+    """Point reads."""
     return Options(
         scenarios=[catalog.builtin()[SCENARIO]],
         drivers=list(drivers),
         baseline=drivers[0],
         layers=layers,
         connections=connections,
-        load=Load(sessions=[1]),
+        load=Load(sessions=list(sessions)),
         effort=Effort(budget_s=budget_s, seed=seed),
         placement=placement,
     )

@@ -50,7 +50,7 @@ FLOOR_DRIVER: Final = "psycopg"
 FLOOR_LAYER: Final[Layer] = "raw"  # the least noisy: how an SQLAlchemy process lies in memory differs by more
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
 STAGE_S: Final = 30.0
-RAW_STAGES: Final = 1.5  # times the seconds of a stage: eight arms at one layer
+RAW_STAGES: Final = 2.5  # times the seconds of a stage: eight arms with one session and with ten
 SQLALCHEMY_STAGES: Final = 2.0  # eight arms at two layers
 INJECTED_STAGES: Final = 0.5
 INJECTED: Final = 0.05  # of an operation's time, roughly, as a busy-wait; how much it was is known afterwards
@@ -58,7 +58,8 @@ POWER: Final = 0.95
 TABLES: Final = 400  # resampled
 TABLE_ROWS: Final = 9  # of a resampled table: three scenarios, three drivers
 TABLE_BLOCKS: Final = 12
-HELD: Final = Connections(Pool(1, 0), checkout="session", tx_end="autocommit")  # as bare loops and pgbench have it
+OVERHEAD_SESSIONS: Final = (1, 10)
+HELD: Final = Connections(Pool(10, 0), checkout="session", tx_end="autocommit")  # as bare loops and pgbench have it
 PGBENCH_DRIVER: Final = "psycopg-sync"
 PGBENCH_PAIRS: Final = 12
 PGBENCH_OPERATIONS: Final = 2_000
@@ -68,7 +69,7 @@ _PGBENCH_TIMEOUT_S: Final = 60.0
 def run(watch: Watcher, stage_s: float = STAGE_S, *, seed: int | None = None, output: Path | None = None) -> Ended:
     """Measure everything, with `stage_s` seconds for each noise floor and in proportion for the rest.
 
-    Takes 6.5 times that, and half a minute. Writes the result file as it goes. Raises DbbenchError, and leaves no file,
+    Takes 7.5 times that, and half a minute. Writes the result file as it goes. Raises DbbenchError, and leaves no file,
     when nothing could be measured at all.
     """
     started, run_id = datetime.now(UTC), result_file.new_id()
@@ -119,7 +120,7 @@ def _bare(driver: str) -> str:
 
 def _raw_overhead(watch: Watcher, seconds: float, seed: int | None) -> Iterator[Overhead | Problem]:
     watch.say("harness overhead, raw")
-    asked = options(["raw"], DRIVERS, "shared", seed, HELD, budget_s=seconds)
+    asked = options(["raw"], DRIVERS, "shared", seed, HELD, budget_s=seconds, sessions=OVERHEAD_SESSIONS)
     yield from _overheads(measure(asked, watch, _with_bare))
 
 
@@ -136,7 +137,7 @@ def _overheads(stage: Stage) -> Iterator[Overhead | Problem]:
             logs = stage.logs(driver, _bare(driver), index)
             if logs:
                 low, high = _interval(logs)
-                yield Overhead(driver, cell.layer, math.exp(median(logs)), low, high)
+                yield Overhead(driver, cell.layer, math.exp(median(logs)), low, high, cell.sessions)
 
 
 # --- noise floor and sensitivity -------------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ def sentence(run: Run, rows: Sequence[CellRow]) -> str:
     if nothing := _nothing_compared(run, rows, others, baseline):
         return nothing
     if all(row.verdict is Verdict.UNDECIDED and row.ratio_low is None for row in others):
-        return f"Undecided after {_blocks(others)}: {_more_blocks(run)}."
-    return "; ".join(_clauses(run, others, baseline)) + "."
+        return f"Undecided after {_blocks(others)}: {_more_blocks(run, rows)}."
+    return "; ".join(_clauses(run, others, baseline, _more_blocks(run, rows))) + "."
 
 
 def _nothing_compared(run: Run, rows: Sequence[CellRow], others: Sequence[CellRow], baseline: str) -> str:
@@ -60,7 +60,7 @@ def _baseline(run: Run, rows: Sequence[CellRow]) -> str:
     return next((row.driver for row in rows if row.verdict is Verdict.BASELINE), run.header.plan.baseline)
 
 
-def _clauses(run: Run, rows: Sequence[CellRow], baseline: str) -> list[str]:
+def _clauses(run: Run, rows: Sequence[CellRow], baseline: str, more_blocks: str) -> list[str]:
     """A clause for every row or group of rows: what is known first, what is unknown last."""
     clauses: list[str] = []
     for row in rows:
@@ -72,11 +72,9 @@ def _clauses(run: Run, rows: Sequence[CellRow], baseline: str) -> list[str]:
     open_ = [row for row in rows if row.verdict is Verdict.UNDECIDED]
     clauses += [_undecided(row) for row in open_ if row.ratio_low is not None]
     if unknown := [row for row in open_ if row.ratio_low is None]:
-        clauses.append(
-            f"{_names(unknown)} {are(len(unknown))} undecided after {_blocks(unknown)} ({_more_blocks(run)})"
-        )
+        clauses.append(f"{_names(unknown)} {are(len(unknown))} undecided after {_blocks(unknown)} ({more_blocks})")
     elif any(row.verdict in _DIFFERENT and row.ratio_low is None for row in rows):
-        clauses.append(f"how much exactly is not known ({_more_blocks(run)})")
+        clauses.append(f"how much exactly is not known ({more_blocks})")
     if different := [row for row in rows if row.verdict is Verdict.NOT_COMPARABLE]:
         clauses.append(f"{_names(different)} {are(len(different))} not comparable (see below)")
     if missed := [row for row in rows if row.verdict is Verdict.NOT_MEASURED]:
@@ -125,15 +123,15 @@ def _change(ratio: float) -> str:
     return f"{abs(ratio - 1):.1%} {'less' if ratio < 1 else 'more'}"
 
 
-def _more_blocks(run: Run) -> str:
-    """How many blocks an interval takes, and what to type where the run had fewer.
+def _more_blocks(run: Run, rows: Sequence[CellRow]) -> str:
+    """How many blocks an interval takes, and what to type where the cell had fewer.
 
     That is no longer budget: blocks get longer with it, and on a slow machine there would be as few as before.
     """
     needed = blocks_for_interval(family=family(run.header.plan))
-    measured = len({measurement.block for measurement in run.measurements})
+    measured = max(row.blocks for row in rows)  # of the cell
     wanted = f"an interval needs at least {count(needed, 'block')}"
-    if measured >= needed:  # the run had them, but not everywhere
+    if measured >= needed:  # the cell had them, but not all of its arms
         return wanted
     if run.header.plan.effort.precision is None or not measured or run.end is None:
         return f"{wanted}; --blocks {needed} gives them"

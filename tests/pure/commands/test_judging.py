@@ -1,6 +1,6 @@
 """The gate's verdicts, on made-up numbers and on recorded noise.
 
-`python tests/pure/commands/test_judging.py` prints the figures of docs/ci.md.
+`PYTHONPATH=tests python tests/pure/commands/test_judging.py` prints the figures of docs/ci.md.
 """
 
 import itertools

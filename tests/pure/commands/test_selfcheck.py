@@ -15,9 +15,9 @@ from dbbench.analysis.ratios import log_ratios
 from dbbench.commands.selfcheck import kept
 from dbbench.commands.selfcheck.result import SelfCheck
 from dbbench.commands.selfcheck.steps import false_alarm_rate, smallest_effect
+from dbbench.plan import Layer
 from dbbench.records import NoiseFloor, Overhead, Pgbench, Sensitivity
 from dbbench.reports.selfcheck import render, sentence
-from dbbench.scenario import LAYERS
 from dbbench.stats.centre import Block, centre
 from dbbench.stats.paired import ERROR
 
@@ -111,8 +111,13 @@ def test_what_was_kept_may_be_anything(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_it_is_printed_in_80_columns() -> None:
     text = io.StringIO()
+    places: list[tuple[Layer, int, float]] = [
+        ("raw", 1, 1.01), ("raw", 10, 1.08), ("core", 1, 1.01), ("orm", 1, 1.01)
+    ]  # fmt: skip
     overheads = [
-        Overhead(driver, layer, 1.01, 0.99, 1.03) for layer in LAYERS for driver in ("psycopg", "psycopg-sync")
+        Overhead(driver, layer, ratio, 0.99, 1.03, sessions)
+        for driver in ("psycopg", "psycopg-sync")
+        for layer, sessions, ratio in places
     ]
     pgbench = Pgbench("psycopg-sync", 23.9, 91.0, 2.72, 2.5, 2.9)
     made = msgspec.structs.replace(
@@ -121,7 +126,11 @@ def test_it_is_printed_in_80_columns() -> None:
     render(made, Console(file=text, width=80, force_terminal=False))
 
     assert max(map(len, text.getvalue().splitlines())) <= 80
-    for expected in ("psycopg-sync  1.010 (0.990-1.030)", "5.0% (4.0% to 6.0%)", "272% (250% to 290%)", "[red]oh"):
+    lines = [line.split() for line in text.getvalue().splitlines()]
+    assert lines.index(["psycopg-sync", "raw", "1", "1.010", "(0.990-1.030)", "1.99"]) < lines.index(
+        ["psycopg", "raw", "10", "1.080", "(0.990-1.030)", "1.93"]
+    ), "place by place, with what a ratio of 2 reads"
+    for expected in ("5.0% (4.0% to 6.0%)", "272% (250% to 290%)", "[red]oh"):
         assert expected in text.getvalue()
 
 

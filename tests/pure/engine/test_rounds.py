@@ -20,6 +20,7 @@ from dbbench.engine.rounds import (
     Expected,
     Visit,
     chosen_again,
+    early_cells,
     settled,
     spread,
     wanted_blocks,
@@ -111,6 +112,18 @@ def test_what_was_asked_for_and_an_open_loop_keep_their_rounds() -> None:
         assert chosen_again(kept, pilot(kept, [0.05], 7), {0: [Visit(0.1, 0.7, 7)] * PILOT_BLOCKS}, (), 0.1, 3.0) == {}
     exactly = free(plan, None, blocks=5)
     assert chosen_again(exactly, pilot(plan, [0.05], 7), {0: [Visit(0.1, 0.7, 7)] * PILOT_BLOCKS}, (), 0.1, 3.0) == {}
+
+
+def test_the_quickest_cells_that_fit_come_early() -> None:
+    quick, slow = Expected(0.1, 0.05, 3), Expected(0.5, 0.5, 1)
+    cells = {0: slow, 1: quick, 2: quick, 3: quick}
+
+    assert early_cells([[0], [1], [2], [3]], cells, 0.5, 2.0) == [1, 2, 3]
+    assert early_cells([[0], [1], [2], [3]], cells, 0.5, 1.5) == [1, 2]
+    assert early_cells([[0, 1], [2], [3]], cells, 0.5, 2.0) == [2, 3]
+    assert early_cells([[0], [1], [2], [3]], cells, 0.5, 0.9) == [], "too little time"
+    assert early_cells([[1], [2], [3]], dict.fromkeys((1, 2, 3), quick), 0.5, 20.0) == [], "there would be no others"
+    assert early_cells([], {}, 0.5, 20.0) == []
 
 
 @pytest.mark.parametrize("cells", [1, 5, 40])

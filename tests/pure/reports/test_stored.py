@@ -191,7 +191,7 @@ def test_json_of_a_self_check_has_no_types_of_lines(tmp_path: Path) -> None:
     document = json.loads(dbbench("show", write(tmp_path / "c.jsonl", *FILES["selfcheck"]), "--format", "json")[1])
 
     assert document["harness_overhead"] == [
-        {"driver": "psycopg", "layer": "raw", "ratio": 1.01, "low": 0.99, "high": 1.03}
+        {"driver": "psycopg", "layer": "raw", "ratio": 1.01, "low": 0.99, "high": 1.03, "sessions": 1}
     ]
     assert "type" not in document["pgbench"]
     assert (document["measured"], document["status"]) == (END.finished, "complete")

@@ -3,10 +3,10 @@
 tests/data/ holds two recordings (benchmarks/identical_arms.py) of a virtual machine that shares its CPUs. What differs
 there is the machine's doing, since every arm was the same driver twice:
 
-identical_arms.json   nine rows (three drivers, three layers) with the four rounds in a block that a short run has
-identical_arm.json    one row with the 30 rounds in a block that a run of one cell has; tables are made of nine draws
+identical_arms.json   nine rows (three drivers, three layers) with the eight rounds in a block that a short run has
+identical_arm.json    one row with 30 rounds in a block, of longer slices; tables are made of nine draws
 
-`python tests/pure/stats/test_identical_arms.py` prints the figures of docs/evidence.md.
+`PYTHONPATH=tests python tests/pure/stats/test_identical_arms.py` prints the figures of docs/evidence.md.
 """
 
 import math
@@ -157,12 +157,14 @@ def between_order_statistics(recording: Recorded, effect: float, tables: int) ->
 
 def main() -> None:
     """Print the figures of docs/evidence.md."""
-    for name, recording in (("nine rows, 4 rounds", MANY), ("one row, 30 rounds", ONE)):
+    for name, recording in (("nine rows", MANY), ("one row", ONE)):
         powers = ", ".join(
             f"{effect:.1%} found in {found(recording, effect, 500) / 500:.1%}" for effect in (0.05, 0.025)
         )
         false = false_intervals(recording, 1000) / 1000
-        print(f"{name}: alarms in {alarms(recording, 1000) / 1000:.1%} of tables, false intervals in {false:.1%}")
+        print(
+            f"{name}, {recording.rounds} rounds: alarms in {alarms(recording, 1000) / 1000:.1%} of tables, false intervals in {false:.1%}"
+        )
         print(f"  {powers}")
         before = [between_order_statistics(recording, effect, 1000) for effect in (0.0, 0.05, 0.025)]
         print(
