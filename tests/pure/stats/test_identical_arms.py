@@ -162,9 +162,8 @@ def main() -> None:
             f"{effect:.1%} found in {found(recording, effect, 500) / 500:.1%}" for effect in (0.05, 0.025)
         )
         false = false_intervals(recording, 1000) / 1000
-        print(
-            f"{name}, {recording.rounds} rounds: alarms in {alarms(recording, 1000) / 1000:.1%} of tables, false intervals in {false:.1%}"
-        )
+        alarmed = alarms(recording, 1000) / 1000
+        print(f"{name}, {recording.rounds} rounds: alarms in {alarmed:.1%} of tables, false intervals in {false:.1%}")
         print(f"  {powers}")
         before = [between_order_statistics(recording, effect, 1000) for effect in (0.0, 0.05, 0.025)]
         print(
