@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ SETTINGS: Final[Mapping[str, str]] = {
 QUIET: Final = ("log_connections", "log_disconnections")
 """Turned off once everything is connected: they show why a connection fails, but cost time during the measurement."""
 
+_END_S: Final = 2.0  # within which its supervisor notices its end; what was connected notices before that
+_LOOK_S: Final = 0.02
 _ALIAS: Final = re.compile(r"(?!pgbouncer$)\w{1,60}", re.ASCII)
 
 
@@ -98,13 +101,17 @@ class RunningPooler:
             with self.console() as console:
                 console.execute(f"RECONNECT {alias}")
         except psycopg.Error as error:
-            self.check()
+            self.check(_END_S)
             raise ServerLostError(f"PgBouncer does not answer: {' '.join(str(error).split())}") from None
 
-    def check(self) -> None:
-        """Raise ServerLostError where it has ended; never waits."""
-        if not self.alive():
-            raise ServerLostError("PgBouncer went away")
+    def check(self, patience_s: float = 0.0) -> None:
+        """Raise ServerLostError where it has ended, or is found to have ended within so many seconds."""
+        until = time.monotonic() + patience_s
+        while self.alive():
+            if time.monotonic() >= until:
+                return
+            time.sleep(_LOOK_S)
+        raise ServerLostError("PgBouncer went away")
 
     def console(self) -> contextlib.closing[Any]:
         """A connection to PgBouncer's admin console, which takes commands, for the length of a `with` block."""

@@ -27,6 +27,12 @@ def spinners(pid: int) -> list[int]:
     return [each for each in descendants(pid) if "spinner.py" in command_line(each)]
 
 
+def spinning(pid: int, number: int) -> list[int]:
+    """So many of them, once they are seen: what has just been started has no arguments for a moment."""
+    eventually(lambda: len(spinners(pid)) == number, f"{number} of them")
+    return spinners(pid)
+
+
 def cpu_s(pid: int) -> float:
     """The CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -42,7 +48,7 @@ def busy(cpu: int, seconds: float) -> None:
 def test_it_gives_its_cpu_to_whoever_wants_it() -> None:
     cpu = max(os.sched_getaffinity(0))
     with awake([cpu]):
-        (pid,) = spinners(os.getpid())
+        (pid,) = spinning(os.getpid(), 1)
         eventually(lambda: cpu_s(pid) > 0.02, "it spins where nothing else runs")
         before = cpu_s(pid)
         busy(cpu, 1.0)
@@ -56,10 +62,13 @@ def test_it_ends_with_its_parent(signum: signal.Signals) -> None:
     command = [sys.executable, "-c", PARENT, f"{max(os.sched_getaffinity(0))}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
         assert parent.stdout is not None
-        parent.stdout.readline()
-        (pid,) = spinners(parent.pid)
-        parent.send_signal(signum)
-        parent.wait()
+        try:
+            parent.stdout.readline()
+            (pid,) = spinning(parent.pid, 1)
+            parent.send_signal(signum)
+            parent.wait(60)
+        finally:
+            parent.kill()
     eventually(lambda: not alive([pid]), f"it notices {signum.name}")
 
 
@@ -74,8 +83,10 @@ def test_a_run_leaves_none(server: Address, tmp_path: Path, mode: str, signum: s
         for line in process.stderr:
             if b"block 1" in line:
                 break
-        found = spinners(process.pid)
-        process.send_signal(signum or signal.SIGINT)
-        process.communicate(timeout=60)
-    assert len(found) == (len(os.sched_getaffinity(0)) if mode == "awake" else 0)
+        try:
+            found = spinning(process.pid, len(os.sched_getaffinity(0)) if mode == "awake" else 0)
+            process.send_signal(signum or signal.SIGINT)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     eventually(lambda: not alive(found), "none is left")
