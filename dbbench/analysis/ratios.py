@@ -44,23 +44,28 @@ def log_ratios(
 
     The ratio is that of the time per operation or of another `quantity`; `of_block` makes one number of a block.
 
-    A row has a value for every block in which its cell was measured, None where the arm or the baseline was not. Slices
-    are all it needs, so that a run may drop the histograms of its measurements. Problems do not count: the table of a
-    run's first blocks is the beginning of the table of the whole, whatever happens later.
+    A row ends with the last block in which its cell was measured, and has None where the arm or the baseline was not.
+    Blocks of cells that are measured early, and those of the others, do not count for each other. Slices are all it
+    needs, so that a run may drop the histograms of its measurements. Problems do not count: the table of a run's first
+    blocks is the beginning of the table of the whole, whatever happens later.
     """
     times: dict[tuple[int, int, str], Mapping[int, float]] = {}
-    visited: dict[int, set[int]] = {}  # cell -> the blocks in which it was measured
+    blocks: dict[bool, set[int]] = {True: set(), False: set()}  # of early cells, and of the others
+    last: dict[int, int] = {}  # cell -> the last block in which it was measured
     quantity = quantity or partial(time_per_operation, paced=plan.paced)
     for measurement in measurements:
         times[measurement.block, measurement.cell, measurement.arm] = quantity(measurement)
-        visited.setdefault(measurement.cell, set()).add(measurement.block)
-    baselines = {cell: plan.baseline_of(cell) for cell in visited}
+        blocks[measurement.cell in plan.early].add(measurement.block)
+        last[measurement.cell] = max(last.get(measurement.cell, 0), measurement.block)
+    baselines = {cell: plan.baseline_of(cell) for cell in last}
+    ordered = {early: sorted(found) for early, found in blocks.items()}  # a file may leave out a billion of them
     return {
         (cell, arm.name): [
             of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, baselines[cell]), {}))
-            for block in sorted(visited[cell])
+            for block in ordered[cell in plan.early]
+            if block <= last[cell]
         ]
-        for cell in sorted(visited)
+        for cell in sorted(last)
         for arm in plan.arms
         if arm.name != baselines[cell]
     }

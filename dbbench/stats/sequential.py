@@ -25,7 +25,7 @@ from dbbench.stats.paired import ERROR, Judgement, Look, Verdict, half_width, ju
 
 Key = tuple[int, str]  # cell index, arm name
 Values = Sequence[Block | None]  # ln of the ratio to the baseline with its error, by block
-# All rows of a cell have the same length: the blocks in which the cell was measured. None: no value.
+# All rows of a cell have the same length: the blocks up to the last in which the cell was measured. None: no value.
 Table = Mapping[Key, Values]
 
 _LOST_BLOCKS = 2  # blocks without a value after which a row counts as lost: a worker that ended leaves a gap of one

@@ -303,6 +303,17 @@ def test_revisions_that_make_the_same_tables_share_them(tmp_path: Path) -> None:
     assert {each.schema for each in found.machine.workers if each.name in ARMS} == {"schema_0"}
 
 
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_cell_that_was_disturbed_has_a_gap_and_the_gate_goes_on(tmp_path: Path, block: int) -> None:
+    """Also where that is its last block so far: rows of a table are as long as each other."""
+    found = gated(request(tmp_path, SAME, f"base 1ms, head 1ms recorded suspended in block {block}"), places(tmp_path))
+
+    assert found.exit_code() == ExitCode.OK
+    assert [problem.kind for problem in found.run.problems] == ["disturbed"] * len(found.run.problems)
+    assert found.run.problems
+    assert {one.row.verdict for one in found.result.findings} == {GateVerdict.PASS}
+
+
 def test_every_scenario_of_a_project_gets_schemas_of_its_own(tmp_path: Path) -> None:
     asked = request(tmp_path, SAME, SLOWER, "base 3ms, head 3ms recorded", budget_s=5.0, project=tmp_path)
     found = gated(asked, places(tmp_path, project=True))

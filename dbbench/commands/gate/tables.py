@@ -43,8 +43,11 @@ def tables(plan: Plan, measured: Sequence[Measurement]) -> Tables:
                 continue
             if metric not in found:
                 found[metric] = blocks(plan, measured, QUANTITIES[metric])
+            longest = max(map(len, found[metric].values()), default=0)
             counts = metric not in _QUANTILES or operations[index] * (1 - _QUANTILES[metric]) >= _MIN_OPERATIONS_BEYOND
-            (made.counted if counts else made.advisory)[index, metric] = found[metric].get((index, HEAD), [])
+            row = found[metric].get((index, HEAD), [])
+            padded = [*row, *[None] * (longest - len(row))]  # its last blocks may have been disturbed
+            (made.counted if counts else made.advisory)[index, metric] = padded
             made.tolerances[index, metric] = tolerance
     return made
 
