@@ -183,7 +183,11 @@ def _floor(
 
 def _two_arms(name: str, busy_ns: int, plan: Plan) -> Plan:
     (arm,) = plan.arms
-    arms = [arm, msgspec.structs.replace(arm, name=name, busy_ns=busy_ns)]
+    # What is waited for must be the only difference, so the first arm has the loop that waits, too, for no time.
+    arms = [
+        msgspec.structs.replace(arm, busy_ns=min(1, busy_ns)),
+        msgspec.structs.replace(arm, name=name, busy_ns=busy_ns),
+    ]
     return msgspec.structs.replace(plan, arms=arms, early_end=False)
 
 
