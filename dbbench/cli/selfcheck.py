@@ -48,7 +48,7 @@ def selfcheck(
     format_: Annotated[str, OneOf(formats("selfcheck")), common.FORMAT] = "table",
     quiet: common.Quiet = False,
 ) -> Request:
-    """Measure how far this machine can be trusted: harness overhead, noise floor, sensitivity. Takes four minutes.
+    """Measure how far this machine can be trusted: harness overhead, noise floor, sensitivity. Takes five minutes.
 
     Later runs warn when they are much noisier than this.
     """
