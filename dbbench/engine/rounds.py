@@ -69,13 +69,12 @@ def settled(plan: Plan, costs: Sequence[Cost]) -> Plan:
         for index, cost in enumerate(costs)
         if cost.slice_s
     }
-    starting_s, first_s = arms * _START_S, EARLY_SHARE * _planned_s(plan)
-    early = early_cells(_kin(plan, known), known, starting_s, first_s / first_look(plan)) if _may_end(plan) else []
-    others = {index: cell for index, cell in known.items() if index not in early}
-    left_s = _planned_s(plan) - (first_s if early else 0.0)
-    found = spread(others, starting_s, left_s / wanted_blocks(plan)) | spread(
-        {index: known[index] for index in early}, starting_s, first_s / first_look(plan)
-    )
+    starting_s, early_s = arms * _START_S, EARLY_SHARE * _planned_s(plan)
+    early_block_s = early_s / first_look(plan)
+    early = early_cells(_kin(plan, known), known, starting_s, early_block_s) if _may_end(plan) else []
+    first = {index: known.pop(index) for index in early}
+    left_s = _planned_s(plan) - (early_s if early else 0.0)
+    found = spread(known, starting_s, left_s / wanted_blocks(plan)) | spread(first, starting_s, early_block_s)
     return msgspec.structs.replace(plan, rounds=[found.get(index, 1) for index in range(len(plan.cells))], early=early)
 
 

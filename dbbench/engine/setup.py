@@ -24,7 +24,7 @@ SLICE_NS: Final = 10_000_000  # for the fastest arm: 8 ms, and a margin in case 
 SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice; 8 of them in its middle, which counts
 QUEUED_OPERATIONS: Final = 2  # added per session beyond the connections, since the first operation finds no queue yet
 LEAD_IN_NS: Final = 4_000_000  # untimed, before a slice: the worker was idle and others have used the CPU's caches
-LEAD_IN_OPERATIONS: Final = 4  # the most; what is slow after these is so for all alike (docs/evidence.md)
+LEAD_IN_OPERATIONS: Final = 4  # the most; what is slow after these is so for all drivers alike (docs/evidence.md)
 COMPARE_ANYWAY: Final = "compare them all the same: --compare-anyway"
 
 

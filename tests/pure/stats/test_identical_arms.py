@@ -85,14 +85,20 @@ def false_intervals(recording: Recorded, tables: int) -> int:
     )
 
 
+def with_a_slower_row(recording: Recorded, rng: random.Random, effect: float) -> tuple[list[list[float]], int]:
+    """A drawn table of which one row takes so much longer, and which."""
+    table = drawn(recording, rng)
+    slower = rng.randrange(len(table))
+    table[slower] = [value + math.log(1 + effect) for value in table[slower]]
+    return table, slower
+
+
 def found(recording: Recorded, effect: float, tables: int) -> int:
     """How many of so many tables call a row slower that takes so much longer."""
     rng = random.Random(SEED)
     hits = 0
     for _ in range(tables):
-        table = drawn(recording, rng)
-        slower = rng.randrange(len(table))
-        table[slower] = [value + math.log(1 + effect) for value in table[slower]]
+        table, slower = with_a_slower_row(recording, rng, effect)
         hits += judged(table)[slower].verdict is Verdict.SLOWER
     return hits
 
@@ -143,9 +149,7 @@ def between_order_statistics(recording: Recorded, effect: float, tables: int) ->
     rng = random.Random(SEED)
     hits = 0
     for _ in range(tables):
-        table = drawn(recording, rng)
-        slower = rng.randrange(len(table))
-        table[slower] = [value + math.log(1 + effect) for value in table[slower]]
+        table, slower = with_a_slower_row(recording, rng, effect)
         intervals = [median_interval(row, 1 - ERROR / len(table)) for row in table]
         if effect:
             low, _ = intervals[slower] or (0.0, 0.0)
