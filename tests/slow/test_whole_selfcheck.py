@@ -24,10 +24,8 @@ def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     drivers = ["asyncpg", "psycopg2"]
-    # Of the rounds in the only block: the median of their ratios bears it if up to ten were disturbed.
-    quick = {"DRIVERS": drivers, "OVERHEAD_ROUNDS": 21, "FLOOR_ROUNDS": 7, "PGBENCH_PAIRS": 6}
-    for name, value in quick.items():
-        monkeypatch.setattr(steps, name, value)
+    monkeypatch.setattr(steps, "DRIVERS", drivers)
+    monkeypatch.setattr(steps, "PGBENCH_PAIRS", 6)
     done = CliRunner().invoke(app, ["selfcheck", "--seconds", "1", "--seed", "1", "--format", "json", "--quiet"])
     document = json.loads(done.stdout)
     found = kept.kept()
@@ -38,8 +36,10 @@ def test_a_whole_self_check(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert CliRunner().invoke(app, ["show", str(stored), "--format", "json"]).stdout == done.stdout
     assert found == self_check(read(stored)), "it is kept, too"
     assert (document["status"], document["problems"]) == ("complete", [])
-    assert [(one["layer"], one["driver"]) for one in document["harness_overhead"]] == [
-        (layer, driver) for layer in ("raw", "core", "orm") for driver in drivers
+    assert [(one["layer"], one["sessions"], one["driver"]) for one in document["harness_overhead"]] == [
+        (layer, sessions, driver)
+        for layer, sessions in [("raw", 1), ("raw", 10), ("core", 1), ("orm", 1)]
+        for driver in drivers
     ]
     assert all(0.5 < one.ratio < 2 for one in found.harness_overhead)
     assert [one.placement for one in found.noise_floor] == ["shared", "split"]
