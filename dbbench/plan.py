@@ -8,6 +8,8 @@ import msgspec
 from dbbench.choices import Arrival as Arrival
 from dbbench.choices import Checkout as Checkout
 from dbbench.choices import IdleMode as IdleMode
+from dbbench.choices import Isolation as Isolation
+from dbbench.choices import JsonLibrary as JsonLibrary
 from dbbench.choices import Layer as Layer
 from dbbench.choices import Loop as Loop
 from dbbench.choices import PlacementMode as PlacementMode
@@ -44,6 +46,8 @@ class Connections(msgspec.Struct, frozen=True):
     statement_limit_s: float = 30.0  # after which the server ends a statement; waiting for a lock counts
     null_pool: bool = False  # SQLAlchemy's NullPool: a new connection for every checkout
     settings: dict[str, dict[str, Value]] = {}  # driver -> its settings that are not the default
+    isolation: Isolation | None = None  # of transactions; None: the server's default
+    json: JsonLibrary = "stdlib"  # with which SQLAlchemy reads and writes JSON
 
     def at_once(self, sessions: int) -> int:
         """The most connections that an arm has at a time: one for each session, as far as the pool has them."""
@@ -82,6 +86,9 @@ class Arm(msgspec.Struct, frozen=True):
     connections: Connections = Connections()
     bare: bool = False  # a hand-written loop instead of dbbench's own, for selfcheck
     busy_ns: int = 0  # busy-wait added to every operation, for selfcheck
+    baseline: str = ""  # the arm that it is compared with, or itself; empty: the plan's
+    params: dict[str, Any] = {}  # of the scenario, instead of the cell's
+    path: str = ""  # of its own scenario's file, where scenarios are compared; empty: the cell's
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -97,6 +104,7 @@ class Cell(msgspec.Struct, frozen=True):
     rtt_s: float | None = None  # simulated round-trip time of the network; None: no relay in between
     pooler: "Pooler | None" = None  # in front of the server
     baseline: str = ""  # the arm that the others are compared with, where the plan's baseline cannot be measured here
+    instead: dict[str, str] = {}  # the same for other baselines: one that cannot be measured -> the arm in its place
 
     @property
     def label(self) -> str:
@@ -178,14 +186,33 @@ class Plan(msgspec.Struct, frozen=True):
         """Whether the run may stop early, at its looks; with a fixed number of blocks it is judged once, at the end."""
         return self.effort.blocks is None and self.early_end
 
-    def baseline_of(self, index: int) -> str:
-        """The arm that the others are compared with in a cell."""
-        return self.cells[index].baseline or self.baseline
+    def baseline_of(self, index: int, arm: str) -> str:
+        """The arm that an arm is compared with in a cell; itself, where others are compared with it or none is."""
+        cell, (own,) = self.cells[index], [each.baseline for each in self.arms if each.name == arm]
+        named = own or self.baseline
+        return cell.baseline if named == self.baseline and cell.baseline else cell.instead.get(named, named)
+
+    @property
+    def groups(self) -> list[list[str]]:
+        """The names of the arms that are compared with each other; the baseline comes first in each group."""
+        found: dict[str, list[str]] = {}
+        for arm in self.arms:
+            baseline = arm.baseline or self.baseline
+            found.setdefault(baseline, [baseline])
+            if arm.name != baseline:
+                found[baseline].append(arm.name)
+        return list(found.values())
+
+    @property
+    def compared(self) -> int:
+        """How many arms are compared with another one, in every cell."""
+        return len(self.arms) - len(self.groups)
 
     def against(self, name: str) -> "Plan":
         """The plan with every cell's arms compared with this one."""
-        cells = [msgspec.structs.replace(cell, baseline="") for cell in self.cells]
-        return msgspec.structs.replace(self, baseline=name, cells=cells)
+        cells = [msgspec.structs.replace(cell, baseline="", instead={}) for cell in self.cells]
+        arms = [msgspec.structs.replace(arm, baseline="") for arm in self.arms]
+        return msgspec.structs.replace(self, baseline=name, cells=cells, arms=arms)
 
     @property
     def shared(self) -> Connections:
@@ -219,6 +246,13 @@ class Plan(msgspec.Struct, frozen=True):
         """The measured drivers, each once."""
         named = [arm.driver for arm in self.arms] + [cell.driver for cell in self.cells]
         return list(dict.fromkeys(filter(None, named)))
+
+    def of(self, cell: Cell, arm: str) -> Cell:
+        """The cell as an arm measures it: with its own parameters, and its own scenario."""
+        (own,) = [each for each in self.arms if each.name == arm]
+        if not own.params and not own.path:
+            return cell
+        return msgspec.structs.replace(cell, params={**cell.params, **own.params}, path=own.path or cell.path)
 
     def connections(self, cell: Cell) -> int:
         """The most connections that one arm uses at a time in the cell."""

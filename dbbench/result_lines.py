@@ -196,8 +196,10 @@ def _check_plan(plan: Plan) -> None:
         raise NotAResult(f"the name of an arm has no or more than {MAX_NAME} characters")
     if plan.baseline not in names:
         raise NotAResult(f"the baseline {plan.baseline[:MAX_NAME]!r} is not one of the arms")
-    if any(cell.baseline not in ("", *names) for cell in plan.cells):
+    if any(name not in ("", *names) for cell in plan.cells for name in (cell.baseline, *cell.instead.values())):
         raise NotAResult("the baseline of a cell is not one of the arms")
+    if any(arm.baseline not in ("", *names) for arm in plan.arms):
+        raise NotAResult("the baseline of an arm is not one of the arms")
     if len(plan.arms) * len(plan.cells) > MAX_ROWS:
         raise NotAResult(f"has more than {MAX_ROWS:,} cells times arms")
     if any(cell.sessions < 1 for cell in plan.cells):

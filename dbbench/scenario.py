@@ -142,10 +142,11 @@ def converted(name: str, text: str, default: object) -> object:
         text = text[1:-1]
     elif "," in text and "," not in str(default):
         like = "" if kind is str else f", like {default!r}"
-        each = ", then ".join(f"--set {name}={value.strip()}" for value in text.split(","))
+        varied = name.rpartition(".")[2]
         quoted = f"""; a comma that belongs to it goes in quotes: --set '{name}="{text}"'""" if kind is str else ""
         raise UsageError(
-            f"--set {name}={text}: one run takes one value of {name}{like}", f"run once for each: {each}{quoted}"
+            f"--set {name}={text}: one run takes one value of {name}{like}",
+            f"--vary set.{varied}={text} compares several{quoted}",
         )
     try:
         if kind is bool:

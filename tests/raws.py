@@ -25,9 +25,9 @@ class Raw:
     ) -> None:
         self.driver = driver
         self._runner = asyncio.Runner()
-        settings = server_settings("dbbench_test", schema)
-        arguments = driver.adapter().connect_arguments(address, settings)
-        self.pool = self.do(lambda: driver.adapter().open_pool(arguments, pool, 1, tx_end, json, lambda: None))
+        arguments = driver.adapter().connect_arguments(address, server_settings("dbbench_test", schema))
+        settings = {"json": json} if json else {}
+        self.pool = self.do(lambda: driver.adapter().open_pool(arguments, pool, 1, tx_end, settings, lambda: None))
 
     def do(self, call: Callable[[], Any]) -> Any:
         """Call, and wait for what it gives."""

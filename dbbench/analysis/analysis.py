@@ -19,6 +19,7 @@ class CellAnalysis:
 
     cell: Cell
     rows: list[CellRow]
+    baselines: list[str]  # the arms that they are compared with, or themselves
     breakdowns: list[Breakdown]
     failures: list[list[Failure]]  # the most frequent first
 
@@ -58,6 +59,7 @@ def analyse(run: Run) -> Analysis:
         CellAnalysis(
             cell,
             judged[index * arms : (index + 1) * arms],
+            [plan.baseline_of(index, arm.name) for arm in plan.arms],
             [breakdown(plan, cell, arm, places[index, arm.name]) for arm in plan.arms],
             [failures(cell, arm, places[index, arm.name], _problems(run, index, arm.name)) for arm in plan.arms],
         )

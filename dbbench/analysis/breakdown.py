@@ -128,7 +128,7 @@ def breakdown(plan: Plan, cell: Cell, arm: Arm, measured: Sequence[Measurement])
         lag_p50_us=_percentile(lag, 0.5, NS_PER_US),
         lag_p99_us=_percentile(lag, 0.99, NS_PER_US),
         connects_per_1000=_connects(slices, operations + errors)
-        if detailed and plan.shared.checkout == "request"
+        if detailed and arm.connections.checkout == "request"
         else None,
         user_us_per_op=user_us,
         system_us_per_op=system_us,

@@ -51,6 +51,7 @@ class Effect:
 
     cell: Cell  # at the lowest round-trip time
     driver: str
+    baseline: str  # the driver that it is compared with, or itself
     round_trips: float | None  # per operation
     lines: list[Line]  # ascending
     tie: Tie | None  # None: the baseline itself, or unknown
@@ -91,9 +92,12 @@ def _group(run: Run, indexes: Sequence[int], mean_us: Mapping[tuple[int, str], f
             Line(cell.rtt_s or 0.0, us, None if first is None or trips is None else first + trips * _us(lowest, cell))
             for cell, us in zip(cells, measured, strict=True)
         ]
-        of_drivers.append(Effect(lowest, arm.name, trips, lines, None))
-    baseline = next(effect for effect in of_drivers if effect.driver == plan.baseline_of(indexes[0]))
-    return [effect if effect is baseline else _with_tie(run, indexes[0], effect, baseline) for effect in of_drivers]
+        of_drivers.append(Effect(lowest, arm.name, plan.baseline_of(indexes[0], arm.name), trips, lines, None))
+    by_name = {effect.driver: effect for effect in of_drivers}
+    return [
+        effect if effect.baseline == effect.driver else _with_tie(run, indexes[0], effect, by_name[effect.baseline])
+        for effect in of_drivers
+    ]
 
 
 def _us(lowest: Cell, cell: Cell) -> float:

@@ -12,7 +12,7 @@ from dbbench.stats.sequential import Key
 
 def family(plan: Plan) -> int:
     """How many comparisons the run makes: the rows that are judged together."""
-    return len(plan.cells) * (len(plan.arms) - 1)
+    return len(plan.cells) * plan.compared
 
 
 Quantity = Callable[[Measurement], Mapping[int, float]]  # by round of a block
@@ -57,17 +57,16 @@ def log_ratios(
         times[measurement.block, measurement.cell, measurement.arm] = quantity(measurement)
         blocks[measurement.cell in plan.early].add(measurement.block)
         last[measurement.cell] = max(last.get(measurement.cell, 0), measurement.block)
-    baselines = {cell: plan.baseline_of(cell) for cell in last}
     ordered = {early: sorted(found) for early, found in blocks.items()}  # a file may leave out a billion of them
     return {
         (cell, arm.name): [
-            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, baselines[cell]), {}))
+            of_block(times.get((block, cell, arm.name), {}), times.get((block, cell, baseline), {}))
             for block in ordered[cell in plan.early]
             if block <= last[cell]
         ]
         for cell in sorted(last)
         for arm in plan.arms
-        if arm.name != baselines[cell]
+        if arm.name != (baseline := plan.baseline_of(cell, arm.name))
     }
 
 

@@ -143,7 +143,7 @@ def _comparison(
         return None, None, Verdict.NOT_COMPARABLE
     if not any(part.usage.operations for measurement in measured for part in measurement.slices):
         return None, None, Verdict.NOT_MEASURED if _left_out(run, index, arm, measured) else Verdict.FAILED
-    if arm.name == run.header.plan.baseline_of(index):
+    if arm.name == run.header.plan.baseline_of(index, arm.name):
         return 1.0, None, Verdict.BASELINE
     if judged is None:  # no block has a pair
         return None, None, Verdict.UNDECIDED
@@ -165,7 +165,8 @@ def _left_out(run: Run, index: int, arm: Arm, measured: Sequence[Measurement]) -
 
 def _concerns(problem: Problem, run: Run, index: int, arm: Arm) -> bool:
     """Whether the problem is about this arm in this cell; one of the baseline is about every arm."""
-    return problem.arm in (None, arm.name, run.header.plan.baseline_of(index)) and _is_there(problem, run, index)
+    concerned = (None, arm.name, run.header.plan.baseline_of(index, arm.name))
+    return problem.arm in concerned and _is_there(problem, run, index)
 
 
 def _is_there(problem: Problem, run: Run, index: int) -> bool:

@@ -10,6 +10,7 @@ from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
+from dbbench.cli.comparing import Comparing, comparing
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
 from dbbench.drivers import DEFAULT
@@ -117,6 +118,7 @@ def capacity(
     search: Annotated["Wanted", Group(search)],
     subject: Annotated[subjects.Subject, Group(subjects.subject, without=("scenarios",), help={"layer": LAYER})],
     server: Annotated[common.Server, Group(common.server, without=("on_disconnect",))],
+    comparing: Annotated[Comparing, Group(comparing, without=("compare", "between"))],
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
     scenario: Annotated[
@@ -170,4 +172,4 @@ def capacity(
         output=output,
         search_path=search_path(subject.project, paths),
     )
-    return Request(values.checked(options), search, format_, decimal, quiet)
+    return Request(values.checked(comparing.applied(options)), search, format_, decimal, quiet)

@@ -63,6 +63,14 @@ def driver_settings(incomplete: str) -> Words:
     )
 
 
+def variations(incomplete: str) -> Words:
+    """NAME= of everything that may vary."""
+    from dbbench.engine.arms import SETTINGS
+
+    settings = {f"{name}=": setting.values for name, setting in SETTINGS.items()}
+    return [*_beginning(incomplete, {**settings, "set.": "a parameter of the scenarios"}), *driver_settings(incomplete)]
+
+
 def gate_reports(incomplete: str) -> Words:
     """FORMAT= of every report of a gate."""
     return _beginning(incomplete, {f"{name}=": "" for name in formats("gate")})

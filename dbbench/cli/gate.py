@@ -13,6 +13,7 @@ from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, given, measuring
+from dbbench.cli.gated_settings import ArmsOfSides, arms_of_sides
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import add, complain, decimals, print_found, write
 from dbbench.cli.streams import STDERR
@@ -141,9 +142,9 @@ def sides(
         list[str] | None,
         typer.Option(
             rich_help_panel=common.SIDES,
-            metavar="REQUIREMENT|REVISION",
+            metavar="REQUIREMENT|SETTING|REVISION",
             help='What is compared with: a requirement, like "asyncpg==0.30.0" (repeatable), '
-            "or with --project a git revision, like main.",
+            "a setting, like pool-pre-ping=off (repeatable), or with --project a git revision, like main.",
             show_default=False,
         ),
     ] = None,
@@ -151,7 +152,7 @@ def sides(
         list[str] | None,
         typer.Option(
             rich_help_panel=common.SIDES,
-            metavar="REQUIREMENT|REVISION",
+            metavar="REQUIREMENT|SETTING|REVISION",
             help="What is judged, likewise. Default with --project: HEAD.",
             show_default=False,
         ),
@@ -255,6 +256,7 @@ def _formats_of(context: typer.Context, format_: str, *, wire: bool) -> Sequence
     'dbbench gate --base "asyncpg==0.30.0" --head "asyncpg==0.31.0"',
     "dbbench gate --base-python .venv-main/bin/python --head-python .venv/bin/python",
     "dbbench gate my_scenario.py --project . --base main --head HEAD",
+    "dbbench gate point_reads --base pool-pre-ping=off --head pool-pre-ping=on --tolerance 30%",
     "dbbench gate my_scenario.py --project . --base origin/main --tolerance 3% --tolerance cpu=5% "
     "--report junit=gate.xml",
     configured=True,
@@ -262,6 +264,7 @@ def _formats_of(context: typer.Context, format_: str, *, wire: bool) -> Sequence
 def gate(
     context: typer.Context,
     sides: Annotated["Wanted", Group(sides)],
+    arms: Annotated[ArmsOfSides, Group(arms_of_sides)],
     subject: Annotated[subjects.Subject, Group(subjects.subject, without=("project",), help={"driver": DRIVERS})],
     server: Annotated[common.Server, Group(common.server)],
     connections: Annotated["Connections", Group(common.connections)],
@@ -316,4 +319,4 @@ def gate(
         options=values.checked(options),
         tolerances=values.tolerances(judging.tolerances, [path.stem for path in paths]),
     )
-    return Request(request, judging.wire, judging.inconclusive, format_, decimal, reports, quiet)
+    return Request(arms.applied(request), judging.wire, judging.inconclusive, format_, decimal, reports, quiet)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SIDES: Final = "Base and head"
 WHAT: Final = "What is measured"
 VERDICT: Final = "Verdict"
+SETTINGS: Final = "Settings that are compared"
 SERVER: Final = "Server"
 CONNECTIONS: Final = "Connections and transactions, the same for all drivers"
 LOAD: Final = "Load"
@@ -98,7 +99,9 @@ DriverSet = Annotated[
         autocompletion=completion.driver_settings,
         help="How a driver prepares statements, repeatable: asyncpg.statement_cache_size=0, "
         "asyncpg.prepared_statement_cache_size=0, psycopg.prepare_threshold=none; "
-        "and how it gives JSON (raw): asyncpg.json=python, psycopg.json=text.",
+        "binary results: psycopg.binary=on; psycopg2.executemany_mode=values_plus_batch; "
+        "and in the raw layer how it gives JSON, asyncpg.json=python, psycopg.json=text, "
+        "and whether its pool resets: asyncpg.reset=off.",
         show_default=False,
     ),
 ]

@@ -1,18 +1,21 @@
 """Defaults from pyproject.toml, by the names of the options: [tool.dbbench], and [tool.dbbench.COMMAND] of one command.
 
 Every command takes from [tool.dbbench] what it has: an option, or a word that an option may be, is ignored where
-another command has it, and refused where none has.
+another command has it, and refused where none has. [tool.dbbench.arms.NAME] has the driver and the settings of an arm
+(see engine/arms.py).
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from dbbench.drivers.settings import OFF, ON
 from dbbench.errors import UsageError, nearest
 from dbbench.project import pyproject_of
 
+ARMS: Final = "arms"  # a table of tables, and no option
 _MOST_BYTES: Final = 16 << 20
 _SHOWN: Final = 40  # characters of a wrong value
 
@@ -40,9 +43,35 @@ def defaults(folder: Path, command: str, commands: Mapping[str, Options]) -> dic
     return {} if path is None else _read(path, command, commands)
 
 
+def arms(folder: Path) -> dict[str, dict[str, str]]:
+    """The arms that the nearest pyproject.toml at or above `folder` names: name -> its driver and settings, as written.
+
+    A setting of a driver may stand in a table of its own. Raises UsageError, naming the file, for what is no table.
+    """
+    path = pyproject_of(folder)
+    if path is None:
+        return {}
+    tool = _table(path, "tool", _loaded(path).get("tool", {}))
+    tables = _table(path, f"tool.dbbench.{ARMS}", _table(path, "tool.dbbench", tool.get("dbbench", {})).get(ARMS, {}))
+    return {name: dict(_flat(_table(path, f"tool.dbbench.{ARMS}.{name}", table))) for name, table in tables.items()}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The table as pairs of a name and a text: psycopg = {binary = true} is psycopg.binary, on."""
+    for name, value in table.items():
+        match value:
+            case Mapping():
+                yield from _flat(value, f"{prefix}{name}.")
+            case bool():
+                yield f"{prefix}{name}", ON if value else OFF
+            case _:
+                yield f"{prefix}{name}", str(value)
+
+
 def _read(path: Path, command: str, commands: Mapping[str, Options]) -> dict[str, Any]:
     found = _table(path, "tool", _loaded(path).get("tool", {}))
-    shared = _table(path, "tool.dbbench", found.get("dbbench", {}))
+    shared = dict(_table(path, "tool.dbbench", found.get("dbbench", {})))
+    shared.pop(ARMS, None)
     own = shared[command] if isinstance(shared.get(command), dict) else {}
     shared = {name: value for name, value in shared.items() if not (name in commands and isinstance(value, dict))}
     known = commands[command]

@@ -10,6 +10,7 @@ from dbbench.cli import completion, next_steps
 from dbbench.cli import options as common
 from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
+from dbbench.cli.comparing import Comparing, comparing
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
 from dbbench.cli.streams import STDERR
@@ -25,7 +26,9 @@ BASELINE: Final = typer.Option(
     rich_help_panel=common.WHAT,
     metavar="D",
     autocompletion=completion.drivers,
-    help="Driver to compare the others with, measured in any case; where it cannot be, the next one is compared with.",
+    help="Driver to compare the others with, measured in any case; where it cannot be, the next one is compared with. "
+    "With --vary, a driver's arm, like asyncpg+pool=15+0. Default: psycopg; the first of --preset or --vary.",
+    show_default=False,
 )
 NEXT: Final = typer.Option("--next", hidden=True, help="Print what to type next.")  # make bench
 DETAILS: Final = typer.Option(
@@ -107,16 +110,19 @@ def route(
     "dbbench run point_reads --rate 200 --sessions 15   (open loop)",
     "dbbench run point_reads --layer core --rtt 0,1ms,5ms",
     "dbbench run point_reads --layer core --pooler transaction",
+    "dbbench run point_reads --driver asyncpg --vary pool-pre-ping=off,on",
+    "dbbench run point_reads --driver psycopg --layer core --vary tx-end=rollback,commit,autocommit",
     configured=True,
 )
 def run(
     subject: Annotated[subjects.Subject, Group(subjects.subject)],
     server: Annotated[common.Server, Group(common.server)],
+    comparing: Annotated[Comparing, Group(comparing)],
     connections: Annotated["Connections", Group(common.connections)],
     route: Annotated[Route, Group(route)],
     load: Annotated["Load", Group(common.load)],
     effort: Annotated["Effort", Group(common.effort)],
-    baseline: Annotated[str, BASELINE] = "psycopg",
+    baseline: Annotated[str | None, BASELINE] = None,
     placement: common.Placement = None,
     idle: common.Idle = None,
     output: common.ResultFile = None,
@@ -136,12 +142,16 @@ def run(
     from dbbench.project import search_path
 
     # Every cell is measured at each latency, or behind each pooler with each setting: one scenario is enough of that.
-    scenarios = subject.scenarios or (["point_reads"] if any(route) else [])
+    scenarios = subject.scenarios or (["point_reads"] if any(route) or comparing.asked else [])
     paths = catalog.find(scenarios)
+    drivers = subject.drivers or list(DEFAULT)
+    against = baseline or (drivers[0] if subject.preset else DEFAULT[0])
+    if not comparing.asked:
+        drivers = list(dict.fromkeys([values.known_driver(against), *drivers]))
     options = Options(
         scenarios=paths,
-        drivers=list(dict.fromkeys([values.known_driver(baseline), *(subject.drivers or DEFAULT)])),
-        baseline=baseline,
+        drivers=drivers,
+        baseline=against,
         layers=subject.layers,
         params=subject.params,
         compare_anyway=subject.compare_anyway,
@@ -160,5 +170,6 @@ def run(
         output=output,
         search_path=search_path(subject.project, paths),
     )
-    unnamed = bool(subject.drivers) and baseline not in subject.drivers
+    options = comparing.applied(options, baseline or "")
+    unnamed = not options.arms and bool(subject.drivers) and against not in subject.drivers
     return Request(values.checked(options), format_, decimal, details, quiet, unnamed, next_)

@@ -1,14 +1,15 @@
 """What is measured: options of the commands that measure, see options.py for the others."""
 
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
 from dbbench import choices
 from dbbench.cli import completion
 from dbbench.cli.options import WHAT
-from dbbench.drivers import DEFAULT, DRIVERS
+from dbbench.drivers import DEFAULT, DRIVERS, PRESETS
+from dbbench.errors import UsageError
 
 Project = Annotated[
     Path | None,
@@ -42,11 +43,46 @@ PrepareTimeout = Annotated[
 ]
 
 
+_PRESETS: Final = "; ".join(f"{name}: {', '.join(drivers)}" for name, drivers in PRESETS.items())
+
+Driver = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--driver",
+        "-d",
+        rich_help_panel=WHAT,
+        metavar="D",
+        autocompletion=completion.drivers,
+        help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
+        show_default=False,
+    ),
+]
+Preset = Annotated[
+    choices.Preset | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        help=f"Several drivers by one name: {_PRESETS}.",
+        show_default=False,
+    ),
+]
+Layer = Annotated[
+    list[str] | None,
+    typer.Option(
+        rich_help_panel=WHAT,
+        metavar="L",
+        autocompletion=completion.layers,
+        help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
+        show_default=False,
+    ),
+]
+
+
 class Subject(NamedTuple):
     """What is measured."""
 
     scenarios: list[str]  # as they were named; empty: the usual ones
     drivers: list[str]  # those that were named; empty: the usual ones
+    preset: choices.Preset | None
     layers: "list[choices.Layer] | None"
     params: dict[str, str]
     project: Path | None  # named by the user
@@ -55,6 +91,7 @@ class Subject(NamedTuple):
 
 
 def subject(
+    context: typer.Context,
     scenarios: Annotated[
         list[str] | None,
         typer.Argument(
@@ -64,28 +101,9 @@ def subject(
             show_default=False,
         ),
     ] = None,
-    driver: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--driver",
-            "-d",
-            rich_help_panel=WHAT,
-            metavar="D",
-            autocompletion=completion.drivers,
-            help=f"Driver to measure, repeatable: {', '.join(DRIVERS)}. Default: {', '.join(DEFAULT)}.",
-            show_default=False,
-        ),
-    ] = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(
-            rich_help_panel=WHAT,
-            metavar="L",
-            autocompletion=completion.layers,
-            help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
-            show_default=False,
-        ),
-    ] = None,
+    driver: Driver = None,
+    preset: Preset = None,
+    layer: Layer = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,10 +122,17 @@ def subject(
     """Make the options of what is measured."""
     from dbbench import units
     from dbbench.cli import values
+    from dbbench.cli.command import given
 
+    written = given(context, "driver", "preset")
+    if driver and preset and len(written) == 1:  # one that is written here goes before another in pyproject.toml
+        driver, preset = (None, preset) if "preset" in written else (driver, None)
+    if driver and preset:
+        raise UsageError("--driver and --preset exclude each other: a preset is several drivers", "leave one out")
     return Subject(
         scenarios=scenarios or [],
-        drivers=values.drivers(driver),
+        drivers=list(PRESETS[preset]) if preset else values.drivers(driver),
+        preset=preset,
         layers=values.layers(layer),
         params=values.params(set_ or []),
         project=project,

@@ -12,7 +12,7 @@ from dbbench.drivers import DRIVERS
 from dbbench.engine.options import Options
 from dbbench.engine.planning import check_settings
 from dbbench.errors import UsageError, nearest
-from dbbench.plan import Value
+from dbbench.plan import Connections, Load, Value
 
 MAX_RTT_S: Final = 1.0  # there and back: a geostationary satellite needs half of it
 _T = TypeVar("_T")
@@ -41,17 +41,25 @@ def checked(options: Options) -> Options:
         raise UsageError("--on-disconnect reconnect needs --url: the embedded server does not come back")
     if connections.null_pool and options.pooler is not None:
         raise UsageError("--null-pool and --pooler exclude each other: --pooler measures both pools")
-    if connections.null_pool and connections.checkout == "session":
-        raise UsageError("--null-pool and --checkout session exclude each other: held connections need no pool")
-    most = connections.pool.capacity
-    if connections.checkout == "session" and max(load.sessions or [1]) > most:
-        raise UsageError(
-            f"--checkout session holds a connection per session: --sessions can be at most {most} "
-            "with this pool (--pool-size, --max-overflow)"
-        )
+    if options.pooler is not None and options.arms:
+        raise UsageError("--pooler and --vary or --arm exclude each other: --pooler measures settings of its own")
+    for name, each in [(f"{arm.name}: ", arm.connections) for arm in options.arms] or [("", connections)]:
+        _check_connections(name, each, load)
     if options.drivers:  # a gate may choose them later
         check_settings(options)
     return options
+
+
+def _check_connections(name: str, connections: Connections, load: Load) -> None:
+    """UsageError where settings of connections exclude each other; `name` begins what is said."""
+    if connections.null_pool and connections.checkout == "session":
+        raise UsageError(f"{name}--null-pool and --checkout session exclude each other: held connections need no pool")
+    most = connections.pool.capacity
+    if connections.checkout == "session" and max(load.sessions or [1]) > most:
+        raise UsageError(
+            f"{name}--checkout session holds a connection per session: --sessions can be at most {most} "
+            "with this pool (--pool-size, --max-overflow)"
+        )
 
 
 def drivers(wanted: Sequence[str] | None) -> list[str]:
@@ -171,7 +179,7 @@ def driver_settings(settings: Sequence[str]) -> dict[str, dict[str, Value]]:
         try:
             made[driver][name] = known[name].parse(text)
         except ValueError:
-            remedy = f"run once for each of {', '.join(text.split(','))}" if "," in text else ""
+            remedy = f"--vary {setting} compares several" if "," in text else ""
             raise UsageError(f"--driver-set {setting}: {name} is {known[name].values}", remedy) from None
     return made
 

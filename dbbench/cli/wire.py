@@ -9,6 +9,7 @@ from dbbench import choices
 from dbbench.cli import options as common
 from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
+from dbbench.cli.comparing import Comparing, comparing
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
 from dbbench.drivers import DEFAULT
@@ -54,6 +55,7 @@ class Request:
 def wire(
     subject: Annotated[subjects.Subject, Group(subjects.subject, without=("compare_anyway",), help={"layer": LAYERS})],
     server: Annotated[common.Server, Group(common.server, without=("on_disconnect",))],
+    comparing: Annotated[Comparing, Group(comparing, without=("compare",))],
     connections: Annotated["Connections", Group(common.connections)],
     operations: Annotated[
         int,
@@ -100,4 +102,4 @@ def wire(
         output=output,
         search_path=search_path(subject.project, paths),
     )
-    return Request(values.checked(options), operations, format_, decimal, trace, quiet)
+    return Request(values.checked(comparing.applied(options)), operations, format_, decimal, trace, quiet)

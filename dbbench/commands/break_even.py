@@ -67,7 +67,7 @@ def checks(blocks: Blocks, header: Header, say: Callable[[str], None]) -> Iterat
         for index, (_, rtt_s) in zip(indexes, found, strict=True)
     ]
     plan = _plan(workers.plan, at, most=1 + max(one.block for one in blocks.measured))
-    pairs = [(one.driver, plan.baseline_of(number)) for number, (one, _) in enumerate(found)]
+    pairs = [(one.driver, one.baseline) for one, _ in found]
     excluded = {(number, arm.name) for number, pair in enumerate(pairs) for arm in plan.arms if arm.name not in pair}
     shapes = {number: Shape.of(_expected_ns(*each), at[number], plan) for number, each in enumerate(found)}
     own = Blocks(replace(workers, plan=plan, excluded=excluded), shapes, say=lambda _: None)
@@ -89,7 +89,7 @@ def _expected_ns(one: latency.Effect, rtt_s: float) -> float:
 
 def _plan(plan: Plan, cells: list[Cell], most: int) -> Plan:
     """The run's plan for cells at the latencies to check, with at most `most` blocks."""
-    needed = blocks_for_interval(family=len(cells) * (len(plan.arms) - 1))  # as analysis.ratios.family counts them
+    needed = blocks_for_interval(family=len(cells) * plan.compared)  # as analysis.ratios.family counts them
     return msgspec.structs.replace(
         plan,
         cells=cells,

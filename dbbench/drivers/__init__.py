@@ -10,7 +10,17 @@ from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from dbbench.drivers.settings import ASYNCPG, ASYNCPG_SAFE, JSON, PSYCOPG, PSYCOPG2, PSYCOPG_SAFE, Setting
+from dbbench.drivers.settings import (
+    ASYNCPG,
+    ASYNCPG_SAFE,
+    BINARY,
+    ON,
+    PSYCOPG,
+    PSYCOPG2,
+    PSYCOPG_SAFE,
+    Setting,
+    Taker,
+)
 from dbbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,9 +46,18 @@ class Driver:
 
     def arguments(self, settings: "Mapping[str, Value]", *, raw: bool) -> dict[str, Any]:
         """Those of these settings that are arguments of connect(), of the `raw` driver or of SQLAlchemy's dialect."""
+        cursors = {"cursor_factory": cast("Any", self.adapter()).BinaryCursor} if settings.get(BINARY) == ON else {}
+        return {**self.taken(settings, "connect", raw=raw), **cursors}
+
+    def taken(self, settings: "Mapping[str, Value]", taker: Taker, *, raw: bool) -> dict[str, Any]:
+        """Those of these settings that connect(), the pool or create_engine() takes, as it expects them."""
         layer: Layer = "raw" if raw else "core"
-        kinds = {name: self.settings[name] for name in settings if name != JSON}
-        return {name: kind.argument(settings[name]) for name, kind in kinds.items() if layer in kind.layers}
+        kinds = {name: self.settings[name] for name in settings}
+        return {
+            name: kind.argument(settings[name])
+            for name, kind in kinds.items()
+            if kind.taker == taker and layer in kind.layers
+        }
 
     def adapter(self) -> "Adapter":
         """The driver's own file, imported when it is needed."""
@@ -67,15 +86,16 @@ class Adapter(Protocol):
         pool: "Pool",
         keep: int,
         tx_end: "TxEnd",
-        json: str,
+        settings: "Mapping[str, Value]",
         opened: Callable[[], None],
     ) -> Any:
         """Open the driver's own pool, with up to `pool.capacity` connections, of which `keep` are opened at once.
 
-        `arguments` are those of connect(). `json` is the setting; empty: as the driver has it. `opened` is called for
-        every connection that the pool opens. Async drivers define it as a coroutine function. The pool has
-        acquire() -> Db, release(db) and close(); its Db has end(), which ends the transaction as `tx_end` says,
-        rollback(), to be called after an error, and discard(), after one that may have broken the connection.
+        `arguments` are those of connect(). `settings` are those that the pool takes and that are not the driver's
+        defaults. `opened` is called for every connection that the pool opens. Async drivers define it as a coroutine
+        function. The pool has acquire() -> Db, release(db) and close(); its Db has end(), which ends the transaction as
+        `tx_end` says, rollback(), to be called after an error, and discard(), after one that may have broken the
+        connection.
         """
         ...
 
@@ -136,6 +156,11 @@ _ROWS: Final = (
 )
 DRIVERS: Final[dict[str, Driver]] = {row.name: row for row in _ROWS}
 DEFAULT: Final = ("psycopg", "asyncpg", "psycopg2")
+PRESETS: Final[dict[str, tuple[str, ...]]] = {
+    "async": tuple(row.name for row in _ROWS if row.is_async),
+    "sync": tuple(row.name for row in reversed(_ROWS) if not row.is_async),  # psycopg 3 is the baseline of both
+    "all": tuple(DRIVERS),
+}
 
 
 def check_layers(names: Iterable[str], layers: "Iterable[Layer]") -> None:

@@ -11,9 +11,9 @@ import asyncpg
 from dbbench.address import Address
 from dbbench.drivers.names import schema_and_table
 from dbbench.drivers.point_read import QUERY
-from dbbench.drivers.settings import PYTHON
+from dbbench.drivers.settings import JSON, OFF, PYTHON, RESET
 from dbbench.plan import Pool as PoolSettings
-from dbbench.plan import TxEnd
+from dbbench.plan import TxEnd, Value
 
 
 def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str, Any]:
@@ -53,18 +53,25 @@ async def open_pool(
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
-    json: str,
+    settings: Mapping[str, Value],
     opened: Callable[[], None],
 ) -> "Pool":
     """Open an asyncpg.Pool."""
 
     async def configure(connection: Any) -> None:
-        if json == PYTHON:
+        if settings.get(JSON) == PYTHON:
             await _set_json_codecs(connection)
         opened()
 
-    connections = await asyncpg.create_pool(**arguments, min_size=keep, max_size=pool.capacity, init=configure)
+    of_pool: dict[str, Any] = {"min_size": keep, "max_size": pool.capacity, "init": configure}
+    if settings.get(RESET) == OFF:
+        of_pool["reset"] = _as_it_is
+    connections = await asyncpg.create_pool(**arguments, **of_pool)
     return Pool(connections, pool.timeout, tx_end)
+
+
+async def _as_it_is(_connection: Any) -> None:
+    """Keep what a session has set; the pool still rolls an open transaction back."""
 
 
 async def _set_json_codecs(connection: Any) -> None:

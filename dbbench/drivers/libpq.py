@@ -17,10 +17,17 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
         "connect_timeout": 10,
         # asyncpg always uses UTF8. Without this, psycopg returns bytes for text from a database in SQL_ASCII.
         "client_encoding": "UTF8",
-        "options": " ".join(f"-c {name}={value}" for name, value in settings.items() if name != "application_name"),
+        "options": " ".join(
+            f"-c {name}={_escaped(value)}" for name, value in settings.items() if name != "application_name"
+        ),
     }
     if address.password:
         arguments["password"] = address.password
     if address.sslmode:
         arguments["sslmode"] = address.sslmode
     return {**arguments, **address.tls}
+
+
+def _escaped(value: str) -> str:
+    r"""The value as `options` takes it, where a blank would end it: read\ committed."""
+    return value.replace("\\", r"\\").replace(" ", r"\ ")

@@ -13,11 +13,19 @@ from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.names import copy_statement
 from dbbench.drivers.placeholders import Statements
 from dbbench.drivers.point_read import PYFORMAT
-from dbbench.drivers.settings import PYTHON, TEXT
+from dbbench.drivers.settings import JSON, PYTHON, TEXT
 from dbbench.plan import Pool as PoolSettings
-from dbbench.plan import TxEnd
+from dbbench.plan import TxEnd, Value
 
 _STATEMENTS: Final = Statements()
+
+
+class BinaryCursor(psycopg.AsyncCursor[Any]):
+    """A cursor whose results come in binary format, without `binary=True` in every execute()."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.format = psycopg.pq.Format.BINARY
 
 
 def facts() -> dict[str, str]:
@@ -44,15 +52,15 @@ async def open_pool(
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
-    json: str,
+    settings: Mapping[str, Value],
     opened: Callable[[], None],
 ) -> "Pool":
     """Open a psycopg_pool."""
 
     async def configure(connection: Any) -> None:
-        if json == PYTHON:  # it decodes JSON by itself, and takes no dict
+        if settings.get(JSON) == PYTHON:  # it decodes JSON by itself, and takes no dict
             connection.adapters.register_dumper(dict, JsonbDumper)
-        elif json == TEXT:
+        elif settings.get(JSON) == TEXT:
             for name in ("json", "jsonb"):
                 connection.adapters.register_loader(name, TextLoader)
         opened()

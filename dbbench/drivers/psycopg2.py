@@ -17,9 +17,9 @@ from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.names import copy_statement
 from dbbench.drivers.placeholders import Statements
 from dbbench.drivers.point_read import PYFORMAT
-from dbbench.drivers.settings import PYTHON, TEXT
+from dbbench.drivers.settings import JSON, PYTHON, TEXT
 from dbbench.plan import Pool as PoolSettings
-from dbbench.plan import TxEnd
+from dbbench.plan import TxEnd, Value
 
 _STATEMENTS: Final = Statements()
 
@@ -44,7 +44,7 @@ def open_pool(
     pool: PoolSettings,
     keep: int,
     tx_end: TxEnd,
-    json: str,
+    settings: Mapping[str, Value],
     opened: Callable[[], None],
 ) -> "Pool":
     """Open a ThreadedConnectionPool."""
@@ -52,7 +52,7 @@ def open_pool(
     class Connection(psycopg2.extensions.connection):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            if json == TEXT:
+            if settings.get(JSON) == TEXT:
                 psycopg2.extras.register_default_json(self, loads=str)
                 psycopg2.extras.register_default_jsonb(self, loads=str)
             if tx_end == "autocommit":
@@ -60,7 +60,7 @@ def open_pool(
             opened()
 
     psycopg2.extras.register_uuid()  # type: ignore[no-untyped-call]
-    if json == PYTHON:  # it decodes JSON by itself, and takes no dict
+    if settings.get(JSON) == PYTHON:  # it decodes JSON by itself, and takes no dict
         psycopg2.extensions.register_adapter(dict, psycopg2.extras.Json)
     connections = psycopg2.pool.ThreadedConnectionPool(
         keep,

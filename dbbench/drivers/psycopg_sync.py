@@ -10,3 +10,4 @@ connect_arguments = _TWIN.connect_arguments
 facts = _TWIN.facts
 open_pool = _TWIN.open_pool
 bare = _TWIN.bare
+BinaryCursor = _TWIN.BinaryCursor

@@ -1,14 +1,15 @@
-"""The driver settings that --driver-set accepts.
+"""The driver settings that --driver-set and --vary accept.
 
 Those that decide how statements are prepared are arguments of connect(), documented at asyncpg's connect(), at
-SQLAlchemy's asyncpg dialect and at psycopg's Connection.connect(). `json` has a driver of the raw layer give and take
-JSON otherwise than it does by itself.
+SQLAlchemy's asyncpg dialect and at psycopg's Connection.connect(). `binary` is psycopg's argument of execute(), for all
+statements; `executemany_mode` is create_engine()'s for psycopg2; `reset` is asyncpg's pool's. `json` has a driver of
+the raw layer give and take JSON otherwise than it does by itself.
 """
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dbbench import units
 
@@ -19,6 +20,12 @@ UNIQUE: Final = "uuid"
 JSON: Final = "json"  # the name of a setting of every driver
 TEXT: Final = "text"  # its values: JSON goes in and comes out as text,
 PYTHON: Final = "python"  # or as Python's dict and list
+BINARY: Final = "binary"  # of psycopg: results come in binary format
+RESET: Final = "reset"  # of asyncpg's pool: it sends a reset query when a connection comes back
+ON: Final = "on"
+OFF: Final = "off"
+Taker = Literal["connect", "cursor", "pool", "engine"]
+"""What takes a setting: connect(), the cursors, the pool of the raw layer, or create_engine()."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Setting:
     names: bool = False  # whether it makes names for statements; its only value is then UNIQUE
     words: tuple[str, ...] = ()  # the possible values, where they are words
     layers: "tuple[Layer, ...]" = ("orm", "core", "raw")  # those that it changes anything for
+    taker: Taker = "connect"
 
     def parse(self, text: str) -> "Value":
         """The value in a text; raises ValueError where it is not a possible one."""
@@ -50,17 +58,29 @@ class Setting:
         return (lambda: f"__asyncpg_{uuid.uuid4()}__") if self.names else value
 
 
-_JSON: Final = {JSON: Setting(f"{TEXT} or {PYTHON}", words=(TEXT, PYTHON), layers=("raw",))}
+def _one_of(*words: str, taker: Taker = "connect", layers: "tuple[Layer, ...]" = Setting.layers) -> Setting:
+    return Setting(" or ".join(words), words=words, layers=layers, taker=taker)
+
+
+_JSON: Final = {JSON: _one_of(TEXT, PYTHON, taker="pool", layers=("raw",))}
 _OF_SQLALCHEMY: Final = ("orm", "core")
 
-PSYCOPG: Final[Mapping[str, Setting]] = {"prepare_threshold": Setting("a number or none", none=True), **_JSON}
-PSYCOPG2: Final[Mapping[str, Setting]] = _JSON
+PSYCOPG: Final[Mapping[str, Setting]] = {
+    "prepare_threshold": Setting("a number or none", none=True),
+    BINARY: _one_of(OFF, ON, taker="cursor"),
+    **_JSON,
+}
+PSYCOPG2: Final[Mapping[str, Setting]] = {
+    "executemany_mode": _one_of("values_only", "values_plus_batch", taker="engine", layers=_OF_SQLALCHEMY),
+    **_JSON,
+}
 ASYNCPG: Final[Mapping[str, Setting]] = {
     "statement_cache_size": Setting(),
     "max_cached_statement_lifetime": Setting(),
     "max_cacheable_statement_size": Setting(),
     "prepared_statement_cache_size": Setting(layers=_OF_SQLALCHEMY),
     "prepared_statement_name_func": Setting(UNIQUE, names=True, layers=_OF_SQLALCHEMY),
+    RESET: _one_of(ON, OFF, taker="pool", layers=("raw",)),
     **_JSON,
 }
 

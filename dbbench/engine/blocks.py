@@ -34,7 +34,7 @@ BUDGET_SLACK: Final = 0.1  # share of the budget that may be added to finish one
 
 def decided_cells(plan: Plan, measured: Sequence[Measurement]) -> set[int]:
     """The cells that need no more blocks: those decided at one of the planned looks (see stats/sequential.py)."""
-    if not plan.adaptive or len(plan.arms) == 1:
+    if not plan.adaptive or not plan.compared:
         return set()
     return closed(blocks(plan, measured), family(plan), precision=plan.effort.precision, early=plan.early)
 

@@ -1,6 +1,6 @@
 """The check of a cell before anything is executed for a result: the same for every command, see worker/checking.py."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -76,12 +76,12 @@ class Comparison:
     """What is left to compare in a cell after its check."""
 
     worth_it: bool  # whether there is anything to measure
-    baseline: str  # the arm to compare with; empty: the plan's own
-    note: str  # what to tell the user where it is not what was asked for
+    instead: Mapping[str, str] = field(default_factory=dict)  # baseline that cannot be measured -> arm in its place
+    note: str = ""  # what to tell the user where it is not what was asked for
 
 
-AS_ASKED: Final = Comparison(worth_it=True, baseline="", note="")
-NOTHING: Final = Comparison(worth_it=False, baseline="", note="")
+AS_ASKED: Final = Comparison(worth_it=True)
+NOTHING: Final = Comparison(worth_it=False)
 
 
 def comparison(plan: Plan, index: int, passed: Sequence[str], different: Sequence[str]) -> Comparison:
@@ -89,25 +89,38 @@ def comparison(plan: Plan, index: int, passed: Sequence[str], different: Sequenc
 
     A single arm is measured where it is all that was asked for. Behind a pooler, failures are results.
     """
-    cell, arms = plan.cells[index], [arm.name for arm in plan.arms]
+    cell = plan.cells[index]
     if not passed:
         return NOTHING
-    if len(arms) == 1 or cell.pooler is not None:
+    if cell.pooler is not None:
         return AS_ASKED
-    baseline = plan.baseline if plan.baseline in passed else passed[0]
-    others = [name for name in passed if name != baseline]
+    found = [_of_group(plan, group, passed, different) for group in plan.groups]
+    return Comparison(
+        worth_it=any(one.worth_it for one in found),
+        instead={baseline: arm for one in found for baseline, arm in one.instead.items()},
+        note="; ".join(f"{cell.label}: {one.note}" for one in found if one.note),
+    )
+
+
+def _of_group(plan: Plan, group: Sequence[str], passed: Sequence[str], different: Sequence[str]) -> Comparison:
+    """What is left of arms that are compared with the first of them."""
+    there = [name for name in group if name in passed]
+    if not there or len(group) == 1:
+        return Comparison(worth_it=bool(there))
+    baseline, *others = there
     compared = [name for name in others if name not in different]
-    unable = [name for name in arms if name not in passed]
-    said = f"{cell.label}: "
-    if unable:
-        said += f"{listed(unable)} cannot be measured here"
+    unable = [name for name in group if name not in there]
+    shared = len(plan.groups) > 1  # with arms of other groups, which are measured all the same
+    said = f"{listed(unable)} cannot be measured here" if unable else ""
     if not others:
-        alone = "" if plan.gate else f"; --driver {baseline} --baseline {baseline} measures it alone"
-        return Comparison(False, "", f"{said}, so nothing is left to compare {baseline} with: not measured{alone}")
+        way_out = "" if plan.gate else f"; --driver {baseline} --baseline {baseline} measures it alone"
+        left = "" if shared else f": not measured{way_out}"
+        return Comparison(False, note=f"{said}, so nothing is left to compare {baseline} with{left}")
     if not compared:
         said += ", and " if unable else ""
-        said += f"{listed([baseline, *others])} do not return the same: nothing to compare, not measured"
-        return Comparison(False, "", said)
-    if baseline == plan.baseline:
+        said += f"{listed([baseline, *others])} do not return the same: nothing to compare"
+        return Comparison(False, note=said if shared else f"{said}, not measured")
+    if baseline == group[0]:
         return AS_ASKED
-    return Comparison(True, baseline, f"{said}: comparing {listed(compared)} with {baseline} instead")
+    note = f"{said}: comparing {listed(compared)} with {baseline} instead"
+    return Comparison(True, {group[0]: baseline}, note)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,9 +16,12 @@ from dbbench.drivers import DRIVERS
 from dbbench.engine import idle, placement, pooler_arms
 from dbbench.engine.options import Options
 from dbbench.engine.planning import (
+    arms_of,
+    check_params,
     connections_needed,
     make_plan,
 )
+from dbbench.engine.resolving import resolved
 from dbbench.engine.routes import Routes
 from dbbench.engine.site import AT_HOME, Homes, Site, Worker, describe, start_tables_worker
 from dbbench.engine.watcher import Watcher
@@ -148,7 +151,12 @@ def opened(
             for problem in problems:
                 watch.problem(problem_line(problem))
             raise DbbenchError("there is no scenario left to measure")
-        plan = arrange(make_plan(options, described, site.placement, watch))
+        check_params(options.params, described)
+        if problems and any(arm.path for arm in options.arms):
+            raise ScenarioError(problems[0].message)
+        params_of = partial(_params, tables[homes.tables_for[0]], homes, options)
+        options, measured = resolved(options, described, params_of)
+        plan = arrange(make_plan(options, measured, site.placement, watch))
         site.check_connections(connections_needed(plan) + (site.sentry is not None))
 
         def of_arms() -> dict[str, Worker]:
@@ -168,8 +176,17 @@ def opened(
             return site.alive()
 
         yield Opened(
-            Workers(plan, replace(site, alive=alive), of_arms(), schemas, routes, renewed), described, problems, routes
+            Workers(plan, replace(site, alive=alive), of_arms(), schemas, routes, renewed), measured, problems, routes
         )
+
+
+def _params(
+    worker: Worker, homes: Homes, options: Options, path: Path, overrides: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """The parameters of a scenario with other values of some."""
+    own = {path: homes.path(homes.tables_for[0], str(path))}
+    described, _ = describe(worker, own, {**options.params, **overrides})
+    return described[path].params
 
 
 def _described(
@@ -234,7 +251,10 @@ def _pooler(plan: Plan) -> dict[str, str]:
 def public(plan: Plan) -> Plan:
     """The plan as the result file stores it: without paths of this machine."""
     cells = [msgspec.structs.replace(cell, path=catalog.shown_path(Path(cell.path))) for cell in plan.cells]
-    return msgspec.structs.replace(plan, cells=cells)
+    arms = [
+        msgspec.structs.replace(arm, path=catalog.shown_path(Path(arm.path))) if arm.path else arm for arm in plan.arms
+    ]
+    return msgspec.structs.replace(plan, cells=cells, arms=arms)
 
 
 def problem_line(problem: Problem) -> str:
@@ -265,14 +285,15 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
 
 def _most_connections(options: Options) -> int:
     """The connections that an embedded server must allow, which starts before the scenarios are known."""
-    pool, sessions = options.connections.pool, options.load.sessions
+    pool, sessions, arms = options.connections.pool, options.load.sessions, arms_of(options)
     if options.pooler is not None:
-        arms, ways = len(pooler_arms.matrix(options.drivers, options.connections)), len(pooler_arms.PREPARED_STATEMENTS)
+        ways = len(pooler_arms.PREPARED_STATEMENTS)
         pooled = ways * len(options.scenarios) * pooler_arms.server_connections(options.pooler, pool)
-        return arms * (pool.capacity + pooled) + max(sessions or [0]) + _SPARE_CONNECTIONS
-    if options.connections.null_pool:  # the server may still be closing the connections before
-        return 2 * max(sessions or [_SESSIONS]) + _SPARE_CONNECTIONS
-    return max(2, len(options.drivers)) * pool.capacity + _SPARE_CONNECTIONS
+        return len(arms) * (pool.capacity + pooled) + max(sessions or [0]) + _SPARE_CONNECTIONS
+    kept = [arm.connections.pool.capacity for arm in arms if not arm.connections.null_pool]
+    # The server may still be closing the connections of a NullPool when the next are opened.
+    passing = 2 * max(sessions or [_SESSIONS]) if len(kept) < len(arms) else 0
+    return max(2 * pool.capacity, sum(kept)) + passing + _SPARE_CONNECTIONS
 
 
 def _local(options: Options) -> bool:

@@ -7,8 +7,9 @@ from pathlib import Path
 from dbbench.address import Address
 from dbbench.choices import OnDisconnect
 from dbbench.drivers import DEFAULT as DEFAULT_DRIVERS
+from dbbench.engine.arms import Variation
 from dbbench.engine.site import PREPARE_LIMIT_S
-from dbbench.plan import Connections, Effort, IdleMode, Layer, Load, PlacementMode, PoolerMode
+from dbbench.plan import Arm, Connections, Effort, IdleMode, Layer, Load, PlacementMode, PoolerMode
 
 
 @dataclass(frozen=True)
@@ -33,5 +34,7 @@ class Options:
     prepare_limit_s: float = PREPARE_LIMIT_S  # for a scenario's prepare(), its reset(), and a vacuum
     on_disconnect: OnDisconnect = "abort"  # or wait for a server that goes away while it is measured
     compare_anyway: bool = False  # also arms whose results differ
+    arms: list[Arm] = field(default_factory=list)  # empty: one for each driver
+    variations: list[Variation] = field(default_factory=list)  # by which those came about
     output: Path | None = None
     search_path: list[str] = field(default_factory=list)  # folders of the user's modules: see project.search_path

@@ -10,13 +10,13 @@ import msgspec
 from dbbench import catalog
 from dbbench.drivers import DRIVERS, check_layers
 from dbbench.engine import pooler_arms
+from dbbench.engine.arms import NO_NULL_POOL, check_reach, plain
 from dbbench.engine.options import Options
 from dbbench.engine.watcher import Watcher
 from dbbench.errors import UsageError, nearest
 from dbbench.plan import (
     Arm,
     Cell,
-    Connections,
     Layer,
     Placement,
     Plan,
@@ -34,26 +34,25 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
 
     Raises UsageError where the options do not fit the scenarios or each other.
     """
-    _check_params(options.params, described)
+    arms = arms_of(options)
+    own = {name for arm in arms for name in arm.params}  # and not the cells'
     cells: list[Cell] = []
     for path, scenario in described.items():
         layers = _layers(options.layers, scenario, watch)
+        params = {name: value for name, value in scenario.params.items() if name not in own}
         for layer in layers:
             cells.extend(
-                Cell(scenario.name, layer, sessions, scenario.params, str(path), scenario.rows)
-                for sessions in _sessions(options, scenario, watch)
+                Cell(scenario.name, layer, sessions, params, str(path), None if own else scenario.rows)
+                for sessions in _sessions(options, arms, scenario, watch)
             )
     if described and not cells:
         raise UsageError(f"no scenario has the layer {' or '.join(options.layers or [])}")
     measured = {cell.layer for cell in cells}
     check_layers(options.drivers, measured)
     _check_reach(options.connections.settings, measured)
-    if options.connections.null_pool and "raw" in measured:
-        raise UsageError(
-            "--null-pool is SQLAlchemy's, of the layers core and orm: raw works with the drivers' own pools",
-            "--layer core,orm measures those",
-        )
-    arms = [_arm(name, options.connections) for name in options.drivers]
+    check_reach(options.variations, sorted(measured))
+    if any(arm.connections.null_pool for arm in arms) and options.pooler is None and "raw" in measured:
+        raise UsageError(NO_NULL_POOL, "--layer core,orm measures those")
     if options.pooler is not None:
         if any(cell.layer == "raw" for cell in cells):
             raise UsageError(
@@ -61,7 +60,6 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
                 "the search path, without which dbbench's tables are not found through a pooler"
             )
         cells = pooler_arms.behind(cells, _poolers(options.pooler, watch))
-        arms = pooler_arms.matrix(options.drivers, options.connections)
     if options.rtts:
         cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
     if (size := len(cells) * len(arms)) > MAX_ROWS:
@@ -70,16 +68,23 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
     budget_s, nominal_s = _budget(options)
     return Plan(
         arms=arms,
-        baseline=options.baseline if options.baseline in options.drivers else options.drivers[0],
+        baseline=options.baseline if options.baseline in [arm.name for arm in arms] else arms[0].name,
         cells=cells,
         seed=secrets.randbelow(2**32) if effort.seed is None else effort.seed,
         rounds=[effort.rounds or 1] * len(cells),  # see rounds.settled()
         effort=msgspec.structs.replace(effort, budget_s=budget_s),
         placement=place,
         load=load,
-        slice_s=open_slice_s(cells, len(options.drivers), nominal_s, effort.blocks) if load.rate else None,
+        slice_s=open_slice_s(cells, len(arms), nominal_s, effort.blocks) if load.rate else None,
         compare_anyway=options.compare_anyway,
     )
+
+
+def arms_of(options: Options) -> list[Arm]:
+    """The arms: those that were asked for, or one for each driver, or behind a pooler several."""
+    if options.pooler is not None:
+        return pooler_arms.matrix(options.drivers, options.connections)
+    return options.arms or [plain(name, options.connections) for name in options.drivers]
 
 
 def check_settings(options: Options) -> None:
@@ -101,12 +106,6 @@ def _check_reach(settings: Mapping[str, Mapping[str, Value]], measured: Collecti
                 )
 
 
-def _arm(driver: str, connections: Connections) -> Arm:
-    """A driver as an arm, with only its own settings."""
-    own = {name: settings for name, settings in connections.settings.items() if name == driver}
-    return Arm(driver, driver, msgspec.structs.replace(connections, settings=own))
-
-
 def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
     """The poolers to measure: the variants that the installed version supports."""
     installed = pgbouncer.version(pgbouncer.find())
@@ -125,24 +124,22 @@ def _budget(options: Options) -> tuple[float | None, float]:
         return options.effort.budget_s or MAX_BUDGET_S, min(
             options.effort.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S
         )
-    budget_s = options.effort.budget_s or (POOLER_BUDGET_S if options.pooler else NOMINAL_BUDGET_S)
+    usual_s = POOLER_BUDGET_S if options.pooler else max(NOMINAL_BUDGET_S, ARM_BUDGET_S * len(options.arms))
+    budget_s = options.effort.budget_s or usual_s
     return budget_s, budget_s
 
 
-def _sessions(options: Options, scenario: Description, watch: Watcher) -> list[int]:
-    """The numbers of sessions to measure, without those that cannot hold a connection each in a pool of this size."""
+def _sessions(options: Options, arms: Sequence[Arm], scenario: Description, watch: Watcher) -> list[int]:
+    """The numbers of sessions to measure, without those that cannot hold a connection each in the smallest pool."""
     wanted = options.load.sessions or ([options.connections.pool.capacity] if options.pooler else scenario.sessions)
-    possible = [
-        number
-        for number in wanted
-        if options.connections.checkout == "request" or number <= options.connections.pool.capacity
-    ]
-    if left_out := [number for number in wanted if number not in possible]:
+    held = [arm.connections.pool.capacity for arm in arms if arm.connections.checkout == "session"]
+    left_out = [number for number in wanted if held and number > min(held)]
+    if left_out:
         watch.note(
             f"{scenario.name}: {', '.join(map(str, left_out))} sessions cannot hold a connection each "
-            f"with a pool of {options.connections.pool.capacity}: left out"
+            f"with a pool of {min(held)}: left out"
         )
-    return possible
+    return [number for number in wanted if number not in left_out]
 
 
 def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -> list[Layer]:
@@ -155,7 +152,7 @@ def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -
     return [layer for layer in wanted if layer in scenario.layers]
 
 
-def _check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
+def check_params(params: Mapping[str, str], described: Mapping[Path, Description]) -> None:
     """Raise UsageError for a --set that names no parameter of any scenario."""
     names = {scenario.name for scenario in described.values()}
     known = {name: None for scenario in described.values() for name in scenario.params}
@@ -172,7 +169,7 @@ def _check_params(params: Mapping[str, str], described: Mapping[Path, Descriptio
 def connections_needed(plan: Plan) -> int:
     """The most connections open at once: of the arms and poolers, one per schema for the tables, one for the parent."""
     scenarios = len({cell.path for cell in plan.cells})
-    schemas = scenarios * (len(plan.arms) if plan.gate else 1)
+    schemas = scenarios * (len(plan.arms) if plan.gate else len({repr(arm.params) for arm in plan.arms}))
     ways = {cell.pooler for cell in plan.cells if cell.pooler}
     pooled = (
         len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.shared.pool) for way in ways)
@@ -185,6 +182,7 @@ def connections_needed(plan: Plan) -> int:
 
 
 NOMINAL_BUDGET_S: Final = 60.0
+ARM_BUDGET_S: Final = 20.0  # where more arms are asked for than there are drivers by default
 POOLER_BUDGET_S: Final = 180.0  # each driver has up to four arms there
 MAX_BUDGET_S: Final = 900.0  # default limit of a run that goes on until it is precise enough
 WANTED_BLOCKS: Final = 12  # the intervals of ten rows need 9 blocks, and 11 at the first look

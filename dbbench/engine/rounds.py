@@ -219,7 +219,7 @@ def _planned_s(plan: Plan) -> float:
 
 def _may_end(plan: Plan) -> bool:
     """Whether the run ends when every cell is decided, which takes intervals that exclude 1, not a precision."""
-    return plan.adaptive and plan.gate is None and plan.effort.precision is None and len(plan.arms) > 1
+    return plan.adaptive and plan.gate is None and plan.effort.precision is None and plan.compared > 0
 
 
 def _free(plan: Plan) -> bool:

@@ -94,8 +94,11 @@ class SetUp:
 
     def prepare(self, described: Mapping[Path, Description]) -> Iterator[Problem]:
         """Make a schema for every scenario, and have the scenario fill it."""
-        arms = [arm.name for arm in self.workers.plan.arms]
-        groups = [arms] if self.workers.site.homes.same_tables else [[name] for name in arms]
+        alike: dict[str, list[str]] = {}
+        for arm in self.workers.plan.arms:
+            own = repr((arm.params, arm.path)) if self.workers.site.homes.same_tables else arm.name
+            alike.setdefault(own, []).append(arm.name)
+        groups = list(alike.values())
         for path, scenario in described.items():
             self.say(f"preparing {scenario.name}")
             if scenario.has_reset:
@@ -115,8 +118,10 @@ class SetUp:
         self._schemas += 1
         self.workers.schemas.update(dict.fromkeys(((path, arm) for arm in arms), schema))
         try:
-            own = self.workers.site.homes.path(arms[0], path)
-            self.workers.ask_tables(arms[0], messages.Prepare(own, schema, scenario.params), Done)
+            arm = next(arm for arm in self.workers.plan.arms if arm.name == arms[0])
+            own = self.workers.site.homes.path(arm.name, arm.path or path)
+            params = {**scenario.params, **arm.params}
+            self.workers.ask_tables(arm.name, messages.Prepare(own, schema, params), Done)
         except WorkerFailedError as error:
             blamed = arms[0] if len(arms) < len(self.workers.plan.arms) else None
             yield Problem("scenario", f"prepare failed: {error}", scenario=scenario.name, arm=blamed)
@@ -204,13 +209,13 @@ class SetUp:
 
     def plan(self) -> Plan:
         """The plan, with another baseline where its own cannot be measured."""
-        cells = [
-            msgspec.structs.replace(cell, baseline=self.comparisons[index].baseline)
-            if index in self.comparisons
-            else cell
-            for index, cell in enumerate(self.workers.plan.cells)
-        ]
-        return msgspec.structs.replace(self.workers.plan, cells=cells)
+        plan = self.workers.plan
+        cells = []
+        for index, cell in enumerate(plan.cells):
+            instead = dict(self.comparisons[index].instead) if index in self.comparisons else {}
+            baseline = instead.pop(plan.baseline, "")
+            cells.append(msgspec.structs.replace(cell, baseline=baseline, instead=instead))
+        return msgspec.structs.replace(plan, cells=cells)
 
     def _differences(self, index: int, results: Mapping[str, Checked]) -> Iterator[Problem]:
         """A problem for every arm whose results differ from the baseline's."""
@@ -219,14 +224,15 @@ class SetUp:
         ending = "; compared all the same" * plan.compare_anyway
         if plan.same_results:
             ending = f"; or {COMPARE_ANYWAY}" * self.anyway
-        reference = plan.baseline if plan.baseline in results else next(iter(results))
-        expected = results[reference]
-        for name, result in results.items():
-            if result.digest == expected.digest:
-                continue
-            complete = not (result.omitted or expected.omitted)
-            for sentence in sentences(name, result.lines, reference, expected.lines, complete=complete):
-                yield Problem(kind, sentence + ending, plan.cells[index].scenario, index, name)
+        for group in plan.groups:
+            there = [name for name in group if name in results]
+            for name in there[1:]:
+                result, expected = results[name], results[there[0]]
+                if result.digest == expected.digest:
+                    continue
+                complete = not (result.omitted or expected.omitted)
+                for sentence in sentences(name, result.lines, there[0], expected.lines, complete=complete):
+                    yield Problem(kind, sentence + ending, plan.cells[index].scenario, index, name)
 
 
 def _nothing(checked: Checked) -> bool:

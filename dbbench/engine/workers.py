@@ -127,7 +127,8 @@ class Workers:
     def _start(self, arm: Arm, block: int | str) -> Start:
         """The first message to the arm's worker; in a block it may load all scenarios that the set-up could measure."""
         order = self.plan.cell_order(block) if isinstance(block, int) else []
-        loads = [self.plan.cells[index].path for index in order if (index, arm.name) not in self.excluded]
+        due = [self.plan.cells[index] for index in order if (index, arm.name) not in self.excluded]
+        loads = [self.plan.of(cell, arm.name).path for cell in due]
         return msgspec.structs.replace(
             self.site.start,
             driver=arm.driver,
@@ -217,7 +218,8 @@ class Workers:
 
     def open(self, cell: Cell, arm: str) -> None:
         """Have the arm's worker open pool and sessions for the cell."""
-        own = msgspec.structs.replace(cell, path=self.site.homes.path(arm, cell.path))
+        own = self.plan.of(cell, arm)
+        own = msgspec.structs.replace(own, path=self.site.homes.path(arm, own.path))
         schema = self.schemas[cell.path, arm]
         self.ask(arm, messages.Open(own, schema, self.route(cell, arm, schema)), Done)
 
@@ -269,8 +271,9 @@ class Workers:
     def reset(self, cell: Cell, arm: str) -> None:
         """Have the scenario reset the tables of the arm, if it defines how."""
         if cell.path in self.resets:
-            path = self.site.homes.path(arm, cell.path)
-            self.ask_tables(arm, messages.Reset(path, self.schemas[cell.path, arm], cell.params), Done)
+            own = self.plan.of(cell, arm)
+            path = self.site.homes.path(arm, own.path)
+            self.ask_tables(arm, messages.Reset(path, self.schemas[cell.path, arm], own.params), Done)
 
     def tidy(self) -> None:
         """Vacuum and analyze the tables; have an embedded server checkpoint."""

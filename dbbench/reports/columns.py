@@ -26,8 +26,8 @@ class Column(NamedTuple):
 _TENFOLD: Final = 10
 
 
-def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
-    """Lay out the rows of one cell, the driver first; `baseline` is the plan's, unless the cell has its own."""
+def columns(cell: Cell, rows: Sequence[CellRow], baselines: Sequence[str]) -> list[Column]:
+    """Lay out the rows of one cell, the driver first; `baselines` are what each is compared with, or itself."""
     rates = [row.ops_per_second for row in rows]
     laid_out = [Column("driver", "", [row.driver for row in rows]), Column("ops/s", "", _numbers(rates))]
     if cell.rows:
@@ -40,7 +40,22 @@ def columns(cell: Cell, rows: Sequence[CellRow], baseline: str) -> list[Column]:
         laid_out += _times(**{"CPU/op": [row.cpu_us_per_op for row in rows]})
     if any(row.errors for row in rows):
         laid_out.append(Column("errors", "", [f"{row.errors:,}" for row in rows]))
-    return [*laid_out, Column(f"time vs {cell.baseline or baseline}", "", [ratio(row) for row in rows])]
+    against, ratios = _against(rows, baselines), [ratio(row) for row in rows]
+    # The name of a setting is long: it stands below.
+    return [
+        *laid_out,
+        Column("time vs", against, ratios) if "=" in against else Column(f"time vs {against}", "", ratios),
+    ]
+
+
+def _against(rows: Sequence[CellRow], baselines: Sequence[str]) -> str:
+    """What to call that with which rows are compared: an arm, or the settings that it has with every driver."""
+    others = [baseline for row, baseline in zip(rows, baselines, strict=True) if baseline != row.driver] or baselines
+    names, drivers = list(dict.fromkeys(others)), {row.driver.partition("+")[0] for row in rows}
+    settings = {name.partition("+")[2] for name in names}
+    if len(names) == 1 and (len(drivers) > 1 or "=" not in names[0]):
+        return names[0]
+    return settings.pop() or "baseline" if len(settings) == 1 else "baseline"
 
 
 def ratio(row: CellRow) -> str:

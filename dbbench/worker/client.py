@@ -12,9 +12,9 @@ from typing import Any
 from dbbench.drivers import DRIVERS, Driver
 from dbbench.drivers.settings import JSON
 from dbbench.messages import Route, Start
-from dbbench.plan import Cell, Layer
+from dbbench.plan import Cell, Connections, Layer
 from dbbench.scenario import Operation
-from dbbench.worker import bare, request
+from dbbench.worker import bare, json_libraries, request
 from dbbench.worker.checked_db import checked
 from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, LoadGenerator, Tasks, Threads
 from dbbench.worker.pool_wait import timed
@@ -30,6 +30,13 @@ def server_settings(application: str, schema: str, limits: Mapping[str, str] | N
     The search path contains only the run's own schema, so an unqualified name cannot reach anything else.
     """
     return {"application_name": application, "search_path": schema, **(limits or {})}
+
+
+def _isolation(connections: Connections) -> dict[str, str]:
+    """The isolation level of transactions as a setting of the session, which costs no statement."""
+    if connections.isolation is None:
+        return {}
+    return {"default_transaction_isolation": connections.isolation.replace("-", " ")}
 
 
 class Client:
@@ -48,14 +55,15 @@ class Client:
         settings = (
             {"application_name": start.application}
             if route.pooled
-            else server_settings(start.application, schema, start.session)
+            else server_settings(start.application, schema, {**start.session, **_isolation(start.connections)})
         )
         of_driver = start.connections.settings.get(start.driver, {})
         self._arguments = {
             **self.driver.adapter().connect_arguments(route.address, settings),
             **self.driver.arguments(of_driver, raw=cell.layer == "raw"),
         }
-        self._json = str(of_driver.get(JSON, ""))
+        self._of_engine = self.driver.taken(of_driver, "engine", raw=False)
+        self._of_pool = self.driver.taken(of_driver, "pool", raw=True)
         self._cell = cell
         self.operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation
         self.connects = 0  # connections opened so far
@@ -94,7 +102,7 @@ class Client:
 
         `around` wraps the operation.
         """
-        operation = checked(self.operation, self._json) if self.layer == "raw" else self.operation
+        operation = checked(self.operation, str(self._of_pool.get(JSON, ""))) if self.layer == "raw" else self.operation
         request = self._makers[0](around(operation))
         return self._wait(lambda: request(rng))
 
@@ -149,6 +157,8 @@ class Client:
             "poolclass": pool_class if self._start.bare else timed(pool_class),
             "hide_parameters": True,  # an error must not show a statement's parameters, which are the user's data
             "connect_args": self._arguments,
+            **self._of_engine,
+            **json_libraries.arguments(self._connections.json),
         }
         if self._connections.tx_end == "autocommit":
             arguments["isolation_level"] = "AUTOCOMMIT"
@@ -205,7 +215,7 @@ class Client:
         keep = min(pool_settings.size, self._cell.sessions)
         adapter = self.driver.adapter()
         pool = self._wait(
-            lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._json, self._opened)
+            lambda: adapter.open_pool(self._arguments, pool_settings, keep, tx_end, self._of_pool, self._opened)
         )
         self._closers.append(pool.close)
         if self._holds:

@@ -187,12 +187,12 @@ def test_parameters_take_the_type_of_their_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("form", "values,many", ("--set form=values,many: one run takes one value of form; run once for each: "
-         "--set form=values, then --set form=many; a comma that belongs to it goes in quotes: "
+        ("form", "values,many", ("--set form=values,many: one run takes one value of form; "
+         "--vary set.form=values,many compares several; a comma that belongs to it goes in quotes: "
          "--set 'form=\"values,many\"'")),
-        ("rows", "1,2", "one run takes one value of rows, like 7; run once for each: --set rows=1, then --set rows=2"),
+        ("rows", "1,2", "one run takes one value of rows, like 7; --vary set.rows=1,2 compares several"),
         ("share", "0,5", "one run takes one value of share, like 0.5;"),
-        ("fast", "yes,no", "one run takes one value of fast, like True; run once for each: --set fast=yes"),
+        ("fast", "yes,no", "one run takes one value of fast, like True; --vary set.fast=yes,no compares several"),
     ],
 )  # fmt: skip
 def test_several_values_are_not_one(tmp_path: Path, name: str, text: str, message: str) -> None:

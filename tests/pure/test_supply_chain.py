@@ -67,7 +67,12 @@ def test_every_locked_package_has_hashes_and_nothing_else(lock: str) -> None:
 def test_the_locks_are_of_this_pyproject() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     running, besides = packages("requirements.txt"), packages("requirements-dev.txt")
-    needed = [*PROJECT["project"]["dependencies"], *extras["uvloop"], *PROJECT["build-system"]["requires"]]
+    needed = [
+        *PROJECT["project"]["dependencies"],
+        *extras["orjson"],
+        *extras["uvloop"],
+        *PROJECT["build-system"]["requires"],
+    ]
 
     assert set(running).isdisjoint(besides)
     for text, locked in [*((text, running) for text in needed), *((text, running | besides) for text in extras["dev"])]:

@@ -73,7 +73,7 @@ ADVICE: Final = {
     ),
     "two values of a parameter": Advice(
         ("forms.py", "--set", "form=values,many"),
-        r"run once for each: (--set form=values), then --set form=many",
+        r"(--vary set\.form=values,many) compares several",
         lambda option: ("forms.py", "--driver", "psycopg", *words(option)),
     ),
     "a comma that is meant": Advice(

@@ -50,6 +50,7 @@ class Wanted:
     project: Path | None
     from_source: bool = False  # build what the requirements name, instead of taking wheels
     extra: Sequence[str] = ()  # more packages that workers need: "uvloop"
+    labels: Sequence[str] = ()  # of base and head, where they are one environment with two settings
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,9 @@ def _check_wanted(wanted: Wanted) -> None:
 
 
 def _of_interpreters(wanted: Wanted) -> tuple[Environment, Environment]:
-    base, head = (
-        replace(each, label=f"Python {each.inventory.version} ({_short(each.python)})")
-        for each in (_given(wanted.base_python, wanted), _given(wanted.head_python, wanted))
-    )
+    sides = (_given(wanted.base_python, wanted), _given(wanted.head_python, wanted))
+    labels = wanted.labels or [f"Python {each.inventory.version} ({_short(each.python)})" for each in sides]
+    base, head = (replace(each, label=label) for each, label in zip(sides, labels, strict=True))
     return base, head
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
@@ -50,6 +50,9 @@ class Request:
     wanted: Wanted
     options: Options  # of the run; its drivers are those to measure, empty: those that both sides have
     tolerances: Mapping[str, float]  # METRIC or SCENARIO.METRIC -> share
+    connections: Mapping[str, Connections] = field(
+        default_factory=dict
+    )  # side -> its own; empty: the options' for both
 
 
 def execute_gate(request: Request, watch: Watcher) -> Ended:
@@ -147,7 +150,13 @@ def between(request: Request, places: GateHomes, watch: Watcher) -> tuple[Option
     gate = Gate(dict(request.tolerances), same_work=request.wanted.project is None)
     sessions_given = options.load.sessions is not None
     purpose = Purpose(
-        arrange=partial(_arranged, drivers, options.connections, gate, sessions_given=sessions_given),
+        arrange=partial(
+            _arranged,
+            drivers,
+            [Arm(side, "", request.connections.get(side, options.connections)) for side in ARMS],
+            gate,
+            sessions_given=sessions_given,
+        ),
         homes=places,
         sides={arm: _side(environment) for arm, environment in places.environments.items()},
         look=partial(_look, watch),
@@ -224,9 +233,7 @@ def _concerned(request: Request, drivers: list[str]) -> list[str]:
     return [name for name in drivers if name in found]
 
 
-def _arranged(
-    drivers: Sequence[str], connections: Connections, gate: Gate, plan: Plan, *, sessions_given: bool
-) -> Plan:
+def _arranged(drivers: Sequence[str], arms: list[Arm], gate: Gate, plan: Plan, *, sessions_given: bool) -> Plan:
     """A run's plan as a gate's: base and head are the arms, and every driver has cells of its own."""
     cells = [
         msgspec.structs.replace(cell, driver=driver)
@@ -234,7 +241,6 @@ def _arranged(
         for driver in drivers
     ]
     rounds = [plan.effort.rounds or 1] * len(cells)  # until the cost of the cells is known
-    arms = [Arm(name, "", connections) for name in ARMS]
     return msgspec.structs.replace(plan, arms=arms, baseline=BASE, cells=cells, rounds=rounds, gate=gate)
 
 

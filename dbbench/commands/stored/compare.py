@@ -232,7 +232,7 @@ def _states(run: Run, control: str) -> dict[Subject, str]:
         for arm in _arms(run):
             subject = subject_of(cell, arm)
             state = "not measured" if (index, arm) in usable else "not comparable"
-            if arm != plan.baseline_of(index):
+            if arm != plan.baseline_of(index, arm):
                 states.setdefault(subject, "" if subject in measured else state)
     return states
 
@@ -301,7 +301,9 @@ def _controls(run: Run, control: str) -> dict[Subject, str]:
     """What each driver in each cell is compared with."""
     plan = _with(run, control)
     return {
-        subject_of(cell, arm): plan.baseline_of(index) for index, cell in enumerate(plan.cells) for arm in _arms(run)
+        subject_of(cell, arm): plan.baseline_of(index, arm)
+        for index, cell in enumerate(plan.cells)
+        for arm in _arms(run)
     }
 
 

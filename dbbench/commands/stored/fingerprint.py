@@ -3,12 +3,12 @@
 Versions of drivers and SQLAlchemy are not part of it, since comparing them is the purpose. `changed` lists them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
-from dbbench.plan import Plan
+from dbbench.plan import Connections, Plan
 from dbbench.records import Run, clean
 
 NOT_RECORDED: Final = "not recorded"
@@ -93,7 +93,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 def _connections(plan: Plan) -> dict[str, Any]:
     """The settings of connections: pool, transactions, and of drivers."""
-    pool, null = plan.shared.pool, all(arm.connections.null_pool for arm in plan.arms)
+    of_arms = [arm.connections for arm in plan.arms]
     settings = {
         f"{arm.name if arm.driver == driver else driver}.{name}={'none' if value is None else value}"
         for arm in plan.arms
@@ -101,13 +101,25 @@ def _connections(plan: Plan) -> dict[str, Any]:
         for name, value in values.items()
     }
     return {
-        "pool": "NullPool" if null else f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s",
-        "checkout": plan.shared.checkout,
-        "tx-end": plan.shared.tx_end,
-        "loop": plan.shared.loop,
-        "pool-pre-ping": "on" if plan.shared.pre_ping else "off",
+        "pool": _every([_pool(each) for each in of_arms if not each.null_pool] or ["NullPool"]),
+        "checkout": _every(each.checkout for each in of_arms),
+        "tx-end": _every(each.tx_end for each in of_arms),
+        "isolation": _every(each.isolation or "" for each in of_arms),
+        "loop": _every(each.loop for each in of_arms),
+        "json": _every("" if each.json == "stdlib" else each.json for each in of_arms),
+        "pool-pre-ping": _every("on" if each.pre_ping else "off" for each in of_arms),
         "driver settings": ", ".join(sorted(settings)) or "default",
     }
+
+
+def _every(texts: Iterable[str]) -> str:
+    """The values that arms have, each once."""
+    return " | ".join(dict.fromkeys(texts))
+
+
+def _pool(connections: Connections) -> str:
+    pool = connections.pool
+    return f"{pool.size}+{pool.max_overflow}, timeout {pool.timeout:g} s"
 
 
 def _rest(run: Run, other: Run) -> dict[str, Any]:

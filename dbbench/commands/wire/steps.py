@@ -141,13 +141,14 @@ class Counting:
         if not any(one.round_trips for one in counted):
             nothing = f"{cell.layer} makes no round trip: there is nothing to count"
             raise WorkerFailedError(messages.Failed(nothing, scenario=True, unfit=True))
+        (own,) = [each for each in plan.arms if each.name == arm]
         made = row(
             arm=arm,
             scenario=cell.scenario,
             layer=cell.layer,
             params=params_text(cell),
             driver=cell.driver or arm,
-            tx_end=plan.shared.tx_end,
+            tx_end=own.connections.tx_end,
             exchanges=counted,
             connect=exchange(connect),
             connect_statements=connect_statements(connect),
@@ -157,7 +158,7 @@ class Counting:
         later = {sql for frames in each for sql in connect_statements(frames)}
         return msgspec.structs.replace(
             made,
-            settings=plan.settings.get(made.driver, {}),
+            settings=own.connections.settings.get(cell.driver or own.driver, {}),
             untraced=len(each[-1]) - len(made.trace),
             first_only=[sql for sql in dict.fromkeys(connect_statements(first)) if sql not in later],
         )

@@ -7,7 +7,7 @@ from typing import Any, Final
 from dbbench.analysis.latency import US_PER_S
 from dbbench.analysis.rows import CellRow
 from dbbench.commands.identity import identity
-from dbbench.plan import Plan
+from dbbench.plan import Arm, Connections, Plan
 from dbbench.records import Problem, Run, clean
 from dbbench.reports.columns import NOTHING, rate_text
 from dbbench.reports.run.failures import message, untold
@@ -89,10 +89,14 @@ def _loop(plan: Plan) -> str:
 
 def _comparison(plan: Plan) -> str:
     """What is compared, where that is not the throughput."""
+    if not plan.paced:
+        return ""
+    if len(plan.groups) > 1:
+        return '"time vs ..." compares mean latency, since the pace is set'
     baselines = dict.fromkeys([plan.baseline, *filter(None, (cell.baseline for cell in plan.cells))])
     named = listed([f'"time vs {name}"' for name in baselines])
     verb = "compares" if len(baselines) == 1 else "compare"
-    return f"{named} {verb} mean latency, since the pace is set" if plan.paced else ""
+    return f"{named} {verb} mean latency, since the pace is set"
 
 
 def _intervals(rows: Sequence[CellRow]) -> list[str]:
@@ -110,10 +114,27 @@ def _percentiles(rows: Sequence[CellRow]) -> list[str]:
 
 
 def _settings(plan: Plan) -> str:
-    null = all(arm.connections.null_pool for arm in plan.arms)
-    pool = "NullPool" if null else f"pool {plan.shared.pool.size}+{plan.shared.pool.max_overflow}"
-    pinged = ", pre-ping" if plan.shared.pre_ping else ""
-    return f"{pool}{pinged}, checkout per {plan.shared.checkout}, tx-end {plan.shared.tx_end}, loop {plan.shared.loop}"
+    """The settings of connections that all arms have; what varies is in their names."""
+    of_arms = [_texts(arm.connections) for arm in plan.arms]
+    pools = {_pool(arm.connections) for arm in plan.arms if not arm.connections.null_pool} or {"NullPool"}
+    alike = [parts.pop() for texts in zip(*of_arms, strict=True) if len(parts := set(texts)) == 1]
+    return ", ".join(filter(None, [*(pools if len(pools) == 1 else ()), *alike]))
+
+
+def _texts(connections: Connections) -> list[str]:
+    """The settings of connections besides the pool, each as a text; empty where that need not be said."""
+    return [
+        "pre-ping" if connections.pre_ping else "",
+        f"checkout per {connections.checkout}",
+        f"tx-end {connections.tx_end}",
+        f"isolation {connections.isolation}" if connections.isolation else "",
+        f"loop {connections.loop}",
+        f"json {connections.json}" if connections.json != "stdlib" else "",
+    ]
+
+
+def _pool(connections: Connections) -> str:
+    return "NullPool" if connections.null_pool else f"pool {connections.pool.size}+{connections.pool.max_overflow}"
 
 
 def _server(facts: Mapping[str, Any]) -> str:
@@ -140,12 +161,22 @@ def _drivers(run: Run) -> list[str]:
 def _settings_of_arms(plan: Plan) -> str:
     """The drivers' settings that are not the defaults, and what the names of arms with settings stand for."""
     said = [f"{driver} {_pairs(settings)}" for driver, settings in plan.settings.items()]
-    pools = {arm.connections.null_pool for arm in plan.arms}
-    own = {arm.name: plan.own_settings(arm) for arm in plan.arms if len(pools) == 1 or not arm.connections.null_pool}
-    said += [f"{name}: {_pairs(settings)}" for name, settings in own.items() if settings]
-    if len(pools) > 1:
+    for arm in plan.arms:
+        if "=" in arm.name or arm.name.endswith("+null"):
+            continue  # the name says it
+        own, told = plan.own_settings(arm), arm.name.partition("+")[0] == arm.driver or not arm.driver
+        texts = [*([] if told else _named(plan, arm)), *([_pairs(own)] if own else [])]
+        said += [f"{arm.name}: {' '.join(texts)}"] if texts else []
+    if any(arm.name.endswith("+null") for arm in plan.arms):
         said.append("+null: SQLAlchemy's NullPool")
     return "; ".join(said)
+
+
+def _named(plan: Plan, arm: Arm) -> list[str]:
+    """What the name of an arm from pyproject.toml stands for: its driver, and what it does not share with others."""
+    texts = zip(*([_pool(each.connections), *_texts(each.connections)] for each in plan.arms), strict=True)
+    own = [_pool(arm.connections), *_texts(arm.connections)]
+    return [arm.driver, *(text for text, others in zip(own, texts, strict=True) if text and len(set(others)) > 1)]
 
 
 def _pairs(settings: Mapping[str, object]) -> str:

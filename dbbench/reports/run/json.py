@@ -78,6 +78,15 @@ def _plan(plan: Plan) -> dict[str, Any]:
                 "busy_ns": arm.busy_ns,
                 "settings": plan.own_settings(arm),
                 "null_pool": arm.connections.null_pool,
+                "pool": arm.connections.pool,
+                "pre_ping": arm.connections.pre_ping,
+                "checkout": arm.connections.checkout,
+                "tx_end": arm.connections.tx_end,
+                "isolation": arm.connections.isolation,
+                "loop": arm.connections.loop,
+                "json": arm.connections.json,
+                "params": arm.params,
+                "baseline": arm.baseline or plan.baseline,
             }
             for arm in plan.arms
         ],

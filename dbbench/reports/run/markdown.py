@@ -8,7 +8,7 @@ from dbbench.reports.run.failures import blank, reasons
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.run.roundtrips import round_trip_tables
-from dbbench.reports.run.sentences import sentence, title
+from dbbench.reports.run.sentences import sentences, title
 
 
 def report(analysis: Analysis, *, details: bool = False) -> str:
@@ -24,9 +24,9 @@ def _cell(run: Run, index: int, of: CellAnalysis, more: Below) -> str:
     name, rest = title(of.cell, of.rows[0].params)
     heading = f"### {escaped(name)}: {', '.join(escaped(part) for part in rest)}"
     said = reasons(run, index, of.rows)
-    rows = [] if blank(of.rows) else [table(columns(of.cell, of.rows, run.header.plan.baseline))]
+    rows = [] if blank(of.rows) else [table(columns(of.cell, of.rows, of.baselines))]
     # Every line a paragraph of its own: Markdown would run them together.
-    lines = [escaped(line) for line in (*(said or [sentence(run, of.rows)]), *more.remarks)]
+    lines = [escaped(line) for line in (*(said or sentences(run, index, of)), *more.remarks)]
     return "\n\n".join([heading, *rows, *lines, *(_titled(titled, "####") for titled in more.tables)])
 
 

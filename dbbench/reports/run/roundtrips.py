@@ -18,7 +18,7 @@ _SUBSTANTIAL: Final = 100  # a time with so much before the point needs nothing 
 def round_trip_tables(analysis: Analysis) -> list[Titled]:
     """One for every scenario, layer and number of sessions of a run with latency, or behind a pooler; else none."""
     run = analysis.run
-    return [*(_latency(group, run.header.plan.baseline) for group in analysis.effects), *_pooled(run)]
+    return [*map(_latency, analysis.effects), *_pooled(run)]
 
 
 def _pooled(run: Run) -> list[Titled]:
@@ -37,7 +37,7 @@ def _pooled(run: Run) -> list[Titled]:
     ]
 
 
-def _latency(group: Sequence[Effect], baseline: str) -> Titled:
+def _latency(group: Sequence[Effect]) -> Titled:
     cell = group[0].cell
     columns = [
         Column("driver", "", [effect.driver for effect in group]),
@@ -51,18 +51,19 @@ def _latency(group: Sequence[Effect], baseline: str) -> Titled:
         if position:  # the first is what the others are predicted from
             columns.append(Column(heading, "vs model", [_deviation(at_rtt.deviation) for at_rtt in measured]))
     place = [cell.scenario, cell.layer, count(cell.sessions, "session"), "mean of an operation"]
-    return Titled("network latency", place, columns, _sentences(group, cell.baseline or baseline))
+    return Titled("network latency", place, columns, _sentences(group))
 
 
-def _sentences(group: Sequence[Effect], baseline: str) -> list[str]:
+def _sentences(group: Sequence[Effect]) -> list[str]:
     said = []
     if len(group[0].lines) > 1:
         said.append("The model: round trips x round-trip time + the time at the lowest round-trip time.")
-    return said + [sentence for effect in group if (sentence := _tie(effect, baseline))]
+    return said + [sentence for effect in group if (sentence := _tie(effect))]
 
 
-def _tie(effect: Effect, baseline: str) -> str:
+def _tie(effect: Effect) -> str:
     """The round-trip time above which the driver ties with the baseline, and what was measured there."""
+    baseline = effect.baseline
     if effect.tie is None:
         return ""
     if effect.tie.rtt_s is None:

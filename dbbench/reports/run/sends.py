@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from dbbench.plan import Connections, TxEnd
+from dbbench.drivers.settings import OFF, RESET
+from dbbench.plan import Arm, TxEnd
 from dbbench.records import Run
 from dbbench.wording import listed
 
@@ -21,7 +22,7 @@ def sends(run: Run, *, details: bool = False) -> list[str]:
     for arm in plan.arms:
         facts = run.header.drivers.get(arm.name, {})
         if "idiom" in facts:
-            said.setdefault(_sent(arm.connections, facts) + _idiom(arm.connections.tx_end, facts), []).append(arm.name)
+            said.setdefault(_sent(arm, facts) + _idiom(arm.connections.tx_end, facts), []).append(arm.name)
             added.append(f"raw {arm.name} and what dbbench adds: {facts.get('adds', '')}")
         elif "round trip" in (release := facts.get("on release", "")) and arm.connections.checkout == "request":
             older.append(f"raw: the pool of {arm.name} {release}; --checkout session leaves it out")
@@ -31,13 +32,15 @@ def sends(run: Run, *, details: bool = False) -> list[str]:
     return [*lines, *older, *(added if details else [])]
 
 
-def _sent(connections: Connections, facts: Mapping[str, str]) -> str:
+def _sent(arm: Arm, facts: Mapping[str, str]) -> str:
     """The parts of an operation, in order."""
+    connections = arm.connections
     end = _ENDS.get(connections.tx_end)
     parts = ["your statements"] if end is None else ["BEGIN", "your statements", end]
     if connections.tx_end == "rollback" and facts.get("rollback"):
         parts[-1] += f" {facts['rollback']}"
-    if connections.checkout == "request" and facts.get("reset"):
+    resets = connections.settings.get(arm.driver, {}).get(RESET) != OFF
+    if connections.checkout == "request" and facts.get("reset") and resets:
         parts.append(f"{facts['reset']} (--checkout session leaves it out)")
     return ", ".join(parts)
 

@@ -1,11 +1,15 @@
 """What the rows of a cell mean, in plain words; the same in every report that people read."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
+from dbbench.analysis.analysis import CellAnalysis
 from dbbench.analysis.ratios import family
 from dbbench.analysis.rows import CellRow
+from dbbench.drivers import DRIVERS
 from dbbench.plan import Cell
 from dbbench.records import Run
 from dbbench.reports.text import place
@@ -18,6 +22,8 @@ _STEP_S: Final = 10  # a budget is suggested in steps of this
 _TWICE: Final = 2.0
 _TENTH: Final = 0.1  # a difference of this much is said in whole per cents,
 _HUNDREDTH: Final = 0.01  # unless its interval is narrower than this
+_SAME_TRIPS: Final = 0.05  # round trips of an operation: a mean of counts
+_NOT_COUNTED: Final[Mapping[str, float]] = {}
 
 
 def title(cell: Cell, params: str) -> tuple[str, list[str]]:
@@ -25,15 +31,45 @@ def title(cell: Cell, params: str) -> tuple[str, list[str]]:
     return place(cell.scenario, cell.layer, cell.sessions, params)
 
 
-def sentence(run: Run, rows: Sequence[CellRow]) -> str:
-    """What the rows of one cell mean, in plain words."""
+def sentences(run: Run, index: int, of: CellAnalysis) -> list[str]:
+    """What the rows of one cell mean, in plain words: a sentence for all that are compared with the same arm."""
+    groups: dict[str, list[CellRow]] = {}
+    for row, baseline in zip(of.rows, of.baselines, strict=True):
+        groups.setdefault(baseline, []).append(row)
+    if len(groups) == 1 and not _settings_of(of.rows):
+        return [sentence(run, of.rows)]
+    return [_of_settings(run, index, rows) for rows in groups.values() if len(rows) > 1 or len(groups) == 1]
+
+
+def _settings_of(rows: Sequence[CellRow]) -> str:
+    """The driver of which all rows are; empty where they are not told apart by settings alone."""
+    names = {row.driver.partition("+")[0] for row in rows}
+    return names.pop() if len(names) == 1 and all("=" in row.driver for row in rows) else ""
+
+
+def _of_settings(run: Run, index: int, rows: Sequence[CellRow]) -> str:
+    """The sentence about rows that are one driver with several settings: these are named, and how chatty they are."""
+    driver = _settings_of(rows)
+    if not driver:
+        return sentence(run, rows)
+    counted = run.header.round_trips
+    trips = {row.driver: counted[row.driver][index] for row in rows if index < len(counted.get(row.driver, []))}
+    short = {row.driver: row.driver.removeprefix(f"{driver}+") for row in rows}
+    told = [msgspec.structs.replace(row, driver=short[row.driver]) for row in rows]
+    said = sentence(run, told, {short[name]: number for name, number in trips.items() if number is not None})
+    return f"{driver}: {said[0].lower()}{said[1:]}"
+
+
+def sentence(run: Run, rows: Sequence[CellRow], round_trips: Mapping[str, float] = _NOT_COUNTED) -> str:
+    """What rows mean that are compared with one of them, in plain words; `round_trips` of each, where they matter."""
     baseline = _baseline(run, rows)
     others = [row for row in rows if row.driver != baseline]
     if nothing := _nothing_compared(run, rows, others, baseline):
         return nothing
     if all(row.verdict is Verdict.UNDECIDED and row.ratio_low is None for row in others):
         return f"Undecided after {_blocks(others)}: {_more_blocks(run, rows)}."
-    return "; ".join(_clauses(run, others, baseline, _more_blocks(run, rows))) + "."
+    more = {row.driver: _more_trips(round_trips, row.driver, baseline) for row in others}
+    return "; ".join(_clauses(run, others, baseline, _more_blocks(run, rows), more)) + "."
 
 
 def _nothing_compared(run: Run, rows: Sequence[CellRow], others: Sequence[CellRow], baseline: str) -> str:
@@ -48,7 +84,7 @@ def _nothing_compared(run: Run, rows: Sequence[CellRow], others: Sequence[CellRo
     left = [row for row in rows if row.verdict is Verdict.NOT_MEASURED]
     if failed and left and not any(row.operations for row in rows):
         said = f"{_names(failed)} could not be measured (see below): nothing to compare {_names(left)} with"
-        alone = left[0].driver if len(left) == 1 and not run.header.plan.gate else ""
+        alone = left[0].driver if len(left) == 1 and left[0].driver in DRIVERS and not run.header.plan.gate else ""
         return f"{said}; --driver {alone} --baseline {alone} measures it alone." if alone else f"{said}."
     if not any(row.driver == baseline and row.operations for row in rows):
         return f"{baseline}, the baseline, was not measured here: nothing is compared with it."
@@ -60,12 +96,14 @@ def _baseline(run: Run, rows: Sequence[CellRow]) -> str:
     return next((row.driver for row in rows if row.verdict is Verdict.BASELINE), run.header.plan.baseline)
 
 
-def _clauses(run: Run, rows: Sequence[CellRow], baseline: str, more_blocks: str) -> list[str]:
+def _clauses(
+    run: Run, rows: Sequence[CellRow], baseline: str, more_blocks: str, more_trips: Mapping[str, str]
+) -> list[str]:
     """A clause for every row or group of rows: what is known first, what is unknown last."""
     clauses: list[str] = []
     for row in rows:
         if row.verdict in _DIFFERENT:
-            clauses.append(_difference(row, run, baseline, brief=bool(clauses)))
+            clauses.append(_difference(row, run, baseline, brief=bool(clauses)) + more_trips[row.driver])
     if ties := [row for row in rows if row.verdict is Verdict.TIE]:
         verb = "ties" if len(ties) == 1 else "tie"
         clauses.append(f"{_names(ties)} {verb} with {'it' if clauses else baseline} within {TIE_BAND:.0%}")
@@ -100,6 +138,17 @@ def _difference(row: CellRow, run: Run, baseline: str, *, brief: bool) -> str:
     wide = shares is None or abs(shares[1] - shares[0]) >= _HUNDREDTH
     digits = 0 if abs(row.ratio - 1) >= _TENTH and wide else 1
     return f"{row.driver} {needs} {about}{abs(row.ratio - 1):.{digits}%} {much}{_interval(shares, f'.{digits}%')}"
+
+
+def _more_trips(round_trips: Mapping[str, float], name: str, baseline: str) -> str:
+    """How many more round trips an operation makes than with the baseline; empty where it makes as many."""
+    if name not in round_trips or baseline not in round_trips:
+        return ""
+    more = round_trips[name] - round_trips[baseline]
+    if abs(more) < _SAME_TRIPS:
+        return ""
+    number = f"{abs(more):.1f}".removesuffix(".0")
+    return f", with {number} {'more' if more > 0 else 'fewer'} round {'trip' if number == '1' else 'trips'}"
 
 
 def _interval(ends: tuple[float, float] | None, format_: str) -> str:

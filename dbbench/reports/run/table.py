@@ -13,7 +13,7 @@ from dbbench.reports.run.failures import blank, reasons
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.remarks import Below, Titled, below, layer_tables
 from dbbench.reports.run.roundtrips import round_trip_tables
-from dbbench.reports.run.sentences import sentence, title
+from dbbench.reports.run.sentences import sentences, title
 from dbbench.stats.paired import Verdict
 
 _STYLES: Final = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.FAILED: "red", Verdict.NOT_COMPARABLE: "red"}
@@ -38,8 +38,8 @@ def _print_cell(run: Run, index: int, of: CellAnalysis, more: Below, console: Co
     said = reasons(run, index, of.rows)
     if not blank(of.rows):
         styles = [_STYLES.get(row.verdict, "") for row in of.rows]
-        print_table(columns(of.cell, of.rows, run.header.plan.baseline), console, styles)
-    for line in (*(said or [sentence(run, of.rows)]), *more.remarks):
+        print_table(columns(of.cell, of.rows, of.baselines), console, styles)
+    for line in (*(said or sentences(run, index, of)), *more.remarks):
         console.print(Padding(plain(line, console), INDENT), width=prose(console))
     for table in more.tables:
         _print_titled(table, console)

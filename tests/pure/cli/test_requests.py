@@ -153,7 +153,46 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
         ),
         (
             "run --driver-set asyncpg.statement_cache_size=0,100",
-            "statement_cache_size is a number; run once for each of 0, 100",
+            "statement_cache_size is a number; --vary asyncpg.statement_cache_size=0,100 compares several",
+        ),
+        (
+            "run --vary pool-pre-ping=off,on --pool-pre-ping",
+            "--vary pool-pre-ping and --pool-pre-ping exclude each other",
+        ),
+        ("wire --vary pool=5+10,null --null-pool", "--vary pool and --null-pool exclude each other"),
+        (
+            "capacity --slo p99<10ms --vary tx-end=commit --tx-end commit",
+            "--vary tx-end and --tx-end exclude each other",
+        ),
+        ("run --vary pool=5+10,null --pooler session", "--pooler and --vary or --arm exclude each other"),
+        ("run --vary pool=5+10,null --checkout session", "psycopg+pool=null: --null-pool and --checkout session"),
+        ("run --vary checkout=request,session --sessions 16", "psycopg+checkout=session: --checkout session holds"),
+        ("run --vary pool-pre-ping=off,on --arm mine", "--arm and --vary exclude each other"),
+        ("run --arm mine --driver asyncpg", "--arm and --driver exclude each other"),
+        ("run --arm mine", "--arm mine: pyproject.toml has no [tool.dbbench.arms.mine]; none has been named there"),
+        ("run --compare all", "--compare goes with --vary"),
+        ("gate --base pool-pre-ping=off --head asyncpg==0.31.0", "settings are judged against settings"),
+        ("gate --base pool-pre-ping=off", "settings are judged against settings"),
+        (
+            "gate --base pool-pre-ping=off --head pool-pre-ping=maybe",
+            "--head pool-pre-ping=maybe: pool-pre-ping is off",
+        ),
+        ("gate --base tx-end=commit --head tx-end=rollback --project .", "settings are judged alone"),
+        (
+            "gate --base loop=asyncio --head loop=uvloop --driver psycopg2",
+            "no setting of psycopg2; --driver names another",
+        ),
+        ("gate --base-arm mine", "--base-arm and --head-arm go together"),
+        (
+            "gate --base-arm mine --head-arm yours --driver asyncpg",
+            "--base-arm and --head-arm exclude --base, --head and",
+        ),
+        ("run my_scenario.py --between scenarios", "--between scenarios compares two scenarios or more"),
+        ("run my_scenario.py orders.py --between scenarios --arm mine", "--arm and --between exclude each other"),
+        ("run --preset sync --driver asyncpg", "--driver and --preset exclude each other"),
+        (
+            "run --vary pool-pre-ping=off,on --baseline psycopg+pool=5+10",
+            "--baseline psycopg+pool=5+10: no arm of this",
         ),
         ("gate --base a==1 --head a==2 --tolerance 5% --tolerance time=6%", "--tolerance: time is given twice"),
         ("run --null-pool --pool-size 5", "--null-pool and --pool-size exclude each other"),
@@ -243,3 +282,78 @@ def test_help_of_compare_says_when_it_ends_with_1() -> None:
     (help_,) = (command.help for command in COMMANDS if command.name == "compare")
 
     assert "--fail-over makes it end with 1" in help_
+
+
+def test_presets_are_several_drivers() -> None:
+    run = options_of("run", "--preset", "sync")
+
+    assert (run.drivers, run.baseline) == (["psycopg-sync", "psycopg2"], "psycopg-sync")
+    assert options_of("run", "--preset", "async").drivers == ["psycopg", "asyncpg"]
+    assert options_of("wire", "--preset", "all").drivers == [*DEFAULT, "psycopg-sync"]
+    assert options_of("run", "--preset", "sync", "--baseline", "psycopg2").drivers == ["psycopg2", "psycopg-sync"]
+
+
+@pytest.mark.parametrize("name", ["run", "wire", "capacity"])
+def test_what_varies_makes_arms(name: str) -> None:
+    options = options_of(name, "--driver", "psycopg2,asyncpg", "--vary", "pool-pre-ping=off,on")
+
+    assert [arm.name for arm in options.arms] == [
+        "psycopg2+pool-pre-ping=off", "psycopg2+pool-pre-ping=on",
+        "asyncpg+pool-pre-ping=off", "asyncpg+pool-pre-ping=on",
+    ]  # fmt: skip
+    assert (options.drivers, options.baseline) == (["psycopg2", "asyncpg"], "psycopg2+pool-pre-ping=off")
+
+
+def test_settings_may_be_compared_with_one_baseline() -> None:
+    options = options_of("run", "--vary", "tx-end=rollback,commit", "--compare", "all", "--baseline", "asyncpg")
+
+    assert {arm.baseline for arm in options.arms} == {""}
+    assert options.baseline == "asyncpg+tx-end=rollback"
+
+
+def test_scenarios_may_be_compared() -> None:
+    options = options_of("run", "my_scenario.py", "orders.py", "--between", "scenarios", "--driver", "asyncpg")
+
+    assert [(arm.name, Path(arm.path).name, arm.baseline) for arm in options.arms] == [
+        ("asyncpg+scenario=my_scenario", "my_scenario.py", "asyncpg+scenario=my_scenario"),
+        ("asyncpg+scenario=orders", "orders.py", "asyncpg+scenario=my_scenario"),
+    ]
+
+
+def test_arms_have_names_in_pyproject(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.dbbench]\nseed = 3\n"
+        '[tool.dbbench.arms.production]\ndriver = "psycopg2"\npool-pre-ping = true\n'
+        '[tool.dbbench.arms.candidate]\ndriver = "psycopg"\npool = "15+0"\npsycopg.prepare_threshold = "none"\n'
+    )
+    options = options_of("run", "--arm", "production", "--arm", "candidate")
+    gate: Any = parsed(["gate", "--base-arm", "candidate", "--head-arm", "candidate"])
+
+    assert [(arm.name, arm.driver) for arm in options.arms] == [("production", "psycopg2"), ("candidate", "psycopg")]
+    assert (options.baseline, options.drivers, options.effort.seed) == ("production", ["psycopg2", "psycopg"], 3)
+    assert options.arms[1].connections.settings == {"psycopg": {"prepare_threshold": None}}
+    assert options.arms[0].connections.pre_ping
+    assert gate.gate.connections["base"] == gate.gate.connections["head"] == options.arms[1].connections
+    assert gate.gate.options.drivers == ["psycopg"]
+
+
+def test_a_gate_judges_settings_of_the_drivers_that_they_concern() -> None:
+    request: Any = parsed(["gate", "--base", "psycopg.binary=off", "--head", "psycopg.binary=on", "--head", "pool=3+4"])
+    loops: Any = parsed(["gate", "--base", "loop=asyncio", "--head", "loop=uvloop"])
+    gate = request.gate
+
+    assert gate.options.drivers == list(DEFAULT), "a pool concerns them all"
+    assert gate.connections["base"].settings == {"psycopg": {"binary": "off"}}
+    assert gate.connections["head"].pool == Pool(3, 4)
+    assert gate.wanted.labels == ("psycopg.binary=off", "psycopg.binary=on, pool=3+4")
+    assert loops.gate.options.drivers == ["psycopg", "asyncpg"]
+
+
+def test_what_is_written_goes_before_what_pyproject_has(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.dbbench]\ndriver = ["asyncpg"]\n')
+    preset = options_of("wire", "--preset", "sync").drivers
+    (tmp_path / "pyproject.toml").write_text('[tool.dbbench]\npreset = "sync"\n')
+
+    assert preset == ["psycopg-sync", "psycopg2"]
+    assert options_of("wire", "--driver", "asyncpg").drivers == ["asyncpg"]
+    assert options_of("wire").drivers == preset

@@ -29,14 +29,16 @@ def plan(*arms: str, gate: bool = False, pooler: bool = False) -> Plan:
         (
             ["asyncpg", "psycopg2"],
             [],
-            Comparison(True, "asyncpg", "psycopg cannot be measured here: comparing psycopg2 with asyncpg instead"),
+            Comparison(
+                True, {"psycopg": "asyncpg"}, "psycopg cannot be measured here: comparing psycopg2 with asyncpg instead"
+            ),
         ),
         (
             ["psycopg2"],
             [],
             Comparison(
                 False,
-                "",
+                {},
                 "psycopg and asyncpg cannot be measured here, so nothing is left to compare psycopg2 with: "
                 "not measured; --driver psycopg2 --baseline psycopg2 measures it alone",
             ),
@@ -45,7 +47,7 @@ def plan(*arms: str, gate: bool = False, pooler: bool = False) -> Plan:
             ["psycopg", "asyncpg", "psycopg2"],
             ["asyncpg", "psycopg2"],
             Comparison(
-                False, "", "psycopg, asyncpg and psycopg2 do not return the same: nothing to compare, not measured"
+                False, {}, "psycopg, asyncpg and psycopg2 do not return the same: nothing to compare, not measured"
             ),
         ),
         (
@@ -53,7 +55,7 @@ def plan(*arms: str, gate: bool = False, pooler: bool = False) -> Plan:
             ["psycopg2"],
             Comparison(
                 False,
-                "",
+                {},
                 "psycopg cannot be measured here, and asyncpg and psycopg2 do not return the same: "
                 "nothing to compare, not measured",
             ),
@@ -65,14 +67,14 @@ def test_a_cell_is_measured_where_two_arms_can_be_compared(
 ) -> None:
     found = comparison(plan(*THREE), 0, passed, different)
 
-    assert (found.worth_it, found.baseline) == (left.worth_it, left.baseline)
+    assert (found.worth_it, found.instead) == (left.worth_it, left.instead)
     assert found.note == (f"{WHERE}{left.note}" if left.note else "")
 
 
 def test_four_arms_without_their_baseline_are_compared_with_the_next() -> None:
     found = comparison(plan(*THREE, "psycopg-sync"), 0, ["asyncpg", "psycopg2", "psycopg-sync"], ["psycopg2"])
 
-    assert found.baseline == "asyncpg"
+    assert found.instead == {"psycopg": "asyncpg"}
     assert found.note.endswith("psycopg cannot be measured here: comparing psycopg-sync with asyncpg instead")
 
 
