@@ -13,6 +13,7 @@ from dbbench.records import Usage
 from dbbench.scenario import Description
 
 LENGTH_BYTES: Final = 4
+MAX_ERRORS: Final = 3  # different messages of failed operations that are reported of a slice
 MAX_BYTES: Final = 1 << 30  # of a reply; the times of 10 million operations are a quarter of it
 
 
@@ -111,6 +112,7 @@ class RunSlice(Message, frozen=True):
     freeze: bool = False  # for warm-ups: existing objects are kept out of garbage collection from now on
     load: Load = Load()  # the number of sessions comes with the cell instead
     heartbeat: bool = False  # measure how late the event loop runs timers; not in slices that count
+    start_ns: int = 0  # of one process of several: when all begin, by the clock that they share; 0: at once
 
 
 class Close(Message, frozen=True):
@@ -158,12 +160,14 @@ class Ran(Message, frozen=True):
     usage: Usage
     failures: dict[str, int]  # SQLSTATE, or the exception's class where there is none -> operations
     errors: list[str]  # different messages of failed operations, with file and line, the most frequent first
+    ends: bytes = b""  # open loop, and of one process of several: when those that succeeded completed, by that clock
 
 
 class Closed(Message, frozen=True):
     """The cell is closed."""
 
     peak_bytes: int  # peak resident memory of the worker, since the cell was opened where the system supports that
+    gil: str = ""  # after the load: see worker/gil.py
 
 
 class Failed(Message, frozen=True):

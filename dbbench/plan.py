@@ -48,9 +48,20 @@ class Connections(msgspec.Struct, frozen=True):
     settings: dict[str, dict[str, Value]] = {}  # driver -> its settings that are not the default
     isolation: Isolation | None = None  # of transactions; None: the server's default
     json: JsonLibrary = "stdlib"  # with which SQLAlchemy reads and writes JSON
+    processes: int = 1  # of the client, each with a pool of its own; sessions are spread over them
 
     def at_once(self, sessions: int) -> int:
-        """The most connections that an arm has at a time: one for each session, as far as the pool has them."""
+        """The most connections that an arm has at a time: one for each session, as far as its pools have them."""
+        least, more = divmod(sessions, self.processes)
+        return more * self.in_process(least + 1) + (self.processes - more) * self.in_process(least)
+
+    @property
+    def capacity(self) -> int:
+        """The most connections that its pools open."""
+        return self.pool.capacity * self.processes
+
+    def in_process(self, sessions: int) -> int:
+        """The same for one process that has so many of the sessions."""
         return sessions if self.null_pool else min(sessions, self.pool.capacity)
 
 

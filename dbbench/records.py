@@ -13,6 +13,7 @@ from dbbench.units import MOST_BLOCKS
 MAX_BLOCKS: Final = MOST_BLOCKS
 USUAL_TRIALS: Final = 40  # of a search: 17 doublings from 1 to 100,000, 7 halvings to 1%, both ends again, and noise
 MAX_TRIALS: Final = 1_000  # of a search that is read
+MAX_SECONDS: Final = 1_000  # of a slice of an open loop
 MAX_FAILURES: Final = 1_000  # kinds of failures of an arm in a cell and block
 TRACE_LINES: Final = 10_000  # of one operation that are kept
 TRACE_BYTES: Final = 150  # of the detail of each
@@ -102,6 +103,18 @@ class Usage(msgspec.Struct, frozen=True):
     ready_ns: Count = 0  # open loop, Linux: time that the client could have run and had no CPU
 
 
+class Second(msgspec.Struct, frozen=True):
+    """The operations that were due in one second of a slice of an open loop, and that succeeded."""
+
+    second: Count  # 0-based, from the start of the slice
+    operations: Count
+    sum_ns: Count  # of their response times
+    max_ns: Count
+    p50_ns: Count | None = None  # where there are enough operations: see Histogram.percentile
+    p95_ns: Count | None = None
+    p99_ns: Count | None = None
+
+
 class Slice(msgspec.Struct, frozen=True):
     """One uninterrupted sequence of operations of one arm in one cell."""
 
@@ -109,6 +122,7 @@ class Slice(msgspec.Struct, frozen=True):
     round: Count  # slices of one round ran close together in time and are compared with each other
     usage: Usage
     began_ns: Count = 0  # its start, from the start of the first block
+    seconds: Annotated[list[Second], Meta(max_length=MAX_SECONDS)] = []  # open loop
 
 
 Distribution = Annotated[dict[Bucket, Count], Meta(max_length=MAX_BUCKET + 1)]  # bucket -> samples, see histogram.py

@@ -9,6 +9,7 @@ from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax, breakdown, 
 from dbbench.analysis.latency import Effect, effects
 from dbbench.analysis.places import Places, by_place
 from dbbench.analysis.rows import CellRow, rows
+from dbbench.analysis.series import Point, series
 from dbbench.plan import Cell
 from dbbench.records import Problem, Run
 
@@ -38,6 +39,11 @@ class Analysis:
     def rows(self) -> list[CellRow]:
         """The rows of all cells."""
         return [row for cell in self.cells for row in cell.rows]
+
+    @property
+    def series(self) -> list[Point]:
+        """The run as it went, slice by slice, in an open loop second by second."""
+        return series(self.run.header.plan, self.places)
 
     @property
     def breakdowns(self) -> list[Breakdown]:

@@ -42,11 +42,11 @@ def warnings(plan: Plan, places: Places) -> Iterator[str]:
         return
     for index, cell in enumerate(plan.cells):
         for arm in plan.arms:
-            if said := _said(places[index, arm.name]):
+            if said := _said(places[index, arm.name], arm.connections.processes):
                 yield f"{cell.label}, {arm.name}: {said}"
 
 
-def _said(measured: Sequence[Measurement]) -> str:
+def _said(measured: Sequence[Measurement], processes: int) -> str:
     slices = [part for one in measured for part in one.slices]
     cpu_ns, elapsed_ns = sum(part.usage.cpu_ns for part in slices), sum(part.usage.elapsed_ns for part in slices)
     ready_ns = sum(part.usage.ready_ns for part in slices)
@@ -54,7 +54,7 @@ def _said(measured: Sequence[Measurement]) -> str:
     for one in measured:
         lag.merge(Histogram(one.lag))
         service.merge(Histogram(one.service))
-    if not is_busy(cpu_ns + ready_ns, elapsed_ns) or not is_late(lag, service):
+    if not is_busy(cpu_ns + ready_ns, elapsed_ns * processes) or not is_late(lag, service):
         return ""
     late = time_text((lag.percentile(0.9) or 0) / _NS_PER_US)
     return (

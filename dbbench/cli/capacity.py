@@ -1,6 +1,6 @@
 """`dbbench capacity`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -28,6 +28,14 @@ SESSIONS: Final = (
     "Concurrent sessions, one number: so many operations run or wait for a connection at once. "
     "Default: as many as the pool has connections."
 )
+Scenario = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO|FILE",
+        autocompletion=completion.scenarios,
+        help="A built-in scenario or your own file.",
+    ),
+]
 PACED: Final = ("rate", "think")  # of a load: the rates are what is searched
 
 
@@ -121,14 +129,7 @@ def capacity(
     comparing: Annotated[Comparing, Group(comparing, without=("compare", "between"))],
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
-    scenario: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCENARIO|FILE",
-            autocompletion=completion.scenarios,
-            help="A built-in scenario or your own file.",
-        ),
-    ] = "point_reads",
+    scenario: Scenario = "point_reads",
     placement: common.Placement = None,
     seed: common.Seed = None,
     output: common.ResultFile = None,
@@ -144,6 +145,7 @@ def capacity(
     from dbbench import catalog, plan
     from dbbench.cli import values
     from dbbench.engine.options import Options
+    from dbbench.engine.planning import arms_of
     from dbbench.project import search_path
 
     paths = catalog.find([scenario])
@@ -165,11 +167,13 @@ def capacity(
         allow_production=server.allow_production,
         allow_remote=server.allow_remote,
         connections=connections,
-        load=plan.Load(load.sessions or [connections.pool.capacity], arrival=load.arrival),
         effort=plan.Effort(blocks=1, seed=seed),  # nothing of a run's budget applies
         placement=placement,
         idle="sleep",  # clients of an open loop wait for the next operation to be due
         output=output,
         search_path=search_path(subject.project, paths),
     )
-    return Request(values.checked(comparing.applied(options)), search, format_, decimal, quiet)
+    options = comparing.applied(options)
+    sessions = load.sessions or [max(arm.connections.capacity for arm in arms_of(options))]
+    options = replace(options, load=plan.Load(sessions, arrival=load.arrival))
+    return Request(values.checked(options), search, format_, decimal, quiet)

@@ -36,6 +36,16 @@ Vary = Annotated[
         show_default=False,
     ),
 ]
+Processes = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=SETTINGS,
+        metavar="N,...",
+        help="Clients as they are deployed: N processes for each driver, each with a pool of its own, over which the "
+        "sessions are spread. Several numbers are compared. Default: 1.",
+        show_default=False,
+    ),
+]
 NamedArm = Annotated[
     list[str] | None,
     typer.Option(
@@ -104,6 +114,7 @@ class Comparing(NamedTuple):
 def comparing(
     context: typer.Context,
     vary: Vary = None,
+    processes: Processes = None,
     arm: NamedArm = None,
     between: Between = None,
     compare: Compare = None,
@@ -113,6 +124,8 @@ def comparing(
     from dbbench.engine.arms import variation
 
     variations = [variation(each) for each in vary or []]
+    if processes is not None:
+        variations.append(variation(f"processes={processes}"))
     for each in variations:
         if twice := given(context, *_OPTIONS.get(each.name, ())):
             option = min(twice).replace("_", "-")

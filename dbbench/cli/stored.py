@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dbbench.commands.stored.history import Entry
     from dbbench.records import Stored
 
-CsvTable = Literal["cells", "breakdown", "errors", "layers"]
+CsvTable = Literal["cells", "breakdown", "errors", "layers", "series"]
 Decimal = Annotated[choices.Decimal, typer.Option("--decimal", help=DECIMAL)]
 PRINTED = typer.Option("--format", help="What to print on stdout.")
 
@@ -301,13 +301,19 @@ def export(
         ),
     ] = None,
     table: Annotated[
-        CsvTable, typer.Option(help="csv: the comparison, where the time goes, failed operations, or what layers add.")
+        CsvTable,
+        typer.Option(
+            help="csv: the comparison, where the time goes, failed operations, what layers add, or the run as it went, "
+            "slice by slice, in an open loop second by second (also json)."
+        ),
     ] = "cells",
     decimal: Decimal = "point",
 ) -> ExportRequest:
     """Write a stored result in another format; which there are depends on the command that wrote it."""
     if driver is not None and format_ not in ("pyperf", "hgrm"):
         raise UsageError("--driver goes with --format pyperf or hgrm")
-    if table != "cells" and format_ != "csv":
-        raise UsageError("--table goes with --format csv")
+    if table != "cells" and format_ != "csv" and (table, format_) != ("series", "json"):
+        raise UsageError(
+            "--table goes with --format csv, and series with json, too, which has the other tables at once"
+        )
     return ExportRequest(result, format_, output, driver, table, decimal)

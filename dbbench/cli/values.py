@@ -54,7 +54,7 @@ def _check_connections(name: str, connections: Connections, load: Load) -> None:
     """UsageError where settings of connections exclude each other; `name` begins what is said."""
     if connections.null_pool and connections.checkout == "session":
         raise UsageError(f"{name}--null-pool and --checkout session exclude each other: held connections need no pool")
-    most = connections.pool.capacity
+    most = connections.capacity
     if connections.checkout == "session" and max(load.sessions or [1]) > most:
         raise UsageError(
             f"{name}--checkout session holds a connection per session: --sessions can be at most {most} "

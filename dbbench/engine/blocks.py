@@ -22,10 +22,11 @@ from dbbench.engine.workers import Workers
 from dbbench.errors import ServerLostError
 from dbbench.messages import Ran
 from dbbench.plan import Plan
-from dbbench.records import DISTRIBUTIONS, Measurement, Problem, Slice
+from dbbench.records import DISTRIBUTIONS, MAX_SECONDS, Measurement, Problem, Second, Slice
 from dbbench.stats.histogram import Histogram
 from dbbench.stats.sequential import closed
 
+NS_PER_S: Final = 1_000_000_000
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {name: {} for name in DISTRIBUTIONS}
 OPENING_ROUND: Final = -1  # the round number with which the order is drawn in which arms open a cell
 _EARLY_SLACK: Final = 1.5  # times the time that early cells should take, before the others begin whatever is decided
@@ -332,7 +333,8 @@ class _Slices:
             self.service.record_all(services)
             self.lag.record_all(map(sub, latencies, services))
         self.failures.update(ran.failures)
-        self.slices.append(Slice(position, round_, ran.usage, began_ns))
+        seconds = [] if ran.services is None else by_second(ran.began_ns, array("q", ran.ends), latencies)
+        self.slices.append(Slice(position, round_, ran.usage, began_ns, seconds))
 
     def measurement(self, block: int, index: int, arm: str, worker: dict[str, int]) -> Measurement:
         return Measurement(
@@ -352,6 +354,20 @@ class _Slices:
             failures=dict(self.failures),
             peak_bytes=self.peak_bytes,
         )
+
+
+def by_second(began_ns: int, ends: Sequence[int], latencies: Sequence[int]) -> list[Second]:
+    """The operations of an open loop by the second in which they were due; `ends` are when they completed."""
+    found: dict[int, list[int]] = {}
+    for end, latency in zip(ends, latencies, strict=True):
+        found.setdefault(max(0, end - latency - began_ns) // NS_PER_S, []).append(latency)
+    made = []
+    for second, own in sorted(found.items())[:MAX_SECONDS]:
+        times = Histogram()
+        times.record_all(own)
+        percentiles = [times.percentile(q) for q in (0.5, 0.95, 0.99)]
+        made.append(Second(second, len(own), sum(own), max(own), *percentiles))
+    return made
 
 
 def _distribution(values: Iterable[int]) -> dict[int, int]:

@@ -67,7 +67,8 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
     if options.address is not None and options.rtts:
         refuse_tls(options.address)
     local = embedded or _local(options)
-    place = placement.choose(options.placement, embedded=embedded, local=local)
+    processes = max(arm.connections.processes for arm in arms_of(options)) if options.drivers else 1
+    place = placement.choose(options.placement, embedded=embedded, local=local, processes=processes)
     with (
         _server(options, place, watch) as server,
         connected(server.address, run_id, watch.problem, thrown_away=embedded) as target,
@@ -290,7 +291,7 @@ def _most_connections(options: Options) -> int:
         ways = len(pooler_arms.PREPARED_STATEMENTS)
         pooled = ways * len(options.scenarios) * pooler_arms.server_connections(options.pooler, pool)
         return len(arms) * (pool.capacity + pooled) + max(sessions or [0]) + _SPARE_CONNECTIONS
-    kept = [arm.connections.pool.capacity for arm in arms if not arm.connections.null_pool]
+    kept = [arm.connections.capacity for arm in arms if not arm.connections.null_pool]
     # The server may still be closing the connections of a NullPool when the next are opened.
     passing = 2 * max(sessions or [_SESSIONS]) if len(kept) < len(arms) else 0
     return max(2 * pool.capacity, sum(kept)) + passing + _SPARE_CONNECTIONS

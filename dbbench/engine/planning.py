@@ -130,16 +130,29 @@ def _budget(options: Options) -> tuple[float | None, float]:
 
 
 def _sessions(options: Options, arms: Sequence[Arm], scenario: Description, watch: Watcher) -> list[int]:
-    """The numbers of sessions to measure, without those that cannot hold a connection each in the smallest pool."""
+    """The numbers of sessions to measure, without those that leave a process idle or a session without its connection.
+
+    Raises UsageError where none is left.
+    """
     wanted = options.load.sessions or ([options.connections.pool.capacity] if options.pooler else scenario.sessions)
-    held = [arm.connections.pool.capacity for arm in arms if arm.connections.checkout == "session"]
-    left_out = [number for number in wanted if held and number > min(held)]
-    if left_out:
-        watch.note(
-            f"{scenario.name}: {', '.join(map(str, left_out))} sessions cannot hold a connection each "
-            f"with a pool of {min(held)}: left out"
+    most = max(arm.connections.processes for arm in arms)
+    few = [number for number in wanted if number < most]
+    held = [arm.connections for arm in arms if arm.connections.checkout == "session"]
+    many = [number for number in wanted if any(each.at_once(number) < number for each in held)]
+    if few and len(few) == len(wanted):
+        raise UsageError(
+            f"{scenario.name}: {most} processes need a session each, and there are {max(few)} at most",
+            f"--sessions {max(arm.connections.capacity for arm in arms)} fills their pools",
         )
-    return [number for number in wanted if number not in left_out]
+    if few:
+        watch.note(f"{scenario.name}: {', '.join(map(str, few))} sessions are fewer than {most} processes: left out")
+    if many:
+        pools = min(each.capacity for each in held)
+        watch.note(
+            f"{scenario.name}: {', '.join(map(str, many))} sessions cannot hold a connection each "
+            f"with a pool of {pools}: left out"
+        )
+    return [number for number in wanted if number not in (*few, *many)]
 
 
 def _layers(wanted: list[Layer] | None, scenario: Description, watch: Watcher) -> list[Layer]:

@@ -7,18 +7,20 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
 from dbbench import messages
-from dbbench.child import WorkerFailedError, WorkerLateError, WorkerLostError
+from dbbench.child import Home, WorkerFailedError, WorkerLateError, WorkerLostError, WorkerProcess
 from dbbench.engine.site import PATIENCE_S, Site, Worker
+from dbbench.engine.team import Team
 from dbbench.errors import DbbenchError, ServerLostError
 from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
 from dbbench.plan import Arm, Cell, Load, Plan
 from dbbench.records import Problem
 from dbbench.server.passwords import redacted
+from dbbench.worker import gil
 
 WARM_UP_OPERATIONS: Final = 7  # per connection: psycopg prepares a statement at its 6th execution
 MORE_WARM_UP_OPERATIONS: Final = 3
@@ -94,7 +96,7 @@ class Workers:
                 continue
             home = homes.get(arm.name) or self.site.homes.home(arm.name)
             try:
-                worker = self.site.start_worker(arm.name, self._start(arm, block), environment, home)
+                worker = self._started(arm, self._start(arm, block), environment, home)
             except WorkerLostError as error:
                 lost[arm.name] = error
             else:
@@ -108,6 +110,16 @@ class Workers:
         if lost and not self.running:
             raise next(iter(lost.values()))
         return [self._leave_out(name, error) for name, error in lost.items()]
+
+    def _started(self, arm: Arm, start: Start, environment: Mapping[str, str], home: Home) -> Worker:
+        """A fresh worker, or as many as the arm has processes, as one."""
+        if arm.connections.processes == 1:
+            return self.site.start_worker(arm.name, start, environment, home)
+        names = [f"{arm.name}, process {number + 1}" for number in range(arm.connections.processes)]
+        with ExitStack() as stack:
+            members = [stack.enter_context(self.site.start_worker(name, start, environment, home)) for name in names]
+            stack.pop_all()
+        return Team(cast("list[WorkerProcess]", members), arm.connections)
 
     def _leave_out(self, arm: str, error: WorkerLostError) -> Problem:
         """Leave the arm out of all cells from now on; returns why."""
@@ -224,8 +236,12 @@ class Workers:
         self.ask(arm, messages.Open(own, schema, self.route(cell, arm, schema)), Done)
 
     def close(self, arm: str) -> Closed:
-        """Have the arm's worker close the cell."""
-        return self.ask(arm, messages.Close(), Closed)
+        """Have the arm's worker close the cell; notes whether the load has switched Python's lock on."""
+        closed = self.ask(arm, messages.Close(), Closed)
+        if closed.gil:
+            before = self.facts[arm].get(gil.FACT, "").partition(",")[0]
+            self.facts[arm][gil.FACT] = before if before == closed.gil else f"{before}, {closed.gil} under load"
+        return closed
 
     def warm_up(self, cell: Cell, arm: str, seed: str) -> bytes:
         """Warm up by operations per connection, then by time; returns the lags of the event loop in the second part."""

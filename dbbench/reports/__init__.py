@@ -23,6 +23,7 @@ FORMATS: Final[Mapping[tuple[str, str], str]] = {
     ("run", "json"): "run.json:report",
     ("run", "markdown"): "run.markdown:report",
     ("export", "csv"): "run.csv:files",
+    ("export", "json"): "run.json:files",
     ("export", "pyperf"): "run.pyperf:files",
     ("export", "hgrm"): "run.hgrm:files",
     ("gate", "table"): "gate.table:render",

@@ -81,7 +81,7 @@ class Client:
 
     def _generator(self) -> LoadGenerator:
         """The generator that drives the sessions."""
-        connections = self._connections.at_once(self._cell.sessions)
+        connections = self._connections.in_process(self._cell.sessions)
         sessions, by_hand = (self._bare, True) if self._bare else (self._sessions, False)
         if self.driver.is_async:
             return Tasks(self._runner, sessions, connections, by_hand=by_hand)

@@ -29,6 +29,7 @@ from dbbench.plan import Load
 from dbbench.records import Usage
 from dbbench.twin import load_module
 from dbbench.worker import bare, request
+from dbbench.worker.pace import elapsed_ns
 from dbbench.worker.request import Tally, session
 
 HEARTBEAT_NS: Final = 1_000_000  # asyncio's timers, rounded up by epoll, are no finer
@@ -76,6 +77,7 @@ class Samples:
     usage: Usage
     errors: list[Exception] = field(default_factory=list)
     loop_lags: "array[int]" = field(default_factory=lambda: array("q"))
+    ends: "array[int]" = field(default_factory=lambda: array("q"))  # when they completed, by the shared clock
 
 
 class LoadGenerator(Protocol):
@@ -155,7 +157,7 @@ async def _task_until(when_ns: int) -> None:
         await asyncio.sleep(0)
 
 
-def _thread_until(when_ns: int) -> None:
+def thread_until(when_ns: int) -> None:
     """Wait until a time: asleep until shortly before it, then by polling, which lets other threads run."""
     left_ns = when_ns - perf_counter_ns() - _THREAD_SPIN_NS
     if left_ns > 0:
@@ -191,7 +193,7 @@ class Threads:
         """See LoadGenerator."""
         watch = _Watch(ready=work.due is not None)
         self._rngs = work.rngs
-        tally = self._tally = _tally(work, self._connections, _thread_until)
+        tally = self._tally = _tally(work, self._connections, thread_until)
         _release(tally, work)
         self._start.wait()
         self._done.wait()
@@ -277,7 +279,7 @@ class _Watch:
         usage = Usage(
             operations=len(latencies),
             errors=len(tally.errors),
-            elapsed_ns=end - begin if due or tally.pause_s else _elapsed_ns(ends, begin, end, connections),
+            elapsed_ns=end - begin if due or tally.pause_s else elapsed_ns(ends, begin, end, connections),
             cpu_ns=cpu_ns,
             system_ns=system_ns,
             latency_ns=sum(latencies),
@@ -292,6 +294,7 @@ class _Watch:
             usage=usage,
             errors=tally.errors,
             loop_lags=array("q") if loop_lags is None else loop_lags,
+            ends=ends,
         )
 
     def bare(self, times: Sequence[tuple[int, int]], operations: int) -> Samples:
@@ -311,15 +314,6 @@ class _Watch:
         if cpu_ns < 0:
             raise ScenarioError("the CPU time of the process went backwards: does the scenario replace its clock?")
         return cpu_ns, max(0, min(cpu_ns, _system_ns() - self._system_ns))
-
-
-def _elapsed_ns(ends: Sequence[int], begin: int, end: int, connections: int) -> int:
-    """Nanoseconds for all operations at the pace of the slice's middle; of the whole slice where it has no middle."""
-    inside = len(ends) - 2 * connections
-    if connections == 1 or inside < connections:
-        return end - begin
-    ordered = sorted(ends)
-    return round((ordered[-1 - connections] - ordered[connections - 1]) * len(ends) / inside)
 
 
 def _ready_ns() -> int:

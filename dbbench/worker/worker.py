@@ -20,15 +20,14 @@ from dbbench.catalog import is_installed, load, shown_path
 from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ScenarioError, UnfitError
 from dbbench.scenario import Scenario
-from dbbench.worker import memory
+from dbbench.worker import gil, memory
 from dbbench.worker.checking import Check, explained, synchronous
 from dbbench.worker.client import Client
 from dbbench.worker.failures import code_of
-from dbbench.worker.load import Work, schedule
+from dbbench.worker.load import Work, schedule, thread_until
 from dbbench.worker.tables import Tables
 
 _MAX_LINES: Final = 2000  # of an operation's result that are sent to the parent; the digest covers the rest
-_MAX_MESSAGES: Final = 3  # different error messages that are reported for a slice
 
 
 class Worker:
@@ -65,7 +64,7 @@ class Worker:
         for path in self._start.scenarios:
             with suppress(ScenarioError):  # whoever opens a cell of it is told
                 self._scenario(path, sync=self._driver is not None and not self._driver.is_async)
-        return messages.Started(facts)
+        return messages.Started({**facts, **({gil.FACT: now} if self._driver and (now := gil.state()) else {})})
 
     def handle(self, request: messages.Request) -> messages.Reply:  # noqa: C901, PLR0911 - one case for each request
         """Carry out a request."""
@@ -146,7 +145,7 @@ class Worker:
         if client is not None:
             client.close()
             gc.unfreeze()
-        return messages.Closed(peak)
+        return messages.Closed(peak, gil.state())
 
     def _run(self, request: messages.RunSlice) -> messages.Ran:
         client = self._opened()
@@ -154,6 +153,8 @@ class Worker:
             seed = f"{request.seed}/lead-in"
             client.generator.run(Work(request.lead_in, _generators(client, seed), request.limit_ns))
         connects = client.connects
+        if request.start_ns:
+            thread_until(request.start_ns)
         samples = client.generator.run(
             Work(
                 operations=request.operations,
@@ -176,7 +177,8 @@ class Worker:
             began_ns=samples.began_ns,
             usage=msgspec.structs.replace(samples.usage, connects=client.connects - connects),
             failures=dict(Counter(map(self._code_of, samples.errors))),
-            errors=[message for message, _ in errors.most_common(_MAX_MESSAGES)],
+            errors=[message for message, _ in errors.most_common(messages.MAX_ERRORS)],
+            ends=samples.ends.tobytes() if request.start_ns or request.load.rate else b"",
         )
 
 

@@ -272,6 +272,8 @@ class ScriptedWorker:
         self.machine.now_ns += round(request.lead_in * operation_ns)
         began_ns = self.machine.now_ns
         self.machine.now_ns += elapsed_ns
+        due = schedule(request.load, request.operations, request.seed) or []
+        ends = [began_ns + at + latency for at, latency in zip(due[failed:], latencies, strict=False)]
         return Ran(
             latencies=latencies.tobytes(),
             waits=array("q", (each // 10 for each in services)).tobytes(),
@@ -289,6 +291,7 @@ class ScriptedWorker:
             ),
             failures={part.fails: failed} if failed else {},
             errors=[self._failure(request.seed)] if failed else [],
+            ends=array("q", ends).tobytes(),
         )
 
     @property

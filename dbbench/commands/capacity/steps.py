@@ -210,7 +210,8 @@ class _Searches:
         if trial.not_started:
             yield f"{trial.not_started:,} of {trial.operations + trial.errors + trial.not_started:,} never started"
         usage = ran.usage
-        if not trial.held and is_busy(usage.cpu_ns + usage.ready_ns, usage.elapsed_ns):
+        busy = is_busy(usage.cpu_ns + usage.ready_ns, usage.elapsed_ns * arm.connections.processes)
+        if not trial.held and busy:
             yield f"the client itself {used(usage.cpu_ns, usage.ready_ns, usage.elapsed_ns)}"
         if trial.errors:
             yield f"{trial.errors:,} of {count(trial.operations + trial.errors, 'operation')} failed"

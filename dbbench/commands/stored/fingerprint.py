@@ -31,7 +31,8 @@ def fingerprint(run: Run) -> dict[str, str]:
     Without the clock rate, which changes by itself and would split one machine into many.
     """
     header = run.header
-    return _texts({**_machine(header.environment), **_server(header.server), **_plan(header.plan)})
+    locks = {"GIL": _every(filter(None, (facts.get("GIL", "") for facts in header.drivers.values())))}
+    return _texts({**_machine(header.environment), **locks, **_server(header.server), **_plan(header.plan)})
 
 
 def mismatches(base: Run, head: Run) -> list[Difference]:
@@ -102,6 +103,7 @@ def _connections(plan: Plan) -> dict[str, Any]:
     }
     return {
         "pool": _every([_pool(each) for each in of_arms if not each.null_pool] or ["NullPool"]),
+        "processes": _every(str(each.processes) for each in of_arms if each.processes > 1),
         "checkout": _every(each.checkout for each in of_arms),
         "tx-end": _every(each.tx_end for each in of_arms),
         "isolation": _every(each.isolation or "" for each in of_arms),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from dbbench.analysis.analysis import Analysis
 from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
 from dbbench.analysis.rows import COLUMNS
+from dbbench.analysis.series import Point
 from dbbench.choices import Decimal
 from dbbench.commands import identity
 from dbbench.reports.csv_text import table as csv_table
@@ -40,5 +41,6 @@ TABLES: Final[Mapping[str, tuple[Iterable[str], Callable[[Analysis], Iterable[An
     "breakdown": (Breakdown.__struct_fields__, lambda analysis: analysis.breakdowns),
     "errors": (Failure.__struct_fields__, lambda analysis: analysis.failures),
     "layers": (LayerTax.__struct_fields__, lambda analysis: analysis.layer_tax),
+    "series": (Point.__struct_fields__, lambda analysis: analysis.series),
 }
-"""Name of the table -> its columns, and its rows: one per cell and driver, kind of failure, or higher layer."""
+"""Name of the table -> its columns, and its rows: per cell and driver, kind of failure, higher layer, or slice."""

@@ -50,7 +50,7 @@ def footer(run: Run, rows: Sequence[CellRow], file: str = "", *, details: bool =
             *_percentiles(rows),
         ]
         facts += zip(("note", *[""] * len(notes)), filter(None, notes), strict=False)
-    facts += [("warning", warning) for warning in run.warnings]
+    facts += [("warning", warning) for warning in (*_locked(run), *run.warnings)]
     if header.environment.get("other_runs"):
         facts.append(("warning", "another dbbench run was measuring on this machine"))
     if run.end and run.end.reason:
@@ -67,7 +67,7 @@ def conditions(run: Run) -> list[tuple[str, str]]:
     header = run.header
     facts = [
         ("server", _server(header.server)),
-        ("drivers", "" if header.plan.gate else ", ".join(_drivers(run))),
+        ("drivers", "" if header.plan.gate else ", ".join([*_drivers(run), *_locks(run)])),
         ("", _settings_of_arms(header.plan)),
         ("placement", _placement(run)),
         ("settings", _settings(header.plan)),
@@ -91,7 +91,7 @@ def _comparison(plan: Plan) -> str:
     """What is compared, where that is not the throughput."""
     if not plan.paced:
         return ""
-    if len(plan.groups) > 1:
+    if len(plan.groups) > 1 or "=" in plan.baseline:
         return '"time vs ..." compares mean latency, since the pace is set'
     baselines = dict.fromkeys([plan.baseline, *filter(None, (cell.baseline for cell in plan.cells))])
     named = listed([f'"time vs {name}"' for name in baselines])
@@ -125,6 +125,7 @@ def _texts(connections: Connections) -> list[str]:
     """The settings of connections besides the pool, each as a text; empty where that need not be said."""
     return [
         "pre-ping" if connections.pre_ping else "",
+        f"{connections.processes} processes" if connections.processes > 1 else "",
         f"checkout per {connections.checkout}",
         f"tx-end {connections.tx_end}",
         f"isolation {connections.isolation}" if connections.isolation else "",
@@ -135,6 +136,20 @@ def _texts(connections: Connections) -> list[str]:
 
 def _pool(connections: Connections) -> str:
     return "NullPool" if connections.null_pool else f"pool {connections.pool.size}+{connections.pool.max_overflow}"
+
+
+def _locks(run: Run) -> list[str]:
+    """Whether a free-threaded Python ran without its lock, where it is one."""
+    states = dict.fromkeys(facts["GIL"] for facts in run.header.drivers.values() if "GIL" in facts)
+    return [f"GIL {state}" for state in states]
+
+
+def _locked(run: Run) -> list[str]:
+    """A warning where a Python that can do without its lock ran with it: threads then take turns as ever."""
+    locked = [arm for arm, facts in run.header.drivers.items() if "enabled" in facts.get("GIL", "")]
+    if not locked:
+        return []
+    return [f"{listed(locked)}: a free-threaded Python ran with the GIL, which an extension module has switched on"]
 
 
 def _server(facts: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """JSON: the whole run in one document, with the rows of the CSVs as its cells, breakdown, errors and layer_tax."""
 
+from pathlib import Path
 from typing import Any
 
 from dbbench.analysis.analysis import Analysis
@@ -24,6 +25,15 @@ def report(analysis: Analysis, **_: bool) -> str:
         "latency": [_latency(effect) for group in analysis.effects for effect in group],
     }
     return text(document)
+
+
+def files(analysis: Analysis, output: Path | None, table: str = "cells") -> list[tuple[Path | None, str]]:
+    """Write the document of `report`, or with the table `series` one with the run as it went."""
+    if table == "cells":
+        return [(output, report(analysis))]
+    of_run = identity(analysis.run.header)
+    points = [identified(point, of_run) for point in analysis.series]
+    return [(output, text({"schema": SCHEMA, "run": _run(analysis.run), "series": points}))]
 
 
 def _latency(effect: Effect) -> dict[str, Any]:
@@ -85,6 +95,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
                 "isolation": arm.connections.isolation,
                 "loop": arm.connections.loop,
                 "json": arm.connections.json,
+                "processes": arm.connections.processes,
                 "params": arm.params,
                 "baseline": arm.baseline or plan.baseline,
             }

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from conftest import REPOSITORY
 from documents import documented_commands
 from typer.testing import CliRunner
 
@@ -27,10 +28,14 @@ MEASURING = {
 
 @pytest.fixture(autouse=True)
 def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder without a pyproject.toml, with the scenarios that the documents speak of."""
+    """A folder with the scenarios and arms that the documents speak of."""
     monkeypatch.chdir(tmp_path)
     for name in ("my_scenario.py", "orders.py"):
         (tmp_path / name).write_text("async def orm(session, params, rng): return 1\n")
+    (tmp_path / "docs").symlink_to(REPOSITORY / "docs")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.dbbench.arms]\nproduction = {driver = "psycopg"}\ncandidate = {driver = "psycopg"}\n'
+    )
 
 
 def options_of(name: str, *more: str) -> Any:
@@ -169,7 +174,10 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
         ("run --vary checkout=request,session --sessions 16", "psycopg+checkout=session: --checkout session holds"),
         ("run --vary pool-pre-ping=off,on --arm mine", "--arm and --vary exclude each other"),
         ("run --arm mine --driver asyncpg", "--arm and --driver exclude each other"),
-        ("run --arm mine", "--arm mine: pyproject.toml has no [tool.dbbench.arms.mine]; none has been named there"),
+        (
+            "run --arm mine",
+            "--arm mine: pyproject.toml has no [tool.dbbench.arms.mine]; there is production, candidate",
+        ),
         ("run --compare all", "--compare goes with --vary"),
         ("gate --base pool-pre-ping=off --head asyncpg==0.31.0", "settings are judged against settings"),
         ("gate --base pool-pre-ping=off", "settings are judged against settings"),

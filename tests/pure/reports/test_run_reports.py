@@ -36,6 +36,7 @@ from rich.console import Console
 from dbbench.analysis.analysis import Analysis, analyse
 from dbbench.analysis.breakdown import Breakdown, Failure, LayerTax
 from dbbench.analysis.rows import COLUMNS
+from dbbench.analysis.series import Point
 from dbbench.commands.identity import COLUMNS as IDENTITY
 from dbbench.errors import UsageError
 from dbbench.plan import Placement
@@ -181,6 +182,7 @@ ALL_TABLES: dict[str, tuple[type[msgspec.Struct], Callable[[Analysis], Sequence[
     "breakdown": (Breakdown, lambda analysis: analysis.breakdowns),
     "errors": (Failure, lambda analysis: analysis.failures),
     "layers": (LayerTax, lambda analysis: analysis.layer_tax),
+    "series": (Point, lambda analysis: analysis.series),
 }
 
 
@@ -191,6 +193,11 @@ def test_each_table_is_a_csv_and_a_part_of_the_json_document(name: str, made: Ru
     ((_, shown),) = exporter("csv")(analyse(made), None, table=name)
     lines = list(csv.DictReader(io.StringIO(shown, newline="")))
     document = json.loads(reported("json", made), parse_constant=pytest.fail)
+    if name == "series":  # long, and a document of its own
+        assert name not in document
+        ((_, own),) = exporter("json")(analyse(made), None, table=name)
+        points = json.loads(own, parse_constant=pytest.fail)[name]
+        document[name] = [{key: value for key, value in point.items() if key not in IDENTITY} for point in points]
     expected = [exported(one) for one in records(analyse(made))]
 
     assert shown.splitlines()[0] == ",".join([*record.__struct_fields__, *IDENTITY])
