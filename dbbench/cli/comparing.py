@@ -42,7 +42,8 @@ Processes = Annotated[
         rich_help_panel=SETTINGS,
         metavar="N,...",
         help="Clients as they are deployed: N processes for each driver, each with a pool of its own, over which the "
-        "sessions are spread. Several numbers are compared. Default: 1.",
+        "sessions are spread: by default as many as the pools have connections. Several numbers are compared. "
+        "Default: 1.",
         show_default=False,
     ),
 ]
@@ -85,8 +86,8 @@ class Comparing(NamedTuple):
 
     @property
     def asked(self) -> bool:
-        """Whether settings are compared."""
-        return bool(self.variations or self.names or self.between)
+        """Whether settings are compared, and not only drivers with other settings than usual."""
+        return bool(self.names or self.between) or any(len(each.values) > 1 for each in self.variations)
 
     def applied(self, options: "Options", baseline: str = "") -> "Options":
         """The options with the arms that were asked for; `baseline`: empty for the first.
@@ -106,8 +107,7 @@ class Comparing(NamedTuple):
             variations = [arms.Variation(arms.SCENARIO, tuple(map(str, options.scenarios))), *variations]
         if not variations:
             return options
-        compare = self.compare or "settings"
-        made = arms.varied(options.drivers, options.connections, variations, baseline=baseline, compare=compare)
+        made = arms.varied(options.drivers, options.connections, variations, baseline=baseline, compare=self.compare)
         return replace(options, baseline=made.baseline, arms=made.arms, variations=variations)
 
 

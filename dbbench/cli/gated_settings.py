@@ -49,8 +49,8 @@ class ArmsOfSides(NamedTuple):
         if wanted.base or wanted.head or options.drivers:
             raise UsageError("--base-arm and --head-arm exclude --base, --head and --driver: an arm has all that")
         tables = pyproject.arms(Path.cwd())
-        arms = named(tables, list(dict.fromkeys([self.base, self.head])), options.connections).arms
-        base, head = arms[0], arms[-1]
+        (base,) = named(tables, [self.base], options.connections, "--base-arm").arms
+        (head,) = named(tables, [self.head], options.connections, "--head-arm").arms
         if base.driver != head.driver:
             raise UsageError(
                 f"a gate judges one driver: {base.name} is {base.driver}, {head.name} is {head.driver}",

@@ -171,5 +171,5 @@ def run(
         search_path=search_path(subject.project, paths),
     )
     options = comparing.applied(options, baseline or "")
-    unnamed = not options.arms and bool(subject.drivers) and against not in subject.drivers
+    unnamed = not comparing.asked and bool(subject.drivers) and against not in subject.drivers
     return Request(values.checked(options), format_, decimal, details, quiet, unnamed, next_)

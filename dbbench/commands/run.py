@@ -108,7 +108,8 @@ def _measure(
         workers = replace(workers, plan=settled(set_up.plan(), set_up.costs()))
         if warning := too_long(workers.plan, set_up.costs()):
             watch.note(warning)
-        counts = bool(options.rtts or options.pooler or options.arms) and can_relay(workers.site.start.address)
+        settings = any(arm.name != arm.driver for arm in options.arms)  # round trips say why one costs more
+        counts = bool(options.rtts or options.pooler or settings) and can_relay(workers.site.start.address)
         trips = break_even.round_trips(workers, found.routes.relay) if counts else {}
         top = msgspec.structs.replace(make_header(workers), sides=dict(purpose.sides), round_trips=trips)
         journal.write(top)

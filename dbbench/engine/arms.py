@@ -202,12 +202,13 @@ def varied(
     variations: Sequence[Variation],
     *,
     baseline: str = "",
-    compare: Compare = "settings",
+    compare: Compare | None = None,
 ) -> Arms:
     """Every driver with every combination of what varies and concerns it, in the order in which it was written.
 
     `baseline` names the arm to compare with, or a driver, whose first arm that is; else it is the first. With `compare`
-    "settings" each driver's arms are compared among themselves: with the one that has the baseline's settings.
+    "settings", the default where a driver has several arms, each driver's are compared among themselves: with the one
+    that has the baseline's settings. What has one value alone is in no name: it varies no more than a plain option.
     Raises UsageError where a value is none, where a variation concerns none of the drivers, and for too many arms.
     """
     _check_variations(drivers, variations)
@@ -219,7 +220,8 @@ def varied(
     arms = [arm for group in groups.values() for arm in group]
     _check_arms(arms, "--vary")
     chosen = _chosen(baseline, arms)
-    if compare == "all":
+    several = any(len(group) > 1 for group in groups.values())
+    if (compare or ("settings" if several else "all")) == "all":
         return Arms(arms, chosen.name)
     suffix = chosen.name.removeprefix(chosen.driver)
     made = []
@@ -235,7 +237,7 @@ def _combined(driver: str, connections: Connections, own: Sequence[Variation], v
     for each, value in zip(own, values, strict=True):
         arm = _set(arm, each.name, value, "--vary")
         shown = Path(value).stem if each.name == SCENARIO else value
-        name += f"+{each.name.rpartition('.')[2]}={shown}"
+        name += f"+{each.name.rpartition('.')[2]}={shown}" if len(each.values) > 1 else ""
     if arm.connections.null_pool and ("pool-pre-ping", ON) in zip((each.name for each in own), values, strict=True):
         raise UsageError(f"--vary: {name}: a NullPool keeps no connection that could be checked", "vary one at a time")
     return msgspec.structs.replace(arm, name=name)
@@ -272,7 +274,9 @@ def concerned(drivers: Sequence[str], settings: Sequence[Variation]) -> list[str
     return [driver for driver in drivers if any(_concerns(each.name, driver) for each in settings)]
 
 
-def named(tables: Mapping[str, Mapping[str, str]], names: Sequence[str], connections: Connections) -> Arms:
+def named(
+    tables: Mapping[str, Mapping[str, str]], names: Sequence[str], connections: Connections, option: str = "--arm"
+) -> Arms:
     """The arms of these names, the first of which is the baseline.
 
     `tables`: name -> its driver, under "driver", and its settings, as [tool.dbbench.arms] has them. Raises UsageError,
@@ -282,9 +286,9 @@ def named(tables: Mapping[str, Mapping[str, str]], names: Sequence[str], connect
     for name in names:
         if name not in tables:
             there = nearest(name, tables) if tables else "none has been named there"
-            raise UsageError(f"--arm {name}: pyproject.toml has no [tool.dbbench.arms.{name}]", there)
+            raise UsageError(f"{option} {name}: pyproject.toml has no [tool.dbbench.arms.{name}]", there)
         arms.append(_of_table(name, tables[name], connections))
-    _check_arms(arms, "--arm")
+    _check_arms(arms, option)
     return Arms(arms, arms[0].name)
 
 
@@ -310,6 +314,9 @@ def _of_table(name: str, table: Mapping[str, str], connections: Connections) -> 
 def _check_variations(drivers: Sequence[str], variations: Sequence[Variation]) -> None:
     names = [each.name for each in variations]
     for each in variations:
+        if each.name.startswith(PARAMETER) and len(each.values) == 1:
+            name = each.name.removeprefix(PARAMETER)
+            raise UsageError(f"--vary {each.name}={each.values[0]} has one value", f"--set {name}={each.values[0]}")
         if names.count(each.name) > 1:
             raise UsageError(f"--vary {each.name} is given twice", f"--vary {each.name}=VALUE,VALUE has all values")
         if any(_concerns(each.name, driver) for driver in drivers):

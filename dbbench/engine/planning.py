@@ -134,8 +134,9 @@ def _sessions(options: Options, arms: Sequence[Arm], scenario: Description, watc
 
     Raises UsageError where none is left.
     """
-    wanted = options.load.sessions or ([options.connections.pool.capacity] if options.pooler else scenario.sessions)
     most = max(arm.connections.processes for arm in arms)
+    full = [max(arm.connections.capacity for arm in arms)] if options.pooler or most > 1 else None
+    wanted = options.load.sessions or full or scenario.sessions
     few = [number for number in wanted if number < most]
     held = [arm.connections for arm in arms if arm.connections.checkout == "session"]
     many = [number for number in wanted if any(each.at_once(number) < number for each in held)]

@@ -312,6 +312,16 @@ def test_what_varies_makes_arms(name: str) -> None:
     assert (options.drivers, options.baseline) == (["psycopg2", "asyncpg"], "psycopg2+pool-pre-ping=off")
 
 
+def test_one_number_of_processes_compares_drivers_as_ever() -> None:
+    options = options_of("run", "--processes", "4", "--driver", "asyncpg")
+
+    assert [(arm.name, arm.connections.processes, arm.baseline) for arm in options.arms] == [
+        ("psycopg", 4, ""),
+        ("asyncpg", 4, ""),
+    ]
+    assert (options.baseline, len(options.scenarios)) == ("psycopg", 3)
+
+
 def test_settings_may_be_compared_with_one_baseline() -> None:
     options = options_of("run", "--vary", "tx-end=rollback,commit", "--compare", "all", "--baseline", "asyncpg")
 

@@ -32,10 +32,10 @@ def test_every_driver_is_compared_with_itself() -> None:
 
 
 def test_what_does_not_concern_a_driver_gives_it_one_arm() -> None:
-    assert list(names(["psycopg", "psycopg2"], "psycopg.binary=off,on", "pool-pre-ping=on")) == [
-        "psycopg+binary=off+pool-pre-ping=on",
-        "psycopg+binary=on+pool-pre-ping=on",
-        "psycopg2+pool-pre-ping=on",
+    assert list(names(["psycopg", "psycopg2"], "psycopg.binary=off,on")) == [
+        "psycopg+binary=off",
+        "psycopg+binary=on",
+        "psycopg2",
     ]
     assert list(names(["psycopg", "psycopg2"], "tx-end=commit,autocommit", "psycopg.prepare_threshold=5,none")) == [
         "psycopg+tx-end=commit+prepare_threshold=5",
@@ -45,6 +45,18 @@ def test_what_does_not_concern_a_driver_gives_it_one_arm() -> None:
         "psycopg2+tx-end=commit",
         "psycopg2+tx-end=autocommit",
     ]
+
+
+def test_what_has_one_value_alone_does_not_vary() -> None:
+    """It is a setting of all arms, and drivers are compared as ever."""
+    made = varied(
+        ["psycopg", "asyncpg"], Connections(), [variation("processes=4"), variation("isolation=serializable")]
+    )
+    mixed = varied(["psycopg", "asyncpg"], Connections(), [variation("processes=4"), PING])
+
+    assert [(arm.name, arm.baseline) for arm in made.arms] == [("psycopg", ""), ("asyncpg", "")]
+    assert {(arm.connections.processes, arm.connections.isolation) for arm in made.arms} == {(4, "serializable")}
+    assert [arm.name for arm in mixed.arms][:2] == ["psycopg+pool-pre-ping=off", "psycopg+pool-pre-ping=on"]
 
 
 def test_an_arm_or_its_driver_may_be_the_baseline() -> None:
@@ -110,6 +122,7 @@ def test_parameters_of_scenarios_wait_for_their_types() -> None:
         ("psycopg.prepare_threshold=5,never", "psycopg.prepare_threshold is a number or none"),
         ("psycopg.binary=yes", "psycopg.binary is off or on; there is off, on"),
         ("psycopg-sync.binary=on", "psycopg-sync is not measured; --driver psycopg-sync adds it"),
+        ("set.rows=5", "--vary set.rows=5 has one value; --set rows=5"),
         ("pool=5+10,5+10", "two arms are called psycopg+pool=5+10; leave one out"),
     ],
 )
