@@ -198,8 +198,9 @@ def _check_plan(plan: Plan) -> None:
         raise NotAResult(f"the baseline {plan.baseline[:MAX_NAME]!r} is not one of the arms")
     if any(name not in ("", *names) for cell in plan.cells for name in (cell.baseline, *cell.instead.values())):
         raise NotAResult("the baseline of a cell is not one of the arms")
-    if any(arm.baseline not in ("", *names) for arm in plan.arms):
-        raise NotAResult("the baseline of an arm is not one of the arms")
+    against = {arm.name: arm.baseline or plan.baseline for arm in plan.arms}
+    if any(against.get(baseline) != baseline for baseline in against.values()):
+        raise NotAResult("the baseline of an arm is not one of the arms, or is compared with another one")
     if len(plan.arms) * len(plan.cells) > MAX_ROWS:
         raise NotAResult(f"has more than {MAX_ROWS:,} cells times arms")
     if any(cell.sessions < 1 for cell in plan.cells):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dbbench import result_file, result_lines, result_writer
 from dbbench.errors import DbbenchError, ExitCode, UsageError
-from dbbench.plan import Plan
+from dbbench.plan import Arm, Plan
 from dbbench.records import MAX_BLOCKS, BreakEven, End, Header, Measurement, Problem, Record, Run, Slice, Usage, clean
 from dbbench.result_file import default_path, new_id
 from dbbench.result_writer import RefusedError, Writer
@@ -368,6 +368,11 @@ def test_clean_text_is_one_line_without_control_characters(text: str) -> None:
 BAD_SLICE = msgspec.to_builtins(MEASURED.slices[0])
 TWO_LIKE_NAMED = msgspec.to_builtins(builders.plan(arms=["psycopg", "psycopg"]))
 NO_BASELINE = msgspec.to_builtins(builders.plan()) | {"baseline": "nobody"}
+CHAINED_ARMS = [
+    msgspec.to_builtins(Arm(name, name, baseline=baseline))
+    for name, baseline in (("psycopg", ""), ("asyncpg", "psycopg2"), ("psycopg2", "asyncpg"))
+]
+CHAINED = msgspec.to_builtins(builders.plan()) | {"arms": CHAINED_ARMS}
 NO_OWN_BASELINE = msgspec.to_builtins(builders.plan([msgspec.structs.replace(builders.cell(), baseline="nobody")]))
 NO_SESSIONS = msgspec.to_builtins(builders.plan([builders.cell(sessions=0)]))
 MANY_ROWS = msgspec.to_builtins(builders.plan([builders.cell()] * 2000, [f"arm{number}" for number in range(51)]))
@@ -420,6 +425,7 @@ HOSTILE = {
     "not UTF-8": (lines(HEADER) + b'{"type":"\xff"}\n', "line 2: is not JSON"),
     "like-named arms": (changed(HEADER, plan=TWO_LIKE_NAMED), "line 1: two arms have the same name"),
     "no baseline": (changed(HEADER, plan=NO_BASELINE), "line 1: the baseline 'nobody' is not one of the arms"),
+    "no baseline of an arm": (changed(HEADER, plan=CHAINED), "line 1: the baseline of an arm is not one of the arms"),
     "no baseline of a cell": (changed(HEADER, plan=NO_OWN_BASELINE), "line 1: the baseline of a cell is not one of"),
     "no sessions": (changed(HEADER, plan=NO_SESSIONS), "line 1: a cell has fewer sessions than 1"),
     "endless table": (changed(HEADER, plan=MANY_ROWS), "line 1: has more than 1,000 cells times arms"),

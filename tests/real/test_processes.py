@@ -20,7 +20,7 @@ from dbbench.analysis.analysis import analyse
 # Its pool decides how many wait in the server at once, whatever the CPUs do meanwhile.
 WAITING = """
 async def core(connection, params, rng):
-    return (await connection.exec_driver_sql("SELECT 1, pg_sleep(0.02)::text")).one()[0]
+    return (await connection.exec_driver_sql("SELECT 1, pg_sleep(0.05)::text")).one()[0]
 """
 WHO = """
 import os
@@ -41,13 +41,13 @@ def document(measure: Cli, *arguments: str) -> dict[str, Any]:
 def test_two_processes_have_two_pools_and_twice_the_throughput(measure: Cli, tmp_path: Path, driver: str) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
     found = document(
-        measure, "waiting.py", "--driver", driver, "--processes", "1,2", "--pool-size", "2", "--max-overflow", "0",
-        "--sessions", "8", *ONE_BLOCK,
+        measure, "waiting.py", "--driver", driver, "--processes", "1,2", "--pool-size", "1", "--max-overflow", "0",
+        "--sessions", "4", "--blocks", "1", "--rounds", "1", "--quiet",
     )  # fmt: skip
     one, two = found["cells"]
 
     assert (one["driver"], two["driver"]) == (f"{driver}+processes=1", f"{driver}+processes=2")
-    assert two["ratio"] == pytest.approx(0.5, rel=0.1), "5% on a quiet machine"
+    assert 0.4 < two["ratio"] < 0.65, "0.50 on a quiet machine"
     assert [arm["processes"] for arm in found["run"]["plan"]["arms"]] == [1, 2]
 
 
@@ -107,18 +107,20 @@ def test_a_rate_is_spread_over_processes_and_seen_second_by_second(measure: Cli,
 
 @contextmanager
 def killing(what: str, results: Path) -> Iterator[list[int]]:
-    """Kill the newest process with these words in its arguments, once something has been measured."""
+    """Kill a process with these words in its arguments that was started after something has been measured."""
     killed: list[int] = []
+    before: set[int] = set()
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.is_set() and not killed:
-            measured = any('"measurement"' in path.read_text() for path in results.glob("*.jsonl"))
-            found = [pid for pid in descendants(os.getpid()) if what in command_line(pid)]
-            if measured and len(found) == 4:  # one for the tables, and three of the arms
-                os.kill(max(found), signal.SIGKILL)
-                killed.append(max(found))
-            time.sleep(0.05)
+            found = {pid for pid in descendants(os.getpid()) if what in command_line(pid)}
+            if not any('"measurement"' in path.read_text() for path in results.glob("*.jsonl")):
+                before.update(found)
+            elif later := found - before:
+                os.kill(max(later), signal.SIGKILL)
+                killed.append(max(later))
+            time.sleep(0.02)
 
     thread = threading.Thread(target=watch)
     thread.start()

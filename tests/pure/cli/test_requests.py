@@ -32,7 +32,8 @@ def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my_scenario.py", "orders.py"):
         (tmp_path / name).write_text("async def orm(session, params, rng): return 1\n")
-    (tmp_path / "docs").symlink_to(REPOSITORY / "docs")
+    for name in ("docs", "tests"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
     (tmp_path / "pyproject.toml").write_text(
         '[tool.dbbench.arms]\nproduction = {driver = "psycopg"}\ncandidate = {driver = "psycopg"}\n'
     )
