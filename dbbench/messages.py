@@ -8,7 +8,7 @@ from typing import IO, Any, Final
 import msgspec
 
 from dbbench.address import Address
-from dbbench.plan import Cell, Connections, Load
+from dbbench.plan import Cell, Connections, Load, Pool
 from dbbench.records import Usage
 from dbbench.scenario import Description
 
@@ -90,6 +90,7 @@ class Open(Message, frozen=True):
     cell: Cell
     schema: str
     route: Route | None = None  # None: directly to the server
+    pool: Pool | None = None  # instead of the arm's own
 
 
 class Connect(Message, frozen=True):

@@ -68,6 +68,13 @@ class SearchHeader(Header, frozen=True, tag="capacity", kw_only=True):
     bounds: Bounds
 
 
+class PoolHeader(Header, frozen=True, tag="pool", kw_only=True):
+    """The first line of a search for the smallest pool."""
+
+    limit_us: Annotated[float, Meta(gt=0, le=1e12)]  # of the wait for a connection, its p99
+    most: Annotated[int, Meta(ge=1, le=1_000_000)]  # the largest pool to try
+
+
 class WireHeader(Header, frozen=True, tag="wire"):
     """The first line of counts on the wire; with `plan.gate` those of a gate's two sides."""
 
@@ -86,7 +93,7 @@ class SelfCheckHeader(Record, frozen=True, tag="selfcheck"):
     seed: int | None = None
 
 
-AnyHeader = Header | SearchHeader | WireHeader | SelfCheckHeader
+AnyHeader = Header | SearchHeader | PoolHeader | WireHeader | SelfCheckHeader
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -190,6 +197,21 @@ class Trial(Record, frozen=True, tag="trial"):
     operations: Count  # that succeeded
     errors: Count
     not_started: Count  # that were due and never begun
+
+
+class PoolTrial(Record, frozen=True, tag="pool trial"):
+    """A few seconds of one arm with pools of one size, in a search for the smallest."""
+
+    arm: str
+    size: Count  # connections that the pool of each process keeps
+    overflow: Count  # and opens beyond those
+    held: bool
+    wait_p99_us: Annotated[float, Meta(ge=0, le=1e15)] | None  # for a connection; None: too few operations
+    busy: Annotated[float, Meta(ge=0, le=1e9)]  # connections of each process in use on average
+    operations: Count  # that succeeded
+    errors: Count
+    not_started: Count  # open loop: that were due and never begun
+    ops_per_second: Annotated[float, Meta(ge=0, le=1e12)]
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -327,6 +349,16 @@ class Search(msgspec.Struct, frozen=True):
     warnings: list[str] = []
 
 
+class PoolSearch(msgspec.Struct, frozen=True):
+    """A whole result file of `pool` in memory."""
+
+    header: PoolHeader
+    trials: list[PoolTrial]
+    problems: list[Problem]
+    end: End | None
+    warnings: list[str] = []
+
+
 class Counts(msgspec.Struct, frozen=True):
     """A whole result file of `wire`, or of `gate --wire`, in memory."""
 
@@ -347,7 +379,7 @@ class SelfChecked(msgspec.Struct, frozen=True):
     warnings: list[str] = []
 
 
-Stored = Run | Search | Counts | SelfChecked
+Stored = Run | Search | PoolSearch | Counts | SelfChecked
 
 
 def status(end: End | None) -> str:

@@ -21,6 +21,9 @@ from dbbench.records import (
     End,
     Finding,
     Measurement,
+    PoolHeader,
+    PoolSearch,
+    PoolTrial,
     Problem,
     Record,
     Run,
@@ -137,6 +140,8 @@ class _Assembly:
         match self.header:
             case SearchHeader() as header:
                 return Search(header, self._all(Trial), problems, self.end, warnings)
+            case PoolHeader() as header:
+                return PoolSearch(header, self._all(PoolTrial), problems, self.end, warnings)
             case WireHeader() as header:
                 return Counts(header, self._all(WireRow), problems, self.end, warnings)
             case SelfCheckHeader() as header:

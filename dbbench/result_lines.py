@@ -18,6 +18,8 @@ from dbbench.records import (
     Finding,
     Header,
     Measurement,
+    PoolHeader,
+    PoolTrial,
     Problem,
     Record,
     SearchHeader,
@@ -48,10 +50,11 @@ class Malformed(NotAResult):
     """A line is not JSON; this is excused in the last line, which may be cut off."""
 
 
-Line = AnyHeader | Measurement | Problem | BreakEven | Trial | WireRow | Finding | End
+Line = AnyHeader | Measurement | Problem | BreakEven | Trial | PoolTrial | WireRow | Finding | End
 BODY: Final[dict[type[Record], tuple[type[Record], ...]]] = {  # header -> what may follow it, besides problems
     Header: (Measurement, BreakEven, WireRow),
     SearchHeader: (Trial,),
+    PoolHeader: (PoolTrial,),
     WireHeader: (WireRow,),
     SelfCheckHeader: (records.Overhead, records.NoiseFloor, records.Sensitivity, records.Pgbench),
 }
@@ -60,7 +63,7 @@ BODY: Final[dict[type[Record], tuple[type[Record], ...]]] = {  # header -> what 
 class _Opening(msgspec.Struct):
     """The part of a first line that all schema versions have."""
 
-    type: Literal["run", "capacity", "wire", "selfcheck"]
+    type: Literal["run", "capacity", "pool", "wire", "selfcheck"]
     schema: Annotated[int, Meta(ge=0, le=2**31)]
 
 
@@ -183,7 +186,7 @@ def _check_header(header: AnyHeader) -> None:
     if isinstance(header, SelfCheckHeader):
         return
     _check_plan(header.plan)
-    if isinstance(header, SearchHeader) and len(header.plan.cells) != 1:
+    if isinstance(header, SearchHeader | PoolHeader) and len(header.plan.cells) != 1:
         raise NotAResult(f"a search has one cell, not {len(header.plan.cells)}")
 
 
@@ -251,6 +254,9 @@ class Rules:
             case Trial(arm=arm):
                 self._check_place(None, arm)
                 self._count(f"trials of {arm}", cast("SearchHeader", self.header).bounds.max_trials)
+            case PoolTrial(arm=arm):
+                self._check_place(None, arm)
+                self._count(f"trials of {arm}", records.MAX_TRIALS)
             case WireRow(arm=arm):
                 self._check_place(None, arm)
                 self._count("rows", MAX_ROWS)

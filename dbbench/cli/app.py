@@ -16,6 +16,7 @@ from dbbench.cli.gate import gate
 from dbbench.cli.groups import words
 from dbbench.cli.list import list_
 from dbbench.cli.output import print_text
+from dbbench.cli.pool import pool
 from dbbench.cli.run import run
 from dbbench.cli.selfcheck import selfcheck
 from dbbench.cli.stored import compare, export, history, show
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from dbbench.cli.pyproject import Option
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, capacity, gate, wire, show, compare, history, export, list_, doctor, selfcheck, clean,
+    run, capacity, pool, gate, wire, show, compare, history, export, list_, doctor, selfcheck, clean,
 )  # fmt: skip
 
 

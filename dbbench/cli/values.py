@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, TypeVar, cast, get_args
 
+import msgspec
+
 from dbbench import catalog, units
 from dbbench.choices import Layer, Loop
 from dbbench.commands.gate.result import Metric
@@ -60,6 +62,12 @@ def _check_connections(name: str, connections: Connections, load: Load) -> None:
             f"{name}--checkout session holds a connection per session: --sessions can be at most {most} "
             "with this pool (--pool-size, --max-overflow)"
         )
+
+
+def largest(connections: Connections, size: int, processes: int) -> Connections:
+    """The connections with pools of this size in so many processes, which a search starts with."""
+    pool = msgspec.structs.replace(connections.pool, size=size, max_overflow=0)
+    return msgspec.structs.replace(connections, pool=pool, processes=processes)
 
 
 def drivers(wanted: Sequence[str] | None) -> list[str]:

@@ -139,10 +139,13 @@ def opened(
     arrange: Callable[[Plan], Plan] = lambda plan: plan,
     homes: Homes = AT_HOME,
     open_site: OpenSite = opened_site,
+    *,
+    turns: bool = False,
 ) -> Iterator[Opened]:
     """Reach the server, load the scenarios, make the plan, to which `arrange` makes the last changes.
 
-    Everything is cleaned up at the end. Raises DbbenchError when there is nothing to measure, or no way to measure it.
+    With `turns` one arm has connections at a time. Everything is cleaned up at the end. Raises DbbenchError when there
+    is nothing to measure, or no way to measure it.
     """
     with open_site(options, run_id, homes, watch) as site, contextlib.ExitStack() as stack:
         watch.say("loading scenarios")
@@ -158,7 +161,7 @@ def opened(
         params_of = partial(_params, tables[homes.tables_for[0]], homes, options)
         options, measured = resolved(options, described, params_of)
         plan = arrange(make_plan(options, measured, site.placement, watch))
-        site.check_connections(connections_needed(plan) + (site.sentry is not None))
+        site.check_connections(connections_needed(plan, turns=turns) + (site.sentry is not None))
 
         def of_arms() -> dict[str, Worker]:
             return {arm.name: tables.get(arm.name, tables[homes.tables_for[0]]) for arm in plan.arms}

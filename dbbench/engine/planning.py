@@ -180,8 +180,11 @@ def check_params(params: Mapping[str, str], described: Mapping[Path, Description
             raise UsageError(f"--set {key}: no parameter of these scenarios", nearest(key, plain))
 
 
-def connections_needed(plan: Plan) -> int:
-    """The most connections open at once: of the arms and poolers, one per schema for the tables, one for the parent."""
+def connections_needed(plan: Plan, *, turns: bool = False) -> int:
+    """The most connections open at once: of the arms and poolers, one per schema for the tables, one for the parent.
+
+    With `turns` one arm has connections at a time.
+    """
     scenarios = len({cell.path for cell in plan.cells})
     schemas = scenarios * (len(plan.arms) if plan.gate else len({repr(arm.params) for arm in plan.arms}))
     ways = {cell.pooler for cell in plan.cells if cell.pooler}
@@ -189,7 +192,8 @@ def connections_needed(plan: Plan) -> int:
         len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.shared.pool) for way in ways)
     )
     sessions = max((cell.sessions for cell in plan.cells), default=0)
-    kept = sum(arm.connections.at_once(sessions) for arm in plan.arms if not arm.connections.null_pool)
+    pooling = [arm.connections.at_once(sessions) for arm in plan.arms if not arm.connections.null_pool]
+    kept = max(pooling, default=0) if turns else sum(pooling)
     # Without a pool an arm has connections only while its turn lasts.
     passing = max((arm.connections.at_once(sessions) for arm in plan.arms if arm.connections.null_pool), default=0)
     return kept + passing + schemas + pooled + 1

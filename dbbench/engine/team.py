@@ -69,7 +69,9 @@ class Team:
     ) -> _REPLY:
         """Have those do it whom it concerns, and put together what they reply."""
         match request:
-            case messages.Open(cell=cell):
+            case messages.Open(cell=cell, pool=pool):
+                if pool is not None:
+                    self.connections = msgspec.structs.replace(self.connections, pool=pool)
                 self._sessions = [number for number in shares(cell.sessions, len(self.members)) if number]
                 own = [msgspec.structs.replace(cell, sessions=number) for number in self._sessions]
                 opening = [msgspec.structs.replace(request, cell=each) for each in own]

@@ -17,7 +17,7 @@ from dbbench.engine.site import PATIENCE_S, Site, Worker
 from dbbench.engine.team import Team
 from dbbench.errors import DbbenchError, ServerLostError
 from dbbench.messages import Closed, Done, Ran, Route, RunSlice, Start, Started
-from dbbench.plan import Arm, Cell, Load, Plan
+from dbbench.plan import Arm, Cell, Load, Plan, Pool
 from dbbench.records import Problem
 from dbbench.server.passwords import redacted
 from dbbench.worker import gil
@@ -228,12 +228,12 @@ class Workers:
         """The seconds until what goes on must be over."""
         return math.inf if self._until_ns is None else (self._until_ns - self.site.clock_ns()) / 1e9
 
-    def open(self, cell: Cell, arm: str) -> None:
-        """Have the arm's worker open pool and sessions for the cell."""
+    def open(self, cell: Cell, arm: str, pool: Pool | None = None) -> None:
+        """Have the arm's worker open pool and sessions for the cell; `pool`: other than the arm's own."""
         own = self.plan.of(cell, arm)
         own = msgspec.structs.replace(own, path=self.site.homes.path(arm, own.path))
         schema = self.schemas[cell.path, arm]
-        self.ask(arm, messages.Open(own, schema, self.route(cell, arm, schema)), Done)
+        self.ask(arm, messages.Open(own, schema, self.route(cell, arm, schema), pool), Done)
 
     def close(self, arm: str) -> Closed:
         """Have the arm's worker close the cell; notes whether the load has switched Python's lock on."""

@@ -7,9 +7,10 @@ from dbbench.analysis.analysis import analyse
 from dbbench.commands.capacity.result import answer
 from dbbench.commands.gate.findings import result as verdict
 from dbbench.commands.gate.steps import wire_changes
+from dbbench.commands.pool.result import pools
 from dbbench.commands.selfcheck.result import self_check
 from dbbench.commands.wire.result import result as counts
-from dbbench.records import Counts, Run, Search, SelfChecked, Stored
+from dbbench.records import Counts, PoolSearch, Run, Search, SelfChecked, Stored
 from dbbench.reports.run.footer import conditions
 
 
@@ -30,14 +31,20 @@ def shown(stored: Stored) -> Shown:
     match stored:
         case Search():
             return Shown("capacity", answer(stored))
+        case PoolSearch():
+            return Shown("pool", pools(stored))
         case SelfChecked():
             return Shown("selfcheck", self_check(stored), warns=False)
-        case Counts() if stored.header.plan.gate is not None:
-            return Shown("gate --wire", wire_changes(stored), warns=False)
         case Counts():
-            found = counts(stored)
-            return Shown("wire", found, warns=False, on_console={"trace": found.traced})
+            return _counts(stored)
         case Run() if stored.header.plan.gate is not None:
             return Shown("gate", verdict(stored, conditions(stored)))
         case Run():
             return Shown("run", analyse(stored))
+
+
+def _counts(stored: Counts) -> Shown:
+    if stored.header.plan.gate is not None:
+        return Shown("gate --wire", wire_changes(stored), warns=False)
+    found = counts(stored)
+    return Shown("wire", found, warns=False, on_console={"trace": found.traced})

@@ -121,5 +121,5 @@ def _check(address: Address, connections: int, name: str, limit: int, reserved: 
         raise CannotStartError(
             f"this run opens up to {connections} connections, but {address} has {max(0, free)} free "
             f"({name} {limit}, {kept}{used} in use)",
-            "use a smaller --pool-size and --max-overflow, fewer --sessions, or fewer drivers",
+            "use a smaller --pool-size and --max-overflow (dbbench pool: --most), fewer --sessions, or fewer drivers",
         )

@@ -128,7 +128,10 @@ class Worker:
         if self._start.cpus is not None:  # not earlier, so that imports may use all CPUs
             _pin_threads(self._start.cpus)
         memory.reset_peak()
-        start = msgspec.structs.replace(self._start, driver=name)
+        connections = self._start.connections
+        if request.pool is not None:
+            connections = msgspec.structs.replace(connections, pool=request.pool)
+        start = msgspec.structs.replace(self._start, driver=name, connections=connections)
         operation = scenario.operations[request.cell.layer]
         route = request.route or messages.Route(start.address)
         self._client = Client(start, request.cell, request.schema, operation, self._runner, route)

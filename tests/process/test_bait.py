@@ -32,15 +32,12 @@ def look(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> 
     """Run a command; its exit code, all that it has printed and stored, and the arguments of its processes."""
     seen: set[str] = set()
     with (folder / "said").open("w") as said:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dbbench", *arguments],
-            cwd=folder, env={**os.environ, **environment}, stdout=said, stderr=said,
-        )  # fmt: skip
-        own = command_line(child.pid)
+        command = [sys.executable, "-P", "-m", "dbbench", *arguments]
+        child = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, stdout=said, stderr=said)
         while child.poll() is None:
             seen |= {command_line(pid) for pid in descendants(child.pid)}
             time.sleep(0.02)
-    seen.discard(own)  # of one that was forked and had not begun its own program
+    seen.discard("".join(f"{each} " for each in command))  # of one that was forked and had not begun its own program
     stored = "".join(
         path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file() and path.suffix != ".py"
     )

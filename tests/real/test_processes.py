@@ -85,14 +85,17 @@ def test_what_cannot_be_spread_is_refused(measure: Cli, arguments: tuple[str, ..
 def test_more_connections_than_the_server_has_are_refused_with_the_numbers(measure: Cli) -> None:
     done = measure("run", "point_reads", "--processes", "40", "--sessions", "600", "--driver", "asyncpg")
 
+    said = " ".join(done.stderr.split())
+
     assert done.returncode == 4
-    assert "600" in done.stderr or "602" in done.stderr
+    assert "connections" in said
+    assert "max_connections" in said
 
 
 def test_a_rate_is_spread_over_processes_and_seen_second_by_second(measure: Cli, tmp_path: Path) -> None:
     found = document(
-        measure, "point_reads", "--driver", "asyncpg", "--layer", "core", "--processes", "2", "--sessions", "4",
-        "--rate", "40", "--set", "rows=50", "--blocks", "1", "--quiet",
+        measure, "point_reads", "--driver", "asyncpg", "--baseline", "asyncpg", "--layer", "core", "--processes", "2",
+        "--sessions", "4", "--rate", "40", "--set", "rows=50", "--blocks", "1", "--quiet",
     )  # fmt: skip
     (cell,) = found["cells"]
     (path,) = (tmp_path / "results").glob("*.jsonl")

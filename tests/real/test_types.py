@@ -22,6 +22,7 @@ from dbbench.worker.canonical import lines
 from dbbench.worker.client import server_settings
 
 SCHEMA = "Types of ours"  # has to be quoted
+_PATH = f'"{SCHEMA}"'
 Run = Callable[[Any, Layer], Any]
 
 
@@ -46,7 +47,7 @@ def dbs(server: Address, owner: psycopg.Connection) -> Iterator[dict[str, tuple[
     with ExitStack() as stack:
         opened = {}
         for name, driver in DRIVERS.items():
-            raw = Raw(driver, server, _path(name), "autocommit")
+            raw = Raw(driver, server, _PATH, "autocommit")
             stack.callback(raw.close)
             opened[name] = raw, stack.enter_context(raw.db())
         yield opened
@@ -62,7 +63,7 @@ def engines(server: Address, owner: psycopg.Connection) -> Iterator[dict[str, Ru
 
 
 def _engine(driver: Driver, server: Address, runner: asyncio.Runner, stack: ExitStack) -> Run:
-    arguments = driver.adapter().connect_arguments(server, server_settings("dbbench_test", _path(driver.name)))
+    arguments = driver.adapter().connect_arguments(server, server_settings("dbbench_test", _PATH))
     if not driver.is_async:
         engine = create_engine(f"{driver.dialect}://", connect_args=arguments)
         stack.callback(engine.dispose)
@@ -80,11 +81,6 @@ def _engine(driver: Driver, server: Address, runner: asyncio.Runner, stack: Exit
             return (await one.execute(query)).scalar_one()
 
     return lambda query, layer: runner.run(awaited(query, layer))
-
-
-def _path(driver: str) -> str:
-    """The search path as the driver's connect() wants it: those of libpq have it on a command line."""
-    return f'"{SCHEMA}"' if driver == "asyncpg" else f'"{SCHEMA}"'.replace(" ", "\\ ")
 
 
 def _expression(each: Type) -> str:

@@ -173,7 +173,10 @@ def test_what_cannot_be_counted_is_said_and_the_rest_is_kept(measure: Cli, tmp_p
         (["--driver-set", "asyncpg.statement_cache=0"], "did you mean statement_cache_size"),
         (["--driver-set", "asyncpg.statement_cache_size=few"], "is a number"),
         (["--driver-set", "psycopg.prepare_threshold=-1"], "is a number or none"),
-        (["--driver-set", "psycopg2.prepare_threshold=1"], "no setting 'prepare_threshold' of psycopg2; there is json"),
+        (
+            ["--driver-set", "psycopg2.prepare_threshold=1"],
+            "no setting 'prepare_threshold' of psycopg2; there is executemany_mode, json",
+        ),
         (["--driver-set", "asyncpg.prepared_statement_name_func=me"], "is uuid"),
         (["--driver", "nothing"], "no driver 'nothing'"),
         (["--driver", "asyncpg", "--driver-set", "psycopg.prepare_threshold=0"], "psycopg is not measured"),
@@ -199,4 +202,4 @@ def test_without_a_pool_every_operation_connects(measure: Cli) -> None:
     assert "with the connection that it opens" in " ".join(shown.split())
     refused = measure("wire", "point_reads", "--null-pool")
     assert refused.returncode == 2
-    assert "--null-pool is SQLAlchemy's, of the layers core and orm" in refused.stderr
+    assert "NullPool is SQLAlchemy's, of the layers core and orm" in refused.stderr

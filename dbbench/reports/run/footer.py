@@ -26,6 +26,7 @@ NO_INTERVAL: Final = (
     "faster or slower without an interval: a sign-flip test of the whole table (95%) tells the direction, "
     "and the size is a guess from few blocks"
 )
+COMPARES: Final = '"time vs'  # begins the note on what is compared
 TOO_FEW: Final = f"{NOTHING} too few operations for this percentile"
 
 
@@ -70,7 +71,7 @@ def conditions(run: Run) -> list[tuple[str, str]]:
         ("drivers", "" if header.plan.gate else ", ".join([*_drivers(run), *_locks(run)])),
         ("", _settings_of_arms(header.plan)),
         ("placement", _placement(run)),
-        ("settings", _settings(header.plan)),
+        ("settings", settings(header.plan)),
         ("run", _run(run)),
     ]
     return [(label, clean(text)) for label, text in facts if text]
@@ -92,9 +93,9 @@ def _comparison(plan: Plan) -> str:
     if not plan.paced:
         return ""
     if len(plan.groups) > 1 or "=" in plan.baseline:
-        return '"time vs ..." compares mean latency, since the pace is set'
+        return f'{COMPARES} ..." compares mean latency, since the pace is set'
     baselines = dict.fromkeys([plan.baseline, *filter(None, (cell.baseline for cell in plan.cells))])
-    named = listed([f'"time vs {name}"' for name in baselines])
+    named = listed([f'{COMPARES} {name}"' for name in baselines])
     verb = "compares" if len(baselines) == 1 else "compare"
     return f"{named} {verb} mean latency, since the pace is set"
 
@@ -113,12 +114,12 @@ def _percentiles(rows: Sequence[CellRow]) -> list[str]:
     return [TOO_FEW] if unknown else []
 
 
-def _settings(plan: Plan) -> str:
-    """The settings of connections that all arms have; what varies is in their names."""
+def settings(plan: Plan, *, pool: bool = True) -> str:
+    """The settings of connections that all arms have, with or without the pool; what varies is in their names."""
     of_arms = [_texts(arm.connections) for arm in plan.arms]
     pools = {_pool(arm.connections) for arm in plan.arms if not arm.connections.null_pool} or {"NullPool"}
     alike = [parts.pop() for texts in zip(*of_arms, strict=True) if len(parts := set(texts)) == 1]
-    return ", ".join(filter(None, [*(pools if len(pools) == 1 else ()), *alike]))
+    return ", ".join(filter(None, [*(pools if pool and len(pools) == 1 else ()), *alike]))
 
 
 def _texts(connections: Connections) -> list[str]:

@@ -38,7 +38,8 @@ def sentences(run: Run, index: int, of: CellAnalysis) -> list[str]:
         groups.setdefault(baseline, []).append(row)
     if len(groups) == 1 and not _settings_of(of.rows):
         return [sentence(run, of.rows)]
-    return [_of_settings(run, index, rows) for rows in groups.values() if len(rows) > 1 or len(groups) == 1]
+    told = {baseline: rows for baseline, rows in groups.items() if len(rows) > 1 or len(groups) == 1}
+    return [_of_settings(run, index, rows, baseline) for baseline, rows in told.items()]
 
 
 def _settings_of(rows: Sequence[CellRow]) -> str:
@@ -47,22 +48,30 @@ def _settings_of(rows: Sequence[CellRow]) -> str:
     return names.pop() if len(names) == 1 and all("=" in row.driver for row in rows) else ""
 
 
-def _of_settings(run: Run, index: int, rows: Sequence[CellRow]) -> str:
+def _of_settings(run: Run, index: int, rows: Sequence[CellRow], baseline: str) -> str:
     """The sentence about rows that are one driver with several settings: these are named, and how chatty they are."""
     driver = _settings_of(rows)
     if not driver:
-        return sentence(run, rows)
+        return sentence(run, rows, baseline=baseline)
     counted = run.header.round_trips
     trips = {row.driver: counted[row.driver][index] for row in rows if index < len(counted.get(row.driver, []))}
     short = {row.driver: row.driver.removeprefix(f"{driver}+") for row in rows}
     told = [msgspec.structs.replace(row, driver=short[row.driver]) for row in rows]
-    said = sentence(run, told, {short[name]: number for name, number in trips.items() if number is not None})
+    known = {short[name]: number for name, number in trips.items() if number is not None}
+    said = sentence(run, told, known, short.get(baseline, baseline))
     return f"{driver}: {said[0].lower()}{said[1:]}"
 
 
-def sentence(run: Run, rows: Sequence[CellRow], round_trips: Mapping[str, float] = _NOT_COUNTED) -> str:
-    """What rows mean that are compared with one of them, in plain words; `round_trips` of each, where they matter."""
-    baseline = _baseline(run, rows)
+def sentence(
+    run: Run, rows: Sequence[CellRow], round_trips: Mapping[str, float] = _NOT_COUNTED, baseline: str = ""
+) -> str:
+    """What rows mean that are compared with one of them, in plain words.
+
+    `round_trips` of each, where they matter; `baseline` is what they should be compared with, empty for the plan's.
+    """
+    baseline = next(
+        (row.driver for row in rows if row.verdict is Verdict.BASELINE), baseline or run.header.plan.baseline
+    )
     others = [row for row in rows if row.driver != baseline]
     if nothing := _nothing_compared(run, rows, others, baseline):
         return nothing
@@ -89,11 +98,6 @@ def _nothing_compared(run: Run, rows: Sequence[CellRow], others: Sequence[CellRo
     if not any(row.driver == baseline and row.operations for row in rows):
         return f"{baseline}, the baseline, was not measured here: nothing is compared with it."
     return ""
-
-
-def _baseline(run: Run, rows: Sequence[CellRow]) -> str:
-    """The arm that the others are compared with: another one than the plan's where that cannot be measured."""
-    return next((row.driver for row in rows if row.verdict is Verdict.BASELINE), run.header.plan.baseline)
 
 
 def _clauses(

@@ -198,6 +198,11 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
         ),
         ("run my_scenario.py --between scenarios", "--between scenarios compares two scenarios or more"),
         ("run my_scenario.py orders.py --between scenarios --arm mine", "--arm and --between exclude each other"),
+        ("pool", "a load is needed; --rate 400, or --sessions 60 --think 20ms"),
+        ("pool --rate 5 --layer raw,core", "--layer raw,core: pool takes one of them"),
+        ("pool --rate 5 --sessions 1,2", "--sessions 1,2: pool takes one of them"),
+        ("pool --rate 5 --think 5ms", "--rate and --think exclude each other"),
+        ("pool --rate 5 --wait 5", "--wait 5: a time with its unit"),
         ("run --preset sync --driver asyncpg", "--driver and --preset exclude each other"),
         (
             "run --vary pool-pre-ping=off,on --baseline psycopg+pool=5+10",
@@ -337,6 +342,14 @@ def test_scenarios_may_be_compared() -> None:
         ("asyncpg+scenario=my_scenario", "my_scenario.py", "asyncpg+scenario=my_scenario"),
         ("asyncpg+scenario=orders", "orders.py", "asyncpg+scenario=my_scenario"),
     ]
+
+
+def test_a_search_for_a_pool_begins_with_the_largest() -> None:
+    request: Any = parsed(["pool", "--rate", "400", "--processes", "4", "--most", "12", "--wait", "2ms"])
+
+    assert (request.wanted.limit_us, request.wanted.most, request.wanted.trial_s) == (2_000.0, 12, 5.0)
+    assert (request.options.connections.pool, request.options.connections.processes) == (Pool(12, 0), 4)
+    assert (request.options.load.sessions, request.options.load.rate) == ([48], 400.0)
 
 
 def test_arms_have_names_in_pyproject(tmp_path: Path) -> None:

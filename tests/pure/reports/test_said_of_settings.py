@@ -89,6 +89,15 @@ def test_round_trips_say_why() -> None:
     assert "(30.8% to 31.2%), with 1 fewer round trip." in printed(compared(round_trips=fewer))
 
 
+def test_a_baseline_that_was_not_measured_is_that_of_its_own_group() -> None:
+    of = compared()
+    left = [one for one in of.measurements if one.arm != "asyncpg+pool-pre-ping=off"]
+    shown = printed(msgspec.structs.replace(of, measurements=left))
+
+    assert "asyncpg: pool-pre-ping=off, the baseline, was not measured here: nothing is compared with it." in shown
+    assert "psycopg: pool-pre-ping=on needs 31.0% more" in shown
+
+
 def test_markdown_has_the_same_sentences() -> None:
     text = report(analyse(compared()))
 
