@@ -207,6 +207,7 @@ class PoolTrial(Record, frozen=True, tag="pool trial"):
     overflow: Count  # and opens beyond those
     held: bool
     wait_p99_us: Annotated[float, Meta(ge=0, le=1e15)] | None  # for a connection; None: too few operations
+    late: Count  # operations that waited as long as the limit, or longer
     busy: Annotated[float, Meta(ge=0, le=1e9)]  # connections of each process in use on average
     operations: Count  # that succeeded
     errors: Count

@@ -30,7 +30,7 @@ COLUMNS: Final = (
     "trials", *identity.COLUMNS,
 )  # fmt: skip
 _HOLDS: Final = (
-    "a pool holds when p99 of the wait for a connection is below the limit and nothing failed; "
+    "a pool holds when surely (95%) fewer than 1 in 100 wait for a connection as long as the limit, nothing failed; "
     "sizes are connections of each process, all kept (max_overflow 0), with two trials at each end"
 )
 _STYLES: Final[dict[Result, str]] = {"failed": "red", "not comparable": "red", "never held": "red"}

@@ -22,7 +22,7 @@ class Smallest(msgspec.Struct, frozen=True):
     size: int | None  # the smallest pool of each process that held: its connections
     wait_p99_us: float | None  # the longest of the trials that held there
     failed_size: int | None  # the next smaller one, which failed
-    failed_wait_p99_us: float | None  # the shortest of the trials that failed there; None: operations failed
+    failed_wait_p99_us: float | None  # the longest of the trials that failed there; None: operations failed
     busy: float | None  # connections in use on average, of each process: Little's law
     processes: int
     backends: int | None  # that all processes together open
@@ -81,7 +81,7 @@ def _smallest(stored: PoolSearch, name: str, processes: int, *, complete: bool) 
         size=known.held,
         wait_p99_us=max((trial.wait_p99_us for trial in at if trial.wait_p99_us is not None), default=None),
         failed_size=known.failed,
-        failed_wait_p99_us=min((each.wait_p99_us for each in below if each.wait_p99_us is not None), default=None),
+        failed_wait_p99_us=max((each.wait_p99_us for each in below if each.wait_p99_us is not None), default=None),
         busy=max((trial.busy for trial in at), default=None),
         processes=processes,
         backends=None if known.held is None else known.held * processes,

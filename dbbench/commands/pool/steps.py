@@ -33,11 +33,14 @@ from dbbench.plan import Arm, Cell, Connections
 from dbbench.records import Header, PoolHeader, PoolTrial, Problem
 from dbbench.server.passwords import redacted
 from dbbench.stats.histogram import Histogram
+from dbbench.stats.rare import surely_rarer
 from dbbench.units import time_text
 from dbbench.wording import count
 
 GUESS: Final = 5  # SQLAlchemy's pool_size, with which a search begins
-LEAST_OPERATIONS: Final = 300  # that show a p99
+LEAST_OPERATIONS: Final = 300  # of which none waits too long: then it is surely fewer than 1 in 100
+LATE: Final = 0.01  # share of the waits that may be as long as the limit
+ERROR: Final = 0.05  # of calling a pool large enough that is not
 _MOST_DISTURBED: Final = 10  # trials that are tried again
 _NS_PER_US: Final = 1_000
 _NS_PER_S: Final = 1e9
@@ -172,7 +175,7 @@ class _Searches:
         self.trials[arm.name].append(trial)
         self.journal.write(trial)
         wait = "unknown" if trial.wait_p99_us is None else time_text(trial.wait_p99_us)
-        details = [f"wait p99 {wait}", *self._failures(trial, ran)]
+        details = [f"wait p99 {wait}, {trial.late} of {trial.operations:,} too long", *self._failures(trial, ran)]
         self.watch.note(
             f"trial {number + 1}, {arm.name}: {shown} {'held' if trial.held else 'failed'} ({'; '.join(details)})"
         )
@@ -196,9 +199,10 @@ class _Searches:
 
 
 def judged(arm: str, connections: Connections, pool: tuple[int, int], limit_us: float, ran: Ran) -> PoolTrial:
-    """Say whether nobody waited long for a connection, or for nothing: pools of (size, overflow).
+    """Say whether surely fewer than 1 in 100 wait too long for a connection, and none in vain: a (size, overflow).
 
-    The connections in use are what Little's law says: throughput times the time that an operation holds one.
+    A percentile that happens to lie below the limit is not enough: in the next trial it may lie above. The connections
+    in use are what Little's law says: throughput times the time that an operation holds one.
     """
     latencies, waits = array("q", ran.latencies), array("q", ran.waits)
     services = latencies if ran.services is None else array("q", ran.services)
@@ -207,12 +211,15 @@ def judged(arm: str, connections: Connections, pool: tuple[int, int], limit_us: 
     wait_ns = histogram.percentile(0.99)
     usage, held_ns = ran.usage, sum(services) - sum(waits)
     wait_us = None if wait_ns is None else min(wait_ns, max(waits)) / _NS_PER_US
+    late = sum(wait >= limit_us * _NS_PER_US for wait in waits)
+    seldom = surely_rarer(late, len(waits), LATE, ERROR)
     return PoolTrial(
         arm=arm,
         size=pool[0],
         overflow=pool[1],
-        held=wait_us is not None and wait_us < limit_us and not usage.errors and not usage.not_started,
+        held=seldom and not usage.errors and not usage.not_started,
         wait_p99_us=wait_us,
+        late=late,
         busy=held_ns / usage.elapsed_ns / connections.processes if usage.elapsed_ns else 0.0,
         operations=usage.operations,
         errors=usage.errors,
