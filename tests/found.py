@@ -11,6 +11,7 @@ from dbbench.analysis.analysis import analyse
 from dbbench.commands.capacity.result import answer
 from dbbench.commands.doctor import Check
 from dbbench.commands.gate.result import Difference, Finding, GateResult, GateRow, GateVerdict, Side
+from dbbench.commands.pool.result import pools
 from dbbench.commands.selfcheck.result import self_check
 from dbbench.commands.stored.compare import compare
 from dbbench.commands.stored.history import entry
@@ -23,6 +24,9 @@ from dbbench.records import (
     NoiseFloor,
     Overhead,
     Pgbench,
+    PoolHeader,
+    PoolSearch,
+    PoolTrial,
     Problem,
     Record,
     Run,
@@ -52,6 +56,18 @@ def _search() -> Search:
     header = SearchHeader(**_HEADER, objective="p99 < 10 ms", bounds=Bounds(1.0, 100_000.0, 0.05))
     problem = Problem("operation", "raised KeyError: mine.py:12", "point_reads", 0, "psycopg-sync")
     return Search(header, trials, [problem], _END)
+
+
+def _pools() -> PoolSearch:
+    sizes = {"psycopg": 12, "asyncpg": 7}
+    trials = [
+        PoolTrial(arm, size - less, 0, not less, 40.5 + 12_000.0 * less, 30 * less, 2.4, 1_000, less, 0, 200.5)
+        for arm, size in sizes.items()
+        for less in (0, 1, 0, 1)
+    ]
+    over = PoolTrial("asyncpg", 3, 4, False, 212_000.0, 300, 2.4, 1_000, 0, 12, 150.0)
+    problem = Problem("operation", "raised KeyError: mine.py:12", "point_reads", 0, "psycopg-sync")
+    return PoolSearch(PoolHeader(**_HEADER, limit_us=5_000.0, most=40), [*trials, over], [problem], _END)
 
 
 def _counts() -> Counts:
@@ -156,7 +172,7 @@ def _run(day: int, factor: float) -> Run:
 
 def stored() -> Mapping[str, list[Record]]:
     """By name: the lines of a result file of every command."""
-    search, counted, checked = _search(), _counts(), _check()
+    search, pooled, counted, checked = _search(), _pools(), _counts(), _check()
     runs = {
         "run": builders.many_sided_run(),
         "layered": builders.layered_run(),
@@ -166,6 +182,7 @@ def stored() -> Mapping[str, list[Record]]:
     return {
         **{name: [one.header, *one.measurements, *one.problems, _END] for name, one in runs.items()},
         "capacity": [search.header, *search.trials, *search.problems, _END],
+        "pool": [pooled.header, *pooled.trials, *pooled.problems, _END],
         "wire": [counted.header, *counted.rows, *counted.problems, _END],
         "selfcheck": [checked.header, *checked.findings, _END],
     }
@@ -180,6 +197,7 @@ def found() -> Mapping[str, tuple[str, Any, Mapping[str, Any]]]:
         "layered": ("run", analyse(builders.layered_run()), {"details": True}),
         "open_loop": ("run", analyse(builders.open_loop_run()), {"details": True}),
         "capacity": ("capacity", answer(_search()), file),
+        "pool": ("pool", pools(_pools()), file),
         "wire": ("wire", counts(_counts()), {"trace": True, **file}),
         "selfcheck": ("selfcheck", self_check(_check()), file),
         "gate": ("gate", _gate(), file),

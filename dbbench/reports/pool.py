@@ -133,8 +133,13 @@ def conditions(pools: Pools, file: str = "") -> list[tuple[str, str]]:
         "run": ", ".join([*parts, f"seed {header.plan.seed}", pools.run.status]),
         "note": _load(header.plan.load),
     }
-    shown = [(label, different.get(label, text)) for label, text in footer(pools.run, [], file)]
-    return [(label, _HOLDS if text.startswith(COMPARES) else text) for label, text in shown]
+    facts = []
+    for label, said in footer(pools.run, [], file):
+        if not said.startswith(COMPARES):
+            facts.append((label, different.get(label, said)))
+        if label == "note":
+            facts.append(("", _HOLDS))
+    return facts
 
 
 def _load(load: Load) -> str:

@@ -19,8 +19,8 @@ from dbbench.result_lines import BODY
 
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e\n::error title=a::b ::warning::c " + " ::notice::d" * 12 + " "
 CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-COMMANDS = {"run": "run", "layered": "run", "open_loop": "run", "capacity": "capacity", "wire": "wire",
-            "selfcheck": "selfcheck"}  # fmt: skip
+COMMANDS = {"run": "run", "layered": "run", "open_loop": "run", "capacity": "capacity", "pool": "pool",
+            "wire": "wire", "selfcheck": "selfcheck"}  # fmt: skip
 PLACES = [(name, format_) for name, command in COMMANDS.items() for format_ in formats(command)]
 
 
