@@ -39,6 +39,6 @@ def _pooler() -> bool:
 
 
 if __name__ == "__main__":
-    print("All tests but the slow ones: about ten minutes on two CPUs that have nothing else to do.")
+    print("All tests but the slow ones: about twenty minutes on two CPUs that have nothing else to do.")
     if missing := skipped():
         print(f"Skipped here, all or in part: {'; '.join(missing)}.")
