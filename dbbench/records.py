@@ -49,7 +49,7 @@ class Header(Record, frozen=True, tag="run"):
     server: dict[str, Any]  # version, where, settings
     drivers: dict[str, dict[str, str]]  # arm -> facts about its driver: versions, libpq, what its pool does on release
     sides: dict[str, Side] = {}  # in a gate: arm -> its environment
-    round_trips: dict[str, list[float | None]] = {}  # with --rtt: arm -> by cell, per operation, counted by the relay
+    round_trips: dict[str, list[float | None]] = {}  # arm -> by cell, per operation, where the relay counted
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ MOST_S: Final = 86_400.0  # of a limit: a day
 MOST_PAUSE_S: Final = 3_600.0  # of a short time
 LEAST_SHARE: Final = 0.0001  # 0.01%: nothing finer can be measured
 MOST_RATE: Final = 100_000.0  # operations per second and driver: no Python process gets there
+MOST_PROCESSES: Final = 64  # of one arm
 MOST_SESSIONS: Final = 10_000  # the same for connections: a server has 100, a very large one thousands
 MOST_BLOCKS: Final = 10_000  # that a result file may have
 INT64: Final = (-(2**63), 2**63 - 1)  # a result file, a message and a bigint of the server hold no more

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from dbbench import choices
-from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
@@ -28,14 +27,6 @@ SESSIONS: Final = (
     "Concurrent sessions, one number: so many operations run or wait for a connection at once. "
     "Default: as many as the pool has connections."
 )
-Scenario = Annotated[
-    str,
-    typer.Argument(
-        metavar="SCENARIO|FILE",
-        autocompletion=completion.scenarios,
-        help="A built-in scenario or your own file.",
-    ),
-]
 PACED: Final = ("rate", "think")  # of a load: the rates are what is searched
 
 
@@ -129,7 +120,7 @@ def capacity(
     comparing: Annotated[Comparing, Group(comparing, without=("compare", "between"))],
     connections: Annotated["Connections", Group(common.connections)],
     load: Annotated["Load", Group(common.load, without=PACED, help={"sessions": SESSIONS})],
-    scenario: Scenario = "point_reads",
+    scenario: subjects.OneScenario = "point_reads",
     placement: common.Placement = None,
     seed: common.Seed = None,
     output: common.ResultFile = None,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from dbbench import choices
-from dbbench.cli import completion
 from dbbench.cli import options as common
 from dbbench.cli import subject as subjects
 from dbbench.cli.command import command, measuring
@@ -15,7 +14,7 @@ from dbbench.cli.output import show_file
 from dbbench.drivers import DEFAULT
 from dbbench.errors import UsageError
 from dbbench.reports import formats
-from dbbench.units import MOST_SESSIONS
+from dbbench.units import MOST_PROCESSES, MOST_SESSIONS
 
 if TYPE_CHECKING:
     from dbbench.commands.pool.steps import Wanted
@@ -49,16 +48,13 @@ class Request:
         return ended.exit_code or shown
 
 
-Scenario = Annotated[
-    str,
-    typer.Argument(
-        metavar="SCENARIO|FILE", autocompletion=completion.scenarios, help="A built-in scenario or your own file."
-    ),
-]
 Processes = Annotated[
     int,
     typer.Option(
-        rich_help_panel=common.LOAD, min=1, max=64, help="Client processes, each with a pool of its own: your workers."
+        rich_help_panel=common.LOAD,
+        min=1,
+        max=MOST_PROCESSES,
+        help="Client processes, each with a pool of its own: your workers.",
     ),
 ]
 Most = Annotated[
@@ -103,7 +99,7 @@ def pool(
     server: Annotated[common.Server, Group(common.server, without=("on_disconnect",))],
     connections: Annotated["Connections", Group(common.connections, without=SIZES)],
     load: Annotated["Load", Group(common.load, help={"sessions": SESSIONS})],
-    scenario: Scenario = "point_reads",
+    scenario: subjects.OneScenario = "point_reads",
     processes: Processes = 1,
     placement: common.Placement = None,
     seed: common.Seed = None,

@@ -45,6 +45,12 @@ PrepareTimeout = Annotated[
 
 _PRESETS: Final = "; ".join(f"{name}: {', '.join(drivers)}" for name, drivers in PRESETS.items())
 
+OneScenario = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCENARIO|FILE", autocompletion=completion.scenarios, help="A built-in scenario or your own file."
+    ),
+]
 Driver = Annotated[
     list[str] | None,
     typer.Option(

@@ -22,7 +22,6 @@ from dbbench.plan import Arm, Connections, Pool
 from dbbench.wording import listed
 
 MAX_ARMS: Final = 24
-MAX_PROCESSES: Final = 64  # of one arm
 PARAMETER: Final = "set."  # begins the name of a scenario's parameter
 NULL: Final = "null"
 NO_NULL_POOL: Final = "NullPool is SQLAlchemy's, of the layers core and orm: raw works with the drivers' own pools"
@@ -82,7 +81,7 @@ def _pre_ping(connections: Connections, text: str) -> Connections:
 
 
 def _processes(connections: Connections, text: str) -> Connections:
-    return msgspec.structs.replace(connections, processes=units.whole(text, 1, MAX_PROCESSES))
+    return msgspec.structs.replace(connections, processes=units.whole(text, 1, units.MOST_PROCESSES))
 
 
 def _field(field: str, words: Sequence[str]) -> Callable[[Connections, str], Connections]:
@@ -116,7 +115,7 @@ def _words(
 SETTINGS: Final[Mapping[str, Setting]] = {
     "pool": Setting("size and overflow, like 5+10, or null", _pool),
     "pool-pre-ping": Setting("off or on", _pre_ping, _OF_SQLALCHEMY),
-    "processes": Setting(f"a number from 1 to {MAX_PROCESSES}", _processes),
+    "processes": Setting(f"a number from 1 to {units.MOST_PROCESSES}", _processes),
     "tx-end": _words("tx_end", get_args(choices.TxEnd)),
     "checkout": _words("checkout", get_args(choices.Checkout)),
     "isolation": _words("isolation", get_args(choices.Isolation)),

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from dbbench.analysis.ratios import blocks, family, log_ratios
+from dbbench.analysis.rows import NS_PER_S
 from dbbench.child import WorkerFailedError, WorkerLostError
 from dbbench.engine.clocks import Disturbances
 from dbbench.engine.rounds import EARLY_SHARE, Visit, chosen_again, first_look
@@ -26,7 +27,6 @@ from dbbench.records import DISTRIBUTIONS, MAX_SECONDS, Measurement, Problem, Se
 from dbbench.stats.histogram import Histogram
 from dbbench.stats.sequential import closed
 
-NS_PER_S: Final = 1_000_000_000
 _NO_DISTRIBUTIONS: Final[dict[str, Any]] = {name: {} for name in DISTRIBUTIONS}
 OPENING_ROUND: Final = -1  # the round number with which the order is drawn in which arms open a cell
 _EARLY_SLACK: Final = 1.5  # times the time that early cells should take, before the others begin whatever is decided

@@ -12,7 +12,7 @@ from dbbench.commands import identity
 from dbbench.commands.capacity.result import Answer, Capacity, Result, rate_text
 from dbbench.commands.capacity.slo import MAX_ERRORS
 from dbbench.records import Trial, clean
-from dbbench.reports.columns import NOTHING, Column
+from dbbench.reports.columns import NOTHING, Column, times_in_one_unit
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
 from dbbench.reports.exported import exported, identified
@@ -20,7 +20,6 @@ from dbbench.reports.json_text import SCHEMA, text
 from dbbench.reports.run.footer import footer
 from dbbench.reports.run.sentences import title
 from dbbench.reports.text import share, when
-from dbbench.units import in_one_unit
 from dbbench.wording import count
 
 COLUMNS: Final = (
@@ -92,7 +91,7 @@ def columns(answer: Answer) -> list[Column]:
     """Lay out the drivers: the rates that held and failed, and what was measured at them."""
     drivers, measure = answer.drivers, answer.objective.measure
     values = [value for capacity in drivers for value in (capacity.value_us, capacity.failed_value_us)]
-    shown, unit = _in_one_unit(values)
+    shown, unit = times_in_one_unit(values)
     return [
         Column("driver", "", [capacity.driver for capacity in drivers]),
         Column("holds", "ops/s", [_rate(capacity.rate) for capacity in drivers]),
@@ -190,9 +189,3 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 def _rate(rate: float | None) -> str:
     return NOTHING if rate is None else rate_text(rate)
-
-
-def _in_one_unit(values_us: Sequence[float | None]) -> tuple[list[str], str]:
-    shown, unit = in_one_unit([value for value in values_us if value is not None])
-    left = iter(shown)
-    return [NOTHING if value is None else next(left) for value in values_us], unit

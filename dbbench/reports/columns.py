@@ -7,7 +7,7 @@ from dbbench.analysis.breakdown import LAYERS, Breakdown, LayerTax
 from dbbench.analysis.rows import CellRow
 from dbbench.plan import Cell
 from dbbench.stats.paired import Verdict
-from dbbench.units import Unit, decimals, number, unit_for
+from dbbench.units import Unit, decimals, in_one_unit, number, unit_for
 
 NOTHING: Final = "\N{EN DASH}"
 
@@ -136,6 +136,13 @@ def layers(taxes: Sequence[LayerTax]) -> list[Column]:
 def rate_text(rate: float) -> str:
     """Operations per second as the command line takes them."""
     return f"{rate:,.3f}".rstrip("0").rstrip(".")
+
+
+def times_in_one_unit(values_us: Sequence[float | None]) -> tuple[list[str], str]:
+    """The times in one unit, and its name; what is not known is a dash."""
+    shown, unit = in_one_unit([value for value in values_us if value is not None])
+    left = iter(shown)
+    return [NOTHING if value is None else next(left) for value in values_us], unit
 
 
 def _drivers(breakdowns: Sequence[Breakdown]) -> Column:

@@ -1,6 +1,5 @@
 """What a search for the smallest pool has found: a table for people, CSV and JSON."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from dbbench.commands import identity
 from dbbench.commands.pool.result import Pools, Result, Smallest
 from dbbench.plan import Load
 from dbbench.records import clean
-from dbbench.reports.columns import NOTHING, Column, rate_text
+from dbbench.reports.columns import NOTHING, Column, rate_text, times_in_one_unit
 from dbbench.reports.console import INDENT, plain, print_footer, print_table, print_title, prose
 from dbbench.reports.csv_text import table as csv_table
 from dbbench.reports.exported import exported, identified
@@ -21,7 +20,7 @@ from dbbench.reports.json_text import SCHEMA, text
 from dbbench.reports.run.footer import COMPARES, footer, settings
 from dbbench.reports.run.sentences import title
 from dbbench.reports.text import when
-from dbbench.units import in_one_unit, time_text
+from dbbench.units import time_text
 from dbbench.wording import count
 
 COLUMNS: Final = (
@@ -89,7 +88,7 @@ def render(pools: Pools, console: Console, file: str = "") -> None:
 def columns(pools: Pools) -> list[Column]:
     """Lay out the drivers: the smallest pool that held and the next smaller one, and what was measured with them."""
     drivers = pools.drivers
-    shown, unit = _in_one_unit([wait for one in drivers for wait in (one.wait_p99_us, one.failed_wait_p99_us)])
+    shown, unit = times_in_one_unit([wait for one in drivers for wait in (one.wait_p99_us, one.failed_wait_p99_us)])
     return [
         Column("driver", "", [driver.driver for driver in drivers]),
         Column("holds", "pool", [_whole(driver.size) for driver in drivers]),
@@ -170,9 +169,3 @@ def _where(pools: Pools) -> dict[str, Any]:
 
 def _whole(number: int | None) -> str:
     return NOTHING if number is None else f"{number:,}"
-
-
-def _in_one_unit(values_us: Sequence[float | None]) -> tuple[list[str], str]:
-    shown, unit = in_one_unit([value for value in values_us if value is not None])
-    left = iter(shown)
-    return [NOTHING if value is None else next(left) for value in values_us], unit

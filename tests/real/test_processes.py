@@ -22,11 +22,6 @@ WAITING = """
 async def core(connection, params, rng):
     return (await connection.exec_driver_sql("SELECT 1, pg_sleep(0.05)::text")).one()[0]
 """
-WHO = """
-import os
-async def raw(db, params, rng):
-    return (os.getpid(), (await db.fetch_one("SELECT pg_backend_pid()"))[0])
-"""
 ONE_BLOCK = ("--blocks", "1", "--rounds", "2", "--quiet")
 
 
@@ -51,9 +46,8 @@ def test_two_processes_have_two_pools_and_twice_the_throughput(measure: Cli, tmp
     assert [arm["processes"] for arm in found["run"]["plan"]["arms"]] == [1, 2]
 
 
-def test_sessions_are_spread_over_processes_and_pools(measure: Cli, tmp_path: Path) -> None:
+def test_sessions_are_spread_over_processes_and_pools(measure: Cli) -> None:
     """Four sessions in three processes: each has connections of its own, and all of them work."""
-    (tmp_path / "who.py").write_text(WHO)
     found = document(
         measure, "point_reads", "--driver", "psycopg,psycopg2", "--layer", "raw", "--processes", "3", "--sessions", "4",
         "--set", "rows=50", "--details", *ONE_BLOCK,
@@ -64,7 +58,7 @@ def test_sessions_are_spread_over_processes_and_pools(measure: Cli, tmp_path: Pa
         ("psycopg2", 0),
     ]
     assert all(cell["operations"] >= 40 for cell in found["cells"])
-    assert all(row["peak_mb"] > 3 * 15 for row in found["breakdown"]), "of three processes"
+    assert all(row["peak_mb"] > 100 for row in found["breakdown"]), "of three processes; one has about 50"
 
 
 @pytest.mark.parametrize(

@@ -288,4 +288,5 @@ def test_a_setting_can_be_gated(measure: Cli, tmp_path: Path) -> None:
     assert {"psycopg", "asyncpg"} <= grown
     assert {change["driver"] for change in json.loads(fewer.stdout)["changes"]} == {"asyncpg"}
     assert named.returncode in (0, 1), named.stderr
+    assert "base: now; head: next" in named.stderr
     assert {change["driver"] for change in json.loads(named.stdout)["changes"]} <= {"psycopg"}

@@ -59,10 +59,10 @@ def _capacity(stored: Search, name: str) -> Capacity:
     outcome = search.step(known, stored.header.bounds, guess=0.0) if known else search.so_far(known)
     if isinstance(outcome, float):
         outcome = search.so_far(known)
-    return capacity(name, trials, outcome, _left_out(stored.problems, name))
+    return capacity(name, trials, outcome, left_out(stored.problems, name))
 
 
-def _left_out(problems: Sequence[Problem], name: str) -> Result | None:
+def left_out(problems: Sequence[Problem], name: str) -> Literal["failed", "not comparable"] | None:
     """Why a driver was left out, None where it was not."""
     if any(problem.kind == "not comparable" and problem.arm == name for problem in problems):
         return "not comparable"
@@ -75,8 +75,8 @@ def tried(trials: Sequence[Trial]) -> list[Tried]:
     return [Tried(trial.rate, trial.held) for trial in trials]
 
 
-def capacity(driver: str, trials: Sequence[Trial], outcome: search.Outcome, left_out: Result | None = None) -> Capacity:
-    """Put together what is known of a driver; `left_out` says why it was left out, if it was."""
+def capacity(driver: str, trials: Sequence[Trial], outcome: search.Outcome, instead: Result | None = None) -> Capacity:
+    """Put together what is known of a driver; `instead` says why it was left out, if it was."""
     match outcome:
         case search.Found(rate, failed_rate):
             ends: tuple[Result, float | None, float | None] = ("found", rate, failed_rate)
@@ -89,7 +89,7 @@ def capacity(driver: str, trials: Sequence[Trial], outcome: search.Outcome, left
     result, highest, lowest = ends
     return Capacity(
         driver=driver,
-        outcome=left_out or result,
+        outcome=instead or result,
         rate=highest,
         value_us=max(_values(trials, highest, held=True), default=None),
         failed_rate=lowest,

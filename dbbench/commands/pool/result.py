@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
+from dbbench.commands.capacity.result import left_out
 from dbbench.commands.pool import search
 from dbbench.plan import Cell
-from dbbench.records import PoolSearch, PoolTrial, Problem, Run
+from dbbench.records import PoolSearch, PoolTrial, Run
 
-_LEFT_OUT: Final = ("scenario", "operation", "worker lost")  # problems for which a driver is left out
 Result = Literal["found", "never held", "unfinished", "failed", "not comparable"]
 
 
@@ -77,7 +77,7 @@ def _smallest(stored: PoolSearch, name: str, processes: int, *, complete: bool) 
     below = [trial for trial in trials if trial.size == known.failed and not trial.held and not trial.overflow]
     return Smallest(
         driver=name,
-        outcome=_left_out(stored.problems, name) or outcome,
+        outcome=left_out(stored.problems, name) or outcome,
         size=known.held,
         wait_p99_us=max((trial.wait_p99_us for trial in at if trial.wait_p99_us is not None), default=None),
         failed_size=known.failed,
@@ -90,11 +90,3 @@ def _smallest(stored: PoolSearch, name: str, processes: int, *, complete: bool) 
         overflow_held=over.held if over else None,
         trials=trials,
     )
-
-
-def _left_out(problems: Sequence[Problem], name: str) -> Result | None:
-    """Why a driver was left out, None where it was not."""
-    if any(problem.kind == "not comparable" and problem.arm == name for problem in problems):
-        return "not comparable"
-    concerned = (problem.kind for problem in problems if problem.arm in (None, name))
-    return "failed" if any(kind in _LEFT_OUT for kind in concerned) else None
