@@ -111,7 +111,9 @@ def test_a_password_is_on_no_command_line_but_the_users(foreign: Address, tmp_pa
 
 
 @pytest.mark.alone
-def test_help_takes_at_most_three_times_as_long_as_importing_typer(tmp_path: Path) -> None:
+def test_help_costs_little_more_than_typers_own(tmp_path: Path) -> None:
+    """Against the help of a program that does nothing: what Typer and Rich take is not ours, and differs by version."""
+
     def seconds(*arguments: str) -> float:
         """CPU time: others on the machine do not count."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -122,9 +124,11 @@ def test_help_takes_at_most_three_times_as_long_as_importing_typer(tmp_path: Pat
     # Compiled once, as after an installation, even where the tests' own environment keeps no compiled files.
     compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     compiled["PYTHONPYCACHEPREFIX"] = str(tmp_path / "compiled")
-    seconds("-m", "dbbench", "--help")
-    pairs = [(seconds("-m", "dbbench", "--help"), seconds("-c", "import typer")) for _ in range(15)]
-    assert median(one / other for one, other in pairs) <= 3
+    ours = ("-m", "dbbench", "--help")
+    empty = ("-c", "import typer\napp = typer.Typer()\nfor name in 'ab': app.command(name)(lambda: None)\napp()", "--help")
+    seconds(*ours)
+    ratios = [seconds(*ours) / seconds(*empty) for _ in range(15)]
+    assert median(ratios) <= 2  # 1.5 with Typer 0.29; a driver or SQLAlchemy alone would make it 3
 
 
 def test_help_imports_no_driver(tmp_path: Path) -> None:
