@@ -81,7 +81,9 @@ class Route(msgspec.Struct, frozen=True):
     """How connections reach the server."""
 
     address: Address
-    pooled: bool = False  # through a pooler, which sets the search path itself and refuses it as a start-up parameter
+    application: str = ""  # the application_name of its sessions; empty: that of the run
+    pooled: bool = False  # through a pooler, which refuses a search path as a start-up parameter
+    qualified: bool = False  # SQLAlchemy writes the schema's name before those of tables
 
 
 class Open(Message, frozen=True):

@@ -137,12 +137,13 @@ class Pooler(msgspec.Struct, frozen=True):
 
     mode: PoolerMode
     max_prepared_statements: int | None = None  # None: its default, or it does not support prepared statements
+    via: bool = False  # the user's own, instead of one that is started for the run
 
     @property
     def name(self) -> str:
         """The pooler's name in reports."""
         most = self.max_prepared_statements
-        return self.mode if most is None else f"{self.mode},max_prepared_statements={most}"
+        return f"{self.mode}{',via' if self.via else ''}{'' if most is None else f',max_prepared_statements={most}'}"
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -268,6 +269,11 @@ class Plan(msgspec.Struct, frozen=True):
     def connections(self, cell: Cell) -> int:
         """The most connections that one arm uses at a time in the cell."""
         return max(arm.connections.at_once(cell.sessions) for arm in self.arms)
+
+    @property
+    def most_connections(self) -> int:
+        """The most connections that an arm has at a time in any cell."""
+        return max((self.connections(cell) for cell in self.cells), default=0)
 
     def rng(self, *path: object) -> random.Random:
         """A separate generator for every place in the run, so that no draw shifts another."""

@@ -18,6 +18,7 @@ from dbbench.drivers import DEFAULT
 from dbbench.reports import formats
 
 if TYPE_CHECKING:
+    from dbbench.address import Address
     from dbbench.engine.options import Options
     from dbbench.plan import Connections, Effort, Load
 
@@ -70,6 +71,7 @@ class Route(NamedTuple):
 
     rtts: list[float]  # seconds of simulated latency
     pooler: choices.PoolerMode | None
+    via: "Address | None"  # of the user's own pooler
 
 
 def route(
@@ -93,11 +95,22 @@ def route(
             show_default=False,
         ),
     ] = None,
+    via: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=common.CONNECTIONS,
+            metavar="POOLER_URL",
+            help="Measure through a pooler of your own as well (PgBouncer, Supavisor, PgDog, Odyssey): it must lead to "
+            "the server of --url, where the tables are made directly. What is measured is that of --pooler.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Route:
     """Make the options of the route."""
     from dbbench.cli import values
+    from dbbench.server.target import parse_url
 
-    return Route([] if rtt is None else values.rtts(rtt), pooler)
+    return Route([] if rtt is None else values.rtts(rtt), pooler, None if via is None else parse_url(via, "--via"))
 
 
 @command(
@@ -110,6 +123,7 @@ def route(
     "dbbench run point_reads --rate 200 --sessions 15   (open loop)",
     "dbbench run point_reads --layer core --rtt 0,1ms,5ms",
     "dbbench run point_reads --layer core --pooler transaction",
+    "dbbench run --url postgresql://me@localhost/scratch --via postgresql://me@localhost:6432/scratch",
     "dbbench run point_reads --driver asyncpg --vary pool-pre-ping=off,on",
     "dbbench run point_reads --driver psycopg --layer core --vary tx-end=rollback,commit,autocommit",
     configured=True,
@@ -167,6 +181,7 @@ def run(
         idle=idle,
         rtts=route.rtts,
         pooler=route.pooler,
+        via=route.via,
         output=output,
         search_path=search_path(subject.project, paths),
     )

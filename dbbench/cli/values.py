@@ -31,8 +31,7 @@ def read(option: str, text: str, grammar: Callable[[str], _T]) -> _T:
 def checked(options: Options) -> Options:
     """The options, if they go together; UsageError names two that do not."""
     connections, load, effort = options.connections, options.load, options.effort
-    if options.pooler is not None and options.rtts:
-        raise UsageError("--pooler and --rtt exclude each other: nothing stands between the pooler and the server")
+    _check_poolers(options)
     if load.rate is not None and options.rtts:
         raise UsageError("--rate and --rtt exclude each other: latency is worked out from a closed loop")
     if load.rate is not None and load.think_s:
@@ -41,15 +40,26 @@ def checked(options: Options) -> Options:
         raise UsageError("--blocks and --precision exclude each other: a precision needs as many blocks as it takes")
     if options.on_disconnect == "reconnect" and options.address is None:
         raise UsageError("--on-disconnect reconnect needs --url: the embedded server does not come back")
-    if connections.null_pool and options.pooler is not None:
-        raise UsageError("--null-pool and --pooler exclude each other: --pooler measures both pools")
-    if options.pooler is not None and options.arms:
-        raise UsageError("--pooler and --vary or --arm exclude each other: --pooler measures settings of its own")
     for name, each in [(f"{arm.name}: ", arm.connections) for arm in options.arms] or [("", connections)]:
         _check_connections(name, each, load)
     if options.drivers:  # a gate may choose them later
         check_settings(options)
     return options
+
+
+def _check_poolers(options: Options) -> None:
+    """UsageError for what does not go together with a pooler."""
+    for option in ["--pooler"] * (options.pooler is not None) + ["--via"] * (options.via is not None):
+        if options.rtts:
+            raise UsageError(f"{option} and --rtt exclude each other: nothing stands between pooler and server")
+        if options.connections.null_pool:
+            raise UsageError(f"--null-pool and {option} exclude each other: {option} measures both pools")
+        if options.arms:
+            raise UsageError(f"{option} and --vary or --arm exclude each other: {option} measures settings of its own")
+    if options.via is not None and options.pooler is not None:
+        raise UsageError("--via and --pooler exclude each other: --pooler starts one, --via goes through yours")
+    if options.via is not None and options.address is None:
+        raise UsageError("--via needs --url: where dbbench makes its tables, directly on the server")
 
 
 def _check_connections(name: str, connections: Connections, load: Load) -> None:

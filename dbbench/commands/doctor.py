@@ -379,6 +379,12 @@ def _pooled(pooled: Pooled) -> Iterator[Check]:
             yield Check(name, "note", detail, mends)
         else:
             yield Check(name, "note", "prepared statements are lost there: the defaults fail", mends)
+        if mends and not pooled.prepared:
+            for setting, value in DRIVERS[driver].mistaken.items():
+                safe = DRIVERS[driver].safe[setting]
+                yield Check(
+                    name, "note", f"{setting}={value} does not switch them off: it means at once; {safe} is off"
+                )
 
 
 def _settings(settings: dict[str, Any]) -> Iterator[Check]:

@@ -77,7 +77,7 @@ def execute(
     started = datetime.now(UTC)
     run_id = result_file.new_id()
     exit_codes = {"different": ExitCode.OK, "not comparable": ExitCode.INCONCLUSIVE, "disturbed": ExitCode.INCONCLUSIVE}
-    if options.pooler is not None:
+    if options.pooled:
         exit_codes["errors"] = ExitCode.OK  # what fails behind a pooler is what is to be known
     with (
         recording(options.output, started, run_id, watch, exit_codes) as journal,
@@ -109,7 +109,7 @@ def _measure(
         if warning := too_long(workers.plan, set_up.costs()):
             watch.note(warning)
         settings = any(arm.name != arm.driver for arm in options.arms)  # round trips say why one costs more
-        counts = bool(options.rtts or options.pooler or settings) and can_relay(workers.site.start.address)
+        counts = bool(options.rtts or options.pooled or settings) and can_relay(workers.site.start.address)
         trips = break_even.round_trips(workers, found.routes.relay) if counts else {}
         top = msgspec.structs.replace(make_header(workers), sides=dict(purpose.sides), round_trips=trips)
         journal.write(top)

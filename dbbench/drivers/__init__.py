@@ -17,6 +17,7 @@ from dbbench.drivers.settings import (
     ON,
     PSYCOPG,
     PSYCOPG2,
+    PSYCOPG_MISTAKEN,
     PSYCOPG_SAFE,
     Setting,
     Taker,
@@ -43,6 +44,9 @@ class Driver:
     sqlstate: str = "sqlstate"  # the attribute of its exceptions with the server's error code
     settings: Mapping[str, Setting] = field(default_factory=dict)  # those that --driver-set accepts
     safe: "Mapping[str, Value]" = field(default_factory=dict)  # what its documentation says for a transaction pooler
+    mistaken: "Mapping[str, Value]" = field(
+        default_factory=dict
+    )  # what people set there instead, and means the reverse
 
     def arguments(self, settings: "Mapping[str, Value]", *, raw: bool) -> dict[str, Any]:
         """Those of these settings that are arguments of connect(), of the `raw` driver or of SQLAlchemy's dialect."""
@@ -119,6 +123,7 @@ _ROWS: Final = (
         summary="psycopg 3, async",
         settings=PSYCOPG,
         safe=PSYCOPG_SAFE,
+        mistaken=PSYCOPG_MISTAKEN,
     ),
     Driver(
         name="asyncpg",
@@ -152,6 +157,7 @@ _ROWS: Final = (
         summary="psycopg 3, sync, in threads: separates async from driver",
         settings=PSYCOPG,
         safe=PSYCOPG_SAFE,
+        mistaken=PSYCOPG_MISTAKEN,
     ),
 )
 DRIVERS: Final[dict[str, Driver]] = {row.name: row for row in _ROWS}

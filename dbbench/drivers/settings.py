@@ -86,6 +86,7 @@ ASYNCPG: Final[Mapping[str, Setting]] = {
 
 # What the drivers' and SQLAlchemy's documentation recommends for a pooler in transaction mode.
 PSYCOPG_SAFE: Final["Mapping[str, Value]"] = {"prepare_threshold": None}
+PSYCOPG_MISTAKEN: Final["Mapping[str, Value]"] = {"prepare_threshold": 0}  # "at once", and widely taken for "off"
 ASYNCPG_SAFE: Final["Mapping[str, Value]"] = {
     "statement_cache_size": 0,
     "prepared_statement_cache_size": 0,

@@ -32,8 +32,9 @@ from dbbench.plan import Placement, Plan
 from dbbench.records import Header, Problem
 from dbbench.relay.handle import refuse_tls
 from dbbench.scenario import Description
-from dbbench.server import pgbouncer
+from dbbench.server import own_pooler, pgbouncer
 from dbbench.server.leftovers import find_folders
+from dbbench.server.own_pooler import OwnPooler
 from dbbench.server.schemas import application, connect
 from dbbench.server.sentry import Sentry
 from dbbench.server.target import Target, connected
@@ -89,6 +90,7 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
             placement=place,
             create_schema=target.create_schema,
             alive=lambda: server.alive() and target.alive(),
+            via=_via(options, run_id, watch),
             sentry=sentry,
             check_connections=partial(
                 target.preflight,
@@ -101,6 +103,14 @@ def opened_site(options: Options, run_id: str, homes: Homes, watch: Watcher) -> 
             embedded=embedded,
             homes=homes,
         )
+
+
+def _via(options: Options, run_id: str, watch: Watcher) -> OwnPooler | None:
+    """The user's own pooler, if there is one."""
+    if options.via is None or options.address is None:
+        return None
+    watch.say("looking at the pooler")
+    return own_pooler.checked(options.via, options.address, application(run_id))
 
 
 @contextlib.contextmanager
@@ -160,7 +170,7 @@ def opened(
             raise ScenarioError(problems[0].message)
         params_of = partial(_params, tables[homes.tables_for[0]], homes, options)
         options, measured = resolved(options, described, params_of)
-        plan = arrange(make_plan(options, measured, site.placement, watch))
+        plan = arrange(make_plan(options, measured, site.placement, watch, site.via.pooler if site.via else None))
         site.check_connections(connections_needed(plan, turns=turns) + (site.sentry is not None))
 
         def of_arms() -> dict[str, Worker]:
@@ -173,7 +183,7 @@ def opened(
             return of_arms()
 
         schemas: dict[tuple[str, str], str] = {}
-        routes = Routes(site.start, plan, schemas, stack)
+        routes = Routes(site.start, plan, schemas, stack, site.via)
 
         def alive() -> bool:
             routes.check()
@@ -240,15 +250,17 @@ def header(workers: Workers, run_id: str, started: datetime, *, other_runs: bool
         dbbench=__version__,
         plan=public(plan),
         environment={**workers.site.describe_machine(dict.fromkeys(distributions)), "other_runs": other_runs},
-        server={**workers.site.describe(), **_pooler(plan)},
+        server={**workers.site.describe(), **_pooler(workers)},
         drivers=workers.facts,
     )
 
 
-def _pooler(plan: Plan) -> dict[str, str]:
-    """Which pooler stands in front of the server in some cells, with its version."""
-    if all(cell.pooler is None for cell in plan.cells):
+def _pooler(workers: Workers) -> dict[str, str]:
+    """Which pooler stands in front of the server in some cells, with its version where that is known."""
+    if all(cell.pooler is None for cell in workers.plan.cells):
         return {}
+    if workers.site.via is not None:
+        return {"pooler": f"a pooler of your own ({workers.site.via.told})"}
     return {"pooler": pgbouncer.describe(pgbouncer.find())}
 
 
@@ -290,7 +302,7 @@ def _server(options: Options, place: Placement, watch: Watcher) -> Iterator[_Ser
 def _most_connections(options: Options) -> int:
     """The connections that an embedded server must allow, which starts before the scenarios are known."""
     pool, sessions, arms = options.connections.pool, options.load.sessions, arms_of(options)
-    if options.pooler is not None:
+    if options.pooler is not None:  # --via has no embedded server
         ways = len(pooler_arms.PREPARED_STATEMENTS)
         pooled = ways * len(options.scenarios) * pooler_arms.server_connections(options.pooler, pool)
         return len(arms) * (pool.capacity + pooled) + max(sessions or [0]) + _SPARE_CONNECTIONS

@@ -31,6 +31,7 @@ class Options:
     idle: IdleMode | None = None  # None: CPUs are kept awake where the server is local
     rtts: list[float] = field(default_factory=list)  # simulated round-trip times, seconds; empty: no relay in between
     pooler: PoolerMode | None = None
+    via: Address | None = None  # of a pooler of the user's own in front of the server
     prepare_limit_s: float = PREPARE_LIMIT_S  # for a scenario's prepare(), its reset(), and a vacuum
     on_disconnect: OnDisconnect = "abort"  # or wait for a server that goes away while it is measured
     compare_anyway: bool = False  # also arms whose results differ
@@ -38,3 +39,8 @@ class Options:
     variations: list[Variation] = field(default_factory=list)  # by which those came about
     output: Path | None = None
     search_path: list[str] = field(default_factory=list)  # folders of the user's modules: see project.search_path
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler stands in front of the server in some cells."""
+        return self.pooler is not None or self.via is not None

@@ -29,7 +29,13 @@ from dbbench.scenario import Description
 from dbbench.server import pgbouncer
 
 
-def make_plan(options: Options, described: Mapping[Path, Description], place: Placement, watch: Watcher) -> Plan:
+def make_plan(
+    options: Options,
+    described: Mapping[Path, Description],
+    place: Placement,
+    watch: Watcher,
+    via: Pooler | None = None,
+) -> Plan:
     """The plan: cells of scenarios, layers and sessions, and everything else that the options decide.
 
     Raises UsageError where the options do not fit the scenarios or each other.
@@ -51,15 +57,15 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
     check_layers(options.drivers, measured)
     _check_reach(options.connections.settings, measured)
     check_reach(options.variations, sorted(measured))
-    if any(arm.connections.null_pool for arm in arms) and options.pooler is None and "raw" in measured:
+    if any(arm.connections.null_pool for arm in arms) and not options.pooled and "raw" in measured:
         raise UsageError(NO_NULL_POOL, "--layer core,orm measures those")
-    if options.pooler is not None:
+    if options.pooled:
         if any(cell.layer == "raw" for cell in cells):
             raise UsageError(
-                "--pooler measures SQLAlchemy's layers, core and orm: the pool of raw asyncpg resets "
+                "--pooler and --via measure SQLAlchemy's layers, core and orm: the pool of raw asyncpg resets "
                 "the search path, without which dbbench's tables are not found through a pooler"
             )
-        cells = pooler_arms.behind(cells, _poolers(options.pooler, watch))
+        cells = pooler_arms.behind(cells, [via] if via else _poolers(options.pooler, watch))
     if options.rtts:
         cells = [msgspec.structs.replace(cell, rtt_s=rtt_s) for cell in cells for rtt_s in options.rtts]
     if (size := len(cells) * len(arms)) > MAX_ROWS:
@@ -82,7 +88,7 @@ def make_plan(options: Options, described: Mapping[Path, Description], place: Pl
 
 def arms_of(options: Options) -> list[Arm]:
     """The arms: those that were asked for, or one for each driver, or behind a pooler several."""
-    if options.pooler is not None:
+    if options.pooled:
         return pooler_arms.matrix(options.drivers, options.connections)
     return options.arms or [plain(name, options.connections) for name in options.drivers]
 
@@ -106,8 +112,9 @@ def _check_reach(settings: Mapping[str, Mapping[str, Value]], measured: Collecti
                 )
 
 
-def _poolers(mode: PoolerMode, watch: Watcher) -> list[Pooler]:
+def _poolers(mode: PoolerMode | None, watch: Watcher) -> list[Pooler]:
     """The poolers to measure: the variants that the installed version supports."""
+    assert mode is not None
     installed = pgbouncer.version(pgbouncer.find())
     follows = pgbouncer.supports_prepared_statements(installed)
     if mode == "transaction" and not follows:
@@ -124,7 +131,7 @@ def _budget(options: Options) -> tuple[float | None, float]:
         return options.effort.budget_s or MAX_BUDGET_S, min(
             options.effort.budget_s or NOMINAL_BUDGET_S, NOMINAL_BUDGET_S
         )
-    usual_s = POOLER_BUDGET_S if options.pooler else max(NOMINAL_BUDGET_S, ARM_BUDGET_S * len(options.arms))
+    usual_s = POOLER_BUDGET_S if options.pooled else max(NOMINAL_BUDGET_S, ARM_BUDGET_S * len(options.arms))
     budget_s = options.effort.budget_s or usual_s
     return budget_s, budget_s
 
@@ -135,7 +142,7 @@ def _sessions(options: Options, arms: Sequence[Arm], scenario: Description, watc
     Raises UsageError where none is left.
     """
     most = max(arm.connections.processes for arm in arms)
-    full = [max(arm.connections.capacity for arm in arms)] if options.pooler or most > 1 else None
+    full = [max(arm.connections.capacity for arm in arms)] if options.pooled or most > 1 else None
     wanted = options.load.sessions or full or scenario.sessions
     few = [number for number in wanted if number < most]
     held = [arm.connections for arm in arms if arm.connections.checkout == "session"]
@@ -187,9 +194,11 @@ def connections_needed(plan: Plan, *, turns: bool = False) -> int:
     """
     scenarios = len({cell.path for cell in plan.cells})
     schemas = scenarios * (len(plan.arms) if plan.gate else len({repr(arm.params) for arm in plan.arms}))
-    ways = {cell.pooler for cell in plan.cells if cell.pooler}
-    pooled = (
-        len(plan.arms) * scenarios * sum(pooler_arms.server_connections(way.mode, plan.shared.pool) for way in ways)
+    pooled = sum(
+        plan.most_connections  # one arm is busy at a time, and the pooler's server connections are for all
+        if way.via and way.mode == "transaction"
+        else len(plan.arms) * scenarios * pooler_arms.server_connections(way.mode, plan.shared.pool)
+        for way in {cell.pooler for cell in plan.cells if cell.pooler}
     )
     sessions = max((cell.sessions for cell in plan.cells), default=0)
     pooling = [arm.connections.at_once(sessions) for arm in plan.arms if not arm.connections.null_pool]

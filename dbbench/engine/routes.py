@@ -14,6 +14,7 @@ from dbbench.errors import CannotStartError
 from dbbench.messages import Route, Start
 from dbbench.plan import Cell, Plan, Pooler
 from dbbench.relay.handle import RelayProcess
+from dbbench.server.own_pooler import APPLICATION, OwnPooler
 from dbbench.server.pgbouncer import PoolerSettings, RunningPooler, pooler
 
 _PINGS: Final = 25
@@ -24,7 +25,14 @@ _TUNED_S: Final = 0.05  # longer round-trip times are not tuned: a third of a mi
 class Routes:
     """The routes of one run. Relay and poolers are started when they are first needed, and ended by `stack`."""
 
-    def __init__(self, start: Start, plan: Plan, schemas: Mapping[tuple[str, str], str], stack: ExitStack) -> None:
+    def __init__(
+        self,
+        start: Start,
+        plan: Plan,
+        schemas: Mapping[tuple[str, str], str],
+        stack: ExitStack,
+        via: OwnPooler | None = None,
+    ) -> None:
         self._server = start.address
         self._session = start.session
         self._plan = plan
@@ -33,9 +41,15 @@ class Routes:
         self._relay: RelayProcess | None = None
         self._delayed: dict[float, Address] = {}
         self._poolers: dict[Pooler, RunningPooler] = {}
+        self._via = via
+        self._looked_at: set[str] = set()
+        if via is not None:
+            stack.callback(via.tidy, plan.most_connections)
 
     def __call__(self, cell: Cell, arm: str, schema: str) -> Route | None:
         """The route of the arm's connections in the cell; None: directly to the server."""
+        if self._via is not None:
+            return self._through(self._via, schema) if cell.pooler else Route(self._server, qualified=True)
         if cell.pooler is not None:
             return self._pooled(cell.pooler, self._alias(schema, arm))
         if cell.rtt_s is None:
@@ -43,6 +57,14 @@ class Routes:
         if cell.rtt_s not in self._delayed:
             self._delayed[cell.rtt_s] = delayed(self.relay, cell.rtt_s)
         return Route(self._delayed[cell.rtt_s])
+
+    def _through(self, via: OwnPooler, schema: str) -> Route:
+        """The route through the user's own pooler, where no arm finds what another has left."""
+        if schema not in self._looked_at:
+            via.refuse_others(schema)
+            self._looked_at.add(schema)
+        via.tidy(self._plan.most_connections)
+        return Route(via.address, APPLICATION, pooled=True, qualified=True)
 
     def _pooled(self, wanted: Pooler, alias: str) -> Route:
         """The route through a pooler, with fresh server connections."""

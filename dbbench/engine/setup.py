@@ -25,6 +25,10 @@ SLICE_OPERATIONS: Final = 10  # per connection, where sessions share the slice; 
 QUEUED_OPERATIONS: Final = 2  # added per session beyond the connections, since the first operation finds no queue yet
 LEAD_IN_NS: Final = 4_000_000  # untimed, before a slice: the worker was idle and others have used the CPU's caches
 LEAD_IN_OPERATIONS: Final = 4  # the most; what is slow after these is so for all drivers alike (docs/evidence.md)
+_UNDEFINED_TABLE: Final = "42P01"
+_NO_SCHEMA: Final = (
+    "through --via a statement finds dbbench's tables only where SQLAlchemy writes it: select(Order), not text(...)"
+)
 COMPARE_ANYWAY: Final = "compare them all the same: --compare-anyway"
 
 
@@ -160,12 +164,18 @@ class SetUp:
         With `timed`, also time roughly what there is to compare. `stack` ends workers that are started in place of lost
         ones.
         """
+        self._keep_off(index)
         if self._hopeless(index):
             return
         if not self.workers.complete:  # one was lost in the previous cell
             yield from self.workers.start(f"set-up/{index}", stack)
         cell, checked = self.workers.plan.cells[index], CellCheck(self.workers, index)
-        yield from checked.run()
+        codes = set()
+        for problem in checked.run():
+            codes.add(problem.code)
+            yield problem
+        if _via(cell) and _UNDEFINED_TABLE in codes:
+            self.note(_NO_SCHEMA)
         results = checked.results
         differences = list(self._differences(index, results)) if results else []
         yield from differences
@@ -176,6 +186,14 @@ class SetUp:
             yield from checked.each(partial(self._time, index))
         yield from checked.each(self.workers.close)
         self.comparisons[index] = self._left(index, results, different)
+
+    def _keep_off(self, index: int) -> None:
+        """Leave out arms that failed on the server itself: what finds no table there may find the user's elsewhere."""
+        plan = self.workers.plan
+        if _via(plan.cells[index]):
+            direct = plan.cells.index(msgspec.structs.replace(plan.cells[index], pooler=None))
+            failed = {arm for cell, arm in self.workers.excluded if cell == direct}
+            self.workers.excluded.update((index, arm) for arm in failed)
 
     def _left(self, index: int, passed: Iterable[str], different: Sequence[str]) -> Comparison:
         """What is left to compare in a cell."""
@@ -233,6 +251,11 @@ class SetUp:
                 complete = not (result.omitted or expected.omitted)
                 for sentence in sentences(name, result.lines, there[0], expected.lines, complete=complete):
                     yield Problem(kind, sentence + ending, plan.cells[index].scenario, index, name)
+
+
+def _via(cell: Cell) -> bool:
+    """Whether the cell is reached through the user's own pooler."""
+    return cell.pooler is not None and cell.pooler.via
 
 
 def _nothing(checked: Checked) -> bool:

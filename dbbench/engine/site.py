@@ -19,6 +19,7 @@ from dbbench.messages import Described, Start, Started
 from dbbench.plan import Placement
 from dbbench.records import Problem
 from dbbench.scenario import Description
+from dbbench.server.own_pooler import OwnPooler
 
 PATIENCE_S: Final = 60.0  # how long to wait for a reply, besides the time that the settings allow a request
 PREPARE_LIMIT_S: Final = 600.0
@@ -140,6 +141,7 @@ class Site:
     embedded: bool  # an embedded server may be told to checkpoint, and keeps nothing after the run
     homes: Homes = AT_HOME
     describe_machine: Callable[[Iterable[str]], dict[str, Any]] = machine.describe  # with versions of these packages
+    via: OwnPooler | None = None  # between drivers and server, in some cells
     sentry: Sentry | None = None  # where a server that goes away is waited for
     obituary: Callable[[], str] = lambda: ""  # what an embedded server said before it ended
     prepare_limit_s: float = PREPARE_LIMIT_S  # for a prepare(), a reset() or a vacuum

@@ -52,10 +52,11 @@ class Client:
         self._requests: ModuleType = request if self.driver.is_async else REQUESTS_TWIN
         self._loops: ModuleType = bare if self.driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
+        application = route.application or start.application
         settings = (
-            {"application_name": start.application}
+            {"application_name": application}
             if route.pooled
-            else server_settings(start.application, schema, {**start.session, **_isolation(start.connections)})
+            else server_settings(application, schema, {**start.session, **_isolation(start.connections)})
         )
         of_driver = start.connections.settings.get(start.driver, {})
         self._arguments = {
@@ -63,6 +64,8 @@ class Client:
             **self.driver.arguments(of_driver, raw=cell.layer == "raw"),
         }
         self._of_engine = self.driver.taken(of_driver, "engine", raw=False)
+        if route.qualified:
+            self._of_engine["execution_options"] = {"schema_translate_map": {None: schema}}
         self._of_pool = self.driver.taken(of_driver, "pool", raw=True)
         self._cell = cell
         self.operation = self._requests.slowed(operation, start.busy_ns) if start.busy_ns else operation

@@ -134,6 +134,12 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
     ("line", "message"),
     [
         ("run --pooler session --rtt 1ms", "--pooler and --rtt exclude each other"),
+        ("run --via postgresql://a@b/c", "--via needs --url"),
+        ("run --via nonsense", "--via is not a PostgreSQL URL"),
+        ("run --url postgresql://a@b/c --via postgresql://a@b:6432/c --pooler session", "--via and --pooler exclude"),
+        ("run --url postgresql://a@b/c --via postgresql://a@b:6432/c --rtt 1ms", "--via and --rtt exclude each other"),
+        ("run --url postgresql://a@b/c --via postgresql://a@b/c --null-pool", "--null-pool and --via exclude each"),
+        ("run --url postgresql://a@b/c --via postgresql://a@b/c --vary loop=uvloop", "--via and --vary or --arm"),
         ("run --rate 5 --rtt 1ms", "--rate and --rtt exclude each other"),
         ("run --rate 5 --think 1ms", "--rate and --think exclude each other"),
         ("run --blocks 5 --precision 2%", "--blocks and --precision exclude each other"),

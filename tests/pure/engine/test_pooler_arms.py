@@ -12,10 +12,11 @@ from dbbench.plan import Connections, Pooler
 def test_every_driver_is_measured_with_its_defaults_and_what_is_documented_for_poolers() -> None:
     arms = matrix(["psycopg", "asyncpg", "psycopg2"], Connections())
     assert [arm.name for arm in arms] == [
-        "psycopg", "psycopg+safe", "psycopg+null", "psycopg+safe+null",
+        "psycopg", "psycopg+safe", "psycopg+prepare_threshold=0", "psycopg+null", "psycopg+safe+null",
         "asyncpg", "asyncpg+safe", "asyncpg+null", "asyncpg+safe+null",
         "psycopg2", "psycopg2+null",
     ]  # fmt: skip
+    assert arms.pop(2).connections.settings == {"psycopg": {"prepare_threshold": 0}}, "at once, which many take for off"
     for arm in arms:
         assert arm.connections.settings.get(arm.driver, {}) == (DRIVERS[arm.driver].safe if "+safe" in arm.name else {})
         assert arm.connections.null_pool == arm.name.endswith("+null")
