@@ -16,7 +16,7 @@ The message names the culprit and the remedy names the way out; together they ar
 """
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import ClassVar
@@ -122,10 +122,17 @@ def cause_of(error: BaseException) -> BaseException:
     return cause if isinstance(cause, BaseException) else error
 
 
+def fields_of(cause: BaseException) -> Mapping[str, object]:
+    """The fields of the server's message where a driver (pg8000) gives them as they are: C is SQLSTATE, M a text."""
+    fields = cause.args[0] if cause.args else None
+    return fields if isinstance(fields, dict) else {}
+
+
 def text_of(error: BaseException) -> str:
     """What an exception says; empty where it does not, since its own str() raises."""
     try:
-        return storable(f"{cause_of(error)}")
+        cause = cause_of(error)
+        return storable(str(fields_of(cause).get("M", cause)))
     except KeyboardInterrupt:
         raise
     except BaseException:

@@ -9,7 +9,7 @@ import msgspec
 from dbbench import result_file
 from dbbench.analysis.analysis import analyse
 from dbbench.commands.capacity.result import answer
-from dbbench.commands.doctor import Check
+from dbbench.commands.check import Check
 from dbbench.commands.gate.result import Difference, Finding, GateResult, GateRow, GateVerdict, Side
 from dbbench.commands.pool.result import pools
 from dbbench.commands.selfcheck.result import self_check

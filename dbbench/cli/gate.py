@@ -17,7 +17,7 @@ from dbbench.cli.gated_settings import ArmsOfSides, arms_of_sides
 from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import add, complain, decimals, print_found, write
 from dbbench.cli.streams import STDERR
-from dbbench.drivers import DEFAULT
+from dbbench.drivers import DEFAULT, of_extras
 from dbbench.errors import DbbenchError, ExitCode, UsageError
 from dbbench.reports import formats
 
@@ -314,8 +314,9 @@ def gate(
         output=output,
         search_path=[] if sides.project is not None else search_path(None, paths),  # a revision has its own files
     )
+    loop = ["uvloop"] if connections.loop == "uvloop" else []
     request = steps.Request(
-        wanted=replace(sides, extra=["uvloop"]) if connections.loop == "uvloop" else sides,
+        wanted=replace(sides, extra=[*loop, *of_extras(subject.drivers)]),
         options=values.checked(options),
         tolerances=values.tolerances(judging.tolerances, [path.stem for path in paths]),
     )

@@ -15,10 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -26,6 +26,8 @@ from packaging.utils import canonicalize_name
 from dbbench import __version__
 from dbbench.address import Address
 from dbbench.child import libpq_variables
+from dbbench.commands.check import Check, Status
+from dbbench.commands.pooler_advice import of_pooler
 from dbbench.commands.selfcheck import kept
 from dbbench.drivers import DEFAULT, DRIVERS, Driver
 from dbbench.engine import busy, idle, placement
@@ -35,12 +37,9 @@ from dbbench.errors import CannotStartError, DbbenchError, RefusedError
 from dbbench.plan import Placement, Pool
 from dbbench.result_file import new_id
 from dbbench.server.passwords import redacted
-from dbbench.server.pgbouncer import FOLLOWERS
-from dbbench.server.pooler_detection import Pooled, cure, detect, guess
+from dbbench.server.pooler_detection import detect, guess
 from dbbench.server.target import Target, chosen_address, connected
 from dbbench.wording import count
-
-Status = Literal["ok", "note", "missing", "problem"]
 
 PROGRAM_LIMIT_S: Final = 20.0  # for `postgres --version`
 BUSY: Final = 0.5  # load average per CPU from which others are in the way, where nothing better is known
@@ -50,16 +49,6 @@ _NOISY: Final = ("jit", "autovacuum")  # settings that make times jump while the
 _PACKAGES: Final = ("sqlalchemy", "greenlet", "pyperf")
 _FACTS: Final = ("implementation", "libpq")  # of what a driver says of itself
 _RUN_MARK: Final = f"@{MARK}"  # how the kernel lists it
-
-
-@dataclass(frozen=True)
-class Check:
-    """What was looked at, and what came of it; "missing" and "problem" are in the way of `dbbench run`."""
-
-    name: str
-    status: Status
-    detail: str
-    remedy: str = ""  # what to do about it, where there is something to do
 
 
 def ready(checks: Iterable[Check]) -> bool:
@@ -325,7 +314,7 @@ def _server(address: Address) -> Iterator[Check]:
     except CannotStartError as error:
         yield Check("server", "problem", _line(error), "check host, port, database, user and password")
         if (pooled := guess(address)) is not None:
-            yield from _pooled(pooled)
+            yield from of_pooler(pooled)
 
 
 def _connected(address: Address, target: Target) -> Iterator[Check]:
@@ -339,7 +328,7 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
     yield from _settings(said["settings"])
     pooled = detect(address)
     if pooled is not None:
-        yield from _pooled(pooled)
+        yield from of_pooler(pooled)
         return  # limits and rights through a pooler say little about the server
     yield Check("pooler", "ok", "none is in front of the server")
     try:
@@ -360,31 +349,6 @@ def _connected(address: Address, target: Target) -> Iterator[Check]:
         yield _failed("production", "note", error)
     else:
         yield Check("production", "ok", "on this machine, not named like it, and used by few or no other sessions")
-
-
-def _pooled(pooled: Pooled) -> Iterator[Check]:
-    """A pooler, which a run does not measure through; and what the user's own code needs there."""
-    pooling = "a connection pooler" if pooled.mode == "unknown" else f"{pooled.mode} pooling"
-    mode = "session" if pooled.mode == "session" else "transaction"
-    way_out = f"dbbench run needs the server itself; --pooler {mode} starts a pooler in front of it"
-    yield Check("pooler", "problem", f"{pooling}: {pooled.evidence}", way_out)
-    for driver in DEFAULT:
-        name, mends = f"pooler: {driver}", cure(DRIVERS[driver])
-        if not mends:
-            yield Check(name, "ok", "prepares no statements: nothing to do")
-        elif pooled.prepared:
-            yield Check(name, "ok", "prepared statements survive a transaction there: the defaults work")
-        elif pooled.prepared is None:
-            detail = f"prepared statements may be lost there ({FOLLOWERS} follow them, if told to)"
-            yield Check(name, "note", detail, mends)
-        else:
-            yield Check(name, "note", "prepared statements are lost there: the defaults fail", mends)
-        if mends and not pooled.prepared:
-            for setting, value in DRIVERS[driver].mistaken.items():
-                safe = DRIVERS[driver].safe[setting]
-                yield Check(
-                    name, "note", f"{setting}={value} does not switch them off: it means at once; {safe} is off"
-                )
 
 
 def _settings(settings: dict[str, Any]) -> Iterator[Check]:

@@ -7,6 +7,7 @@ SQLAlchemy or a driver at run time.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -19,6 +20,7 @@ from dbbench.drivers.settings import (
     PSYCOPG2,
     PSYCOPG_MISTAKEN,
     PSYCOPG_SAFE,
+    PYTHON,
     Setting,
     Taker,
 )
@@ -42,6 +44,8 @@ class Driver:
     dialect: str = ""  # SQLAlchemy's name for it; empty: there is none, so raw is the only layer
     layers: "tuple[Layer, ...]" = ("orm", "core", "raw")
     sqlstate: str = "sqlstate"  # the attribute of its exceptions with the server's error code
+    json: str = ""  # how its raw layer takes and gives JSON, PYTHON, where it is no setting
+    extra: str = ""  # dbbench's extra that installs it; empty: it comes with dbbench
     settings: Mapping[str, Setting] = field(default_factory=dict)  # those that --driver-set accepts
     safe: "Mapping[str, Value]" = field(default_factory=dict)  # what its documentation says for a transaction pooler
     mistaken: "Mapping[str, Value]" = field(
@@ -159,14 +163,48 @@ _ROWS: Final = (
         safe=PSYCOPG_SAFE,
         mistaken=PSYCOPG_MISTAKEN,
     ),
+    Driver(
+        name="pg8000",
+        dialect="postgresql+pg8000",
+        is_async=False,
+        requirement="pg8000",
+        distributions=("pg8000",),
+        module="dbbench.drivers.pg8000",
+        summary="pg8000, pure Python, sync, in threads",
+        extra="pg8000",
+    ),
+    Driver(
+        name="psqlpy",
+        is_async=True,
+        requirement="psqlpy",
+        distributions=("psqlpy",),
+        module="dbbench.drivers.psqlpy",
+        summary="psqlpy, in Rust, async; raw alone",
+        layers=("raw",),
+        json=PYTHON,
+        extra="psqlpy",
+    ),
 )
 DRIVERS: Final[dict[str, Driver]] = {row.name: row for row in _ROWS}
 DEFAULT: Final = ("psycopg", "asyncpg", "psycopg2")
 PRESETS: Final[dict[str, tuple[str, ...]]] = {
-    "async": tuple(row.name for row in _ROWS if row.is_async),
-    "sync": tuple(row.name for row in reversed(_ROWS) if not row.is_async),  # psycopg 3 is the baseline of both
-    "all": tuple(DRIVERS),
+    "async": tuple(row.name for row in _ROWS if row.is_async and not row.extra),
+    # psycopg 3 is the baseline of both.
+    "sync": tuple(row.name for row in reversed(_ROWS) if not row.is_async and not row.extra),
+    "all": tuple(row.name for row in _ROWS if not row.extra),
 }
+
+
+def of_extras(names: Iterable[str]) -> list[str]:
+    """What pip installs for those of these drivers that do not come with dbbench."""
+    return [DRIVERS[name].requirement for name in names if DRIVERS[name].extra]
+
+
+def check_installed(names: Iterable[str]) -> None:
+    """Raise UsageError for a driver of an extra that is not installed."""
+    for driver in map(DRIVERS.__getitem__, filter(None, names)):
+        if driver.extra and find_spec(driver.distributions[0]) is None:
+            raise UsageError(f"{driver.name} is not installed", f"pip install 'dbbench[{driver.extra}]'")
 
 
 def check_layers(names: Iterable[str], layers: "Iterable[Layer]") -> None:

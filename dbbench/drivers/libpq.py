@@ -17,15 +17,18 @@ def connect_arguments(address: Address, settings: Mapping[str, str]) -> dict[str
         "connect_timeout": 10,
         # asyncpg always uses UTF8. Without this, psycopg returns bytes for text from a database in SQL_ASCII.
         "client_encoding": "UTF8",
-        "options": " ".join(
-            f"-c {name}={_escaped(value)}" for name, value in settings.items() if name != "application_name"
-        ),
+        "options": options(settings),
     }
     if address.password:
         arguments["password"] = address.password
     if address.sslmode:
         arguments["sslmode"] = address.sslmode
     return {**arguments, **address.tls}
+
+
+def options(settings: Mapping[str, str]) -> str:
+    """The settings of a session as command-line options of the server, but for application_name."""
+    return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items() if name != "application_name")
 
 
 def _escaped(value: str) -> str:

@@ -4,8 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import psycopg2
 import psycopg2.extensions
@@ -13,6 +12,7 @@ import psycopg2.extras
 import psycopg2.pool
 
 from dbbench.drivers.copy_text import copy_text
+from dbbench.drivers.dbapi import Transaction, end
 from dbbench.drivers.libpq import connect_arguments as connect_arguments
 from dbbench.drivers.names import copy_statement
 from dbbench.drivers.placeholders import Statements
@@ -151,16 +151,13 @@ class Db:
         with self.connection.cursor() as cursor:
             cursor.copy_expert(copy_statement(table, columns), io.StringIO(copy_text(rows)))
 
-    def transaction(self) -> "_Transaction":
+    def transaction(self) -> Transaction:
         """See scenario.Db."""
-        return _Transaction(self.connection)
+        return Transaction(self.connection)
 
     def end(self) -> None:
         """End the transaction, if there is one."""
-        if self._tx_end == "commit":
-            self.connection.commit()
-        elif self._tx_end == "rollback":
-            self.connection.rollback()
+        end(self.connection, self._tx_end)
 
     def discard(self) -> None:
         """Close the connection, which may be in any state; the pool then makes another."""
@@ -169,33 +166,3 @@ class Db:
     def rollback(self) -> None:
         """End the transaction after an error."""
         self.connection.rollback()
-
-
-class _Transaction:
-    """COMMIT at the end of the block, ROLLBACK when it raises; psycopg2 sends BEGIN with the first statement.
-
-    In autocommit mode it sends none, so autocommit is off during the block.
-    """
-
-    __slots__ = ("_autocommit", "_connection")
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        self._autocommit = connection.autocommit
-
-    def __enter__(self) -> Self:
-        if self._autocommit:
-            self._connection.autocommit = False
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._connection.commit()
-            else:
-                self._connection.rollback()
-        finally:
-            if self._autocommit:
-                self._connection.autocommit = True

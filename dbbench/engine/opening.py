@@ -12,7 +12,7 @@ import msgspec
 
 from dbbench import __version__, catalog, result_file
 from dbbench.address import Address
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import DRIVERS, check_installed
 from dbbench.engine import idle, placement, pooler_arms
 from dbbench.engine.options import Options
 from dbbench.engine.planning import (
@@ -157,6 +157,8 @@ def opened(
     With `turns` one arm has connections at a time. Everything is cleaned up at the end. Raises DbbenchError when there
     is nothing to measure, or no way to measure it.
     """
+    if homes is AT_HOME:
+        check_installed(arm.driver for arm in arms_of(options))
     with open_site(options, run_id, homes, watch) as site, contextlib.ExitStack() as stack:
         watch.say("loading scenarios")
         tables = {arm: stack.enter_context(start_tables_worker(site, arm)) for arm in homes.tables_for}

@@ -7,7 +7,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from dbbench.commands.doctor import Check, ready
+from dbbench.commands.check import Check
+from dbbench.commands.doctor import ready
 from dbbench.reports.console import plain, prose
 from dbbench.reports.json_text import ascii_text
 

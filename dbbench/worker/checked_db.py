@@ -28,6 +28,8 @@ def way_out(error: Exception) -> str:
     """What mends an operation that all drivers would run but for their natures; empty where that is not known."""
     if isinstance(error, TypeError) and str(error).startswith(_DECODED):
         return "this driver has decoded it already: use json.loads() only where the value is a str"
+    if "PyJSON must be" in str(error):
+        return "psqlpy takes JSON as a dict or a list, which other drivers take with --driver-set DRIVER.json=python"
     called = any("exec_driver_sql" in (frame.line or "") for frame in traceback.extract_tb(error.__traceback__))
     if called and _FOREIGN.search(str(getattr(error, "orig", None) or error)):
         return "exec_driver_sql() takes each driver's own placeholders; text() with :name is the same for all of them"

@@ -105,7 +105,11 @@ class Client:
 
         `around` wraps the operation.
         """
-        operation = checked(self.operation, str(self._of_pool.get(JSON, ""))) if self.layer == "raw" else self.operation
+        operation = (
+            checked(self.operation, str(self._of_pool.get(JSON, self.driver.json)))
+            if self.layer == "raw"
+            else self.operation
+        )
         request = self._makers[0](around(operation))
         return self._wait(lambda: request(rng))
 

@@ -4,17 +4,21 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from dbbench.errors import cause_of, text_of
+from dbbench.errors import cause_of, fields_of, text_of
 from dbbench.wording import storable
 
 _CODES: Final[Mapping[str, re.Pattern[str]]] = {
-    # libpq gives no SQLSTATE where it cannot connect, only what the server says: in English, unless it is set up
-    # otherwise.
+    # libpq and psqlpy give no SQLSTATE where they cannot connect, only what the server says: in English, unless it is
+    # set up otherwise.
     "53300": re.compile(
         r"too many clients already|remaining connection slots are reserved|too many connections for (role|database)"
     ),
     "57P03": re.compile("the database system is (starting up|shutting down|in recovery mode|not (yet )?accepting)"),
 }
+_OF_CONNECTING: Final = (
+    "OperationalError",
+    "BaseConnectionPoolError",
+)  # the latter is psqlpy's, which has no SQLSTATEs
 _BROKEN: Final = ("08", "57P", "25P03", "25P04")  # of SQLSTATEs: the server has ended the session, or will
 _REFUSED: Final = ("53300", "57P03", "08001", "08004", "08006")
 
@@ -26,7 +30,7 @@ def code_of(error: BaseException, attribute: str) -> str:
     (drivers.Driver.sqlstate).
     """
     cause = _cause(error)
-    return storable(_attribute(cause, attribute) or _from_message(cause) or type(cause).__name__)
+    return storable(_attribute(cause, attribute) or _from_fields(cause) or _from_message(cause) or type(cause).__name__)
 
 
 def breaks(error: BaseException) -> bool:
@@ -53,7 +57,7 @@ def _cause(error: BaseException) -> BaseException:
 
 def _sqlstate(error: BaseException) -> str:
     cause = cause_of(error)
-    return _attribute(cause, "sqlstate") or _attribute(cause, "pgcode")
+    return _attribute(cause, "sqlstate") or _attribute(cause, "pgcode") or _from_fields(cause)
 
 
 def _attribute(cause: BaseException, name: str) -> str:
@@ -64,7 +68,12 @@ def _attribute(cause: BaseException, name: str) -> str:
     return code if isinstance(code, str) else ""
 
 
+def _from_fields(cause: BaseException) -> str:
+    code = fields_of(cause).get("C")
+    return code if isinstance(code, str) else ""
+
+
 def _from_message(cause: BaseException) -> str:
-    if type(cause).__name__ != "OperationalError":
+    if type(cause).__name__ not in _OF_CONNECTING:
         return ""
     return next((code for code, pattern in _CODES.items() if pattern.search(text_of(cause))), "")

@@ -1,12 +1,13 @@
 """The table of drivers: what a row promises, and what is refused because of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dbbench.commands.gate.requirements import bare, extras_of
 from dbbench.commands.gate.sides import WORKER_PACKAGES
-from dbbench.drivers import DEFAULT, DRIVERS, Driver, check_layers
+from dbbench.drivers import DEFAULT, DRIVERS, PRESETS, Driver, check_installed, check_layers, of_extras
 from dbbench.drivers.settings import JSON
 from dbbench.engine.options import Options
 from dbbench.engine.planning import make_plan
@@ -39,10 +40,18 @@ class Silent:
 def test_a_row_agrees_with_itself(driver: Driver) -> None:
     assert bare(driver.requirement) in driver.distributions
     assert bool(driver.dialect) == bool({"orm", "core"} & set(driver.layers))
-    (ours,) = (each for each in WORKER_PACKAGES if bare(each) == bare(driver.requirement))
-    assert extras_of(driver.requirement) <= extras_of(ours)
+    ours = [each for each in WORKER_PACKAGES if bare(each) == bare(driver.requirement)]
+    assert [extras_of(driver.requirement) <= extras_of(each) for each in ours] == ([] if driver.extra else [True])
     assert set(driver.safe) <= set(driver.settings)
-    assert JSON in driver.settings
+    assert JSON in driver.settings or driver.extra
+
+
+def test_a_driver_of_an_extra_says_how_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert of_extras(["psycopg", "pg8000"]) == ["pg8000"], "a gate installs it on both sides"
+    check_installed(DRIVERS)
+    monkeypatch.setitem(DRIVERS, "toy", replace(RAW_ONLY, extra="toy"))
+    with pytest.raises(UsageError, match=r"^toy is not installed; pip install 'dbbench\[toy\]'$"):
+        check_installed(["psycopg", "toy"])
 
 
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=str)
@@ -55,6 +64,7 @@ def test_a_file_defines_what_the_table_says(driver: Driver) -> None:
 
 def test_the_drivers_of_a_run_are_in_the_table() -> None:
     assert set(DEFAULT) <= set(DRIVERS)
+    assert not {name for names in PRESETS.values() for name in names if DRIVERS[name].extra}, "extras are asked for"
 
 
 def plan_of(layers: list[str] | None) -> None:

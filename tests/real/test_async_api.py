@@ -14,9 +14,11 @@ from conftest import connect
 from dbbench import counterparts, messages
 from dbbench.address import Address
 from dbbench.child import WorkerProcess
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import PRESETS
 from dbbench.messages import Checked, Done, Open, Start, Started
 from dbbench.plan import Cell, Connections
+
+ALL = PRESETS["all"]
 
 PATIENCE_S: Final = 60.0
 OF_RESULTS: Final = "all close closed fetchall fetchmany first one one_or_none partitions unique yield_per"
@@ -73,7 +75,7 @@ def tables(server: Address) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def workers(server: Address) -> Iterator[dict[str, WorkerProcess]]:
     """A worker of every driver."""
-    made = {name: WorkerProcess(name, Start(name, server, "dbbench_test", Connections(), None)) for name in DRIVERS}
+    made = {name: WorkerProcess(name, Start(name, server, "dbbench_test", Connections(), None)) for name in ALL}
     for worker in made.values():
         worker.reply(Started, PATIENCE_S)
     yield made

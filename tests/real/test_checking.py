@@ -12,9 +12,11 @@ from conftest import connect
 from dbbench import messages
 from dbbench.address import Address
 from dbbench.child import WorkerFailedError, WorkerProcess
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import DRIVERS, PRESETS
 from dbbench.messages import Checked, Done, Failed, Open, Start, Started
 from dbbench.plan import Cell, Layer
+
+ALL = PRESETS["all"]
 
 PATIENCE_S = 60.0
 HELPER = """
@@ -192,7 +194,7 @@ def test_async_drivers_say_where_an_await_is_missing(start: Start, tables: str, 
         assert re.match(rf"mine_\d+\.py:({LINE}|{LINE + 1}): ", failed.message), body
 
 
-@pytest.mark.parametrize("driver", list(DRIVERS))
+@pytest.mark.parametrize("driver", ALL)
 def test_what_another_module_awaits_is_refused_by_sync_drivers_alone(
     start: Start, tables: str, tmp_path: Path, driver: str
 ) -> None:
@@ -214,7 +216,7 @@ def test_what_another_module_awaits_is_refused_by_sync_drivers_alone(
 
 
 @pytest.mark.parametrize("checkout", ["request", "session"])
-@pytest.mark.parametrize("driver", list(DRIVERS))
+@pytest.mark.parametrize("driver", ALL)
 def test_an_operation_that_sends_nothing_is_no_measurement(
     start: Start, tables: str, tmp_path: Path, driver: str, checkout: str
 ) -> None:
@@ -229,7 +231,7 @@ def test_an_operation_that_sends_nothing_is_no_measurement(
 
 
 @pytest.mark.parametrize("checkout", ["request", "session"])
-@pytest.mark.parametrize("driver", list(DRIVERS))
+@pytest.mark.parametrize("driver", ALL)
 def test_nobody_is_accused_who_sends_something_or_may(
     start: Start, tables: str, tmp_path: Path, driver: str, checkout: str
 ) -> None:

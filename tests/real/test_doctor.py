@@ -22,7 +22,7 @@ from dbbench.address import Address
 from dbbench.cli.command import _SHOWN_BY_PS
 from dbbench.cli.progress import watcher
 from dbbench.commands import doctor
-from dbbench.commands.doctor import Check
+from dbbench.commands.check import Check
 from dbbench.drivers import DEFAULT, DRIVERS
 from dbbench.engine import busy
 from dbbench.engine.exclusive import exclusive

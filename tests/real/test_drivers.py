@@ -2,22 +2,27 @@
 
 import datetime
 import decimal
+import json
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
+import psqlpy
 import psycopg
 import pytest
 from raws import Raw
 
 from dbbench.address import Address
 from dbbench.drivers import DRIVERS, Driver
+from dbbench.drivers.settings import JSON
+from dbbench.errors import CannotStartError
 from dbbench.plan import Pool, TxEnd
 from dbbench.worker.canonical import lines
 from dbbench.worker.client import server_settings
 
-ROW = (
+ROW: tuple[Any, ...] = (
     7,
     uuid.UUID("12345678-1234-4234-8234-123456789abc"),
     "Ada % $1 'x'",
@@ -37,6 +42,12 @@ Open = Callable[..., Raw]
 @pytest.fixture(params=list(DRIVERS))
 def driver(request: pytest.FixtureRequest) -> Driver:
     return DRIVERS[request.param]
+
+
+@pytest.fixture
+def row(driver: Driver) -> tuple[Any, ...]:
+    """The row as arguments of the driver: one of them takes no JSON as text."""
+    return (*ROW[:4], json.loads(ROW[4]) if driver.json else ROW[4], *ROW[5:])
 
 
 @pytest.fixture
@@ -69,16 +80,19 @@ def count(connection: psycopg.Connection) -> int:
     return int(number)
 
 
-def test_values_come_back_as_they_went_in(driver: Driver, opened: Open, table: psycopg.Connection) -> None:
+def test_values_come_back_as_they_went_in(
+    driver: Driver, opened: Open, table: psycopg.Connection, row: tuple[Any, ...]
+) -> None:
     raw = opened("commit")
     with raw.db() as db:
-        raw.do(lambda: db.execute(INSERT, *ROW))
+        raw.do(lambda: db.execute(INSERT, *row))
         one = raw.do(lambda: db.fetch_one("SELECT * FROM t WHERE id = $1", 7))
         every = raw.do(lambda: db.fetch_all("SELECT * FROM t WHERE n LIKE 'Ada %' AND id = $1", 7))
         none = raw.do(lambda: db.fetch_one("SELECT * FROM t WHERE id = $1", 8))
 
     document = ROW[4] if driver.name == "asyncpg" else {"ward": 3}
-    expected = (*ROW[:4], document, *ROW[5:])
+    identity = str(ROW[1]) if driver.name == "psqlpy" else ROW[1]
+    expected = (ROW[0], identity, *ROW[2:4], document, *ROW[5:])
     assert list(lines(one)) == list(lines(expected))
     assert list(lines(every)) == list(lines([expected]))
     assert none is None
@@ -86,8 +100,8 @@ def test_values_come_back_as_they_went_in(driver: Driver, opened: Open, table: p
 
 
 @pytest.mark.parametrize("way", ["execute_many", "copy_in"])
-def test_many_rows_arrive(opened: Open, table: psycopg.Connection, way: str) -> None:
-    rows = [(number, *ROW[1:]) for number in range(250)]
+def test_many_rows_arrive(opened: Open, table: psycopg.Connection, way: str, row: tuple[Any, ...]) -> None:
+    rows = [(number, *row[1:]) for number in range(250)]
     raw = opened("commit")
     with raw.db() as db:
         if way == "execute_many":
@@ -100,11 +114,13 @@ def test_many_rows_arrive(opened: Open, table: psycopg.Connection, way: str) -> 
 
 
 @pytest.mark.parametrize(("tx_end", "kept"), [("rollback", 0), ("commit", 1), ("autocommit", 1)])
-def test_the_transaction_ends_as_asked(opened: Open, table: psycopg.Connection, tx_end: TxEnd, kept: int) -> None:
+def test_the_transaction_ends_as_asked(
+    opened: Open, table: psycopg.Connection, tx_end: TxEnd, kept: int, row: tuple[Any, ...]
+) -> None:
     raw = opened(tx_end)
     for _ in range(2):  # the connection must come back in order
         with raw.db() as db:
-            raw.do(lambda: db.execute(INSERT, *ROW))
+            raw.do(lambda: db.execute(INSERT, *row))
             state = raw.do(lambda: db.fetch_one("SELECT now() = statement_timestamp() AND count(*) > 0 FROM t"))
             assert count(table) == (kept if tx_end == "autocommit" else 0)
         assert state is not None
@@ -114,10 +130,10 @@ def test_the_transaction_ends_as_asked(opened: Open, table: psycopg.Connection, 
 
 @pytest.mark.parametrize("tx_end", ["rollback", "commit", "autocommit"])
 def test_an_explicit_transaction_commits_or_rolls_back_by_itself(
-    opened: Open, table: psycopg.Connection, tx_end: TxEnd
+    opened: Open, table: psycopg.Connection, tx_end: TxEnd, row: tuple[Any, ...]
 ) -> None:
     raw = opened(tx_end)
-    insert = (INSERT, *ROW)
+    insert = (INSERT, *row)
 
     def work(db: Any, *, fail: bool) -> Any:
         if not raw.driver.is_async:
@@ -145,12 +161,14 @@ def test_an_explicit_transaction_commits_or_rolls_back_by_itself(
     assert count(table) == 2
 
 
-def test_after_an_error_the_connection_can_be_used_again(opened: Open, table: psycopg.Connection) -> None:
+def test_after_an_error_the_connection_can_be_used_again(
+    opened: Open, table: psycopg.Connection, row: tuple[Any, ...]
+) -> None:
     raw = opened("commit", Pool(size=1, max_overflow=0))
     with pytest.raises(Exception, match="nowhere"), raw.db() as db:
         raw.do(lambda: db.execute("SELECT * FROM nowhere"))
     with raw.db() as db:
-        raw.do(lambda: db.execute(INSERT, *ROW))
+        raw.do(lambda: db.execute(INSERT, *row))
     assert count(table) == 1
 
 
@@ -180,6 +198,7 @@ def test_it_says_what_it_is(driver: Driver) -> None:
     assert facts["idiom"] in get_args(TxEnd)
 
 
+@pytest.mark.parametrize("driver", [name for name in DRIVERS if JSON in DRIVERS[name].settings], indirect=True)
 @pytest.mark.usefixtures("table")
 def test_json_goes_in_and_comes_out_as_text_where_that_is_asked_for(opened: Open) -> None:
     raw = opened("commit", json="text")
@@ -190,6 +209,7 @@ def test_json_goes_in_and_comes_out_as_text_where_that_is_asked_for(opened: Open
     assert (found, other) == ('{"ward": [3]}', '{"ward": [3]}')
 
 
+@pytest.mark.parametrize("driver", [name for name in DRIVERS if JSON in DRIVERS[name].settings], indirect=True)
 @pytest.mark.usefixtures("table")
 def test_json_goes_in_and_comes_out_as_python_where_that_is_asked_for(opened: Open) -> None:
     raw = opened("commit", json="python")
@@ -205,5 +225,19 @@ def test_passwords_and_tls_reach_the_driver(driver: Driver) -> None:
     arguments = driver.adapter().connect_arguments(address, server_settings("app", "s"))
 
     assert arguments["password"] == "secret"
-    assert arguments.get("sslmode", arguments.get("ssl")) == "require"
+    if driver.name == "pg8000":
+        assert (arguments["ssl_context"].verify_mode, arguments["ssl_context"].check_hostname) == (ssl.CERT_NONE, False)
+    else:
+        assert str(arguments.get("sslmode", arguments.get("ssl", arguments.get("ssl_mode")))).endswith("equire")
     assert "secret" not in repr(address) + str(address)
+
+
+@pytest.mark.parametrize("name", [name for name in DRIVERS if DRIVERS[name].extra])
+def test_what_a_driver_of_an_extra_does_not_know_about_tls_is_said(name: str) -> None:
+    adapter, settings = DRIVERS[name].adapter(), server_settings("app", "s")
+    where = Address("db.example", 5433, "d", "u", "", "verify-full", {"sslcrl": "crl.pem"})
+    with pytest.raises(CannotStartError, match=f"{name} does not know sslcrl; leave it out of the URL, or {name}"):
+        adapter.connect_arguments(where, settings)
+    plain = Address("db.example", 5433, "d", "u", "", "disable")
+    arguments = adapter.connect_arguments(plain, settings)
+    assert arguments.get("ssl_context", arguments.get("ssl_mode")) in (False, psqlpy.SslMode.Disable)

@@ -12,7 +12,9 @@ import pytest
 from conftest import REPOSITORY, Cli
 
 from dbbench.choices import Layer
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import PRESETS
+
+ALL = PRESETS["all"]
 
 FOLDER: Final = REPOSITORY / "tests" / "inputs"
 EXPECTED: Final[dict[str, dict[str, Any]]] = {
@@ -43,7 +45,7 @@ def outcomes() -> Any:
 
 def measure_all(measure: Cli, chosen: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     files = [str(FOLDER / f"{name}.py") for name in EXPECTED if options(name) == chosen]
-    drivers = [word for name in DRIVERS for word in ("--driver", name)]
+    drivers = [word for name in ALL for word in ("--driver", name)]
     layers = ("--layer", ",".join(LAYERS))
     done = measure("run", *files, *drivers, *layers, *SHORT, *chosen, "--format", "json")
     return json.loads(done.stdout), done.stderr

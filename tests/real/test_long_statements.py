@@ -10,10 +10,12 @@ from conftest import Cli
 from pgbouncers import pgbouncer
 
 from dbbench.child import WorkerProcess
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import DRIVERS, PRESETS
 from dbbench.engine.planning import check_limit_s
 from dbbench.messages import Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Layer
+
+ALL = PRESETS["all"]
 
 PATIENCE_S = 60.0
 SLEEPS = """
@@ -39,9 +41,7 @@ async def core(connection, params, rng):
 async def orm(session, params, rng):
     return (await session.execute(text(f"SELECT 1 FROM pg_sleep({seconds(params)})"))).scalar()
 """
-CASES = [
-    (driver, layer) for driver, layer in product(DRIVERS, ("raw", "core", "orm")) if layer in DRIVERS[driver].layers
-]
+CASES = [(driver, layer) for driver, layer in product(ALL, ("raw", "core", "orm")) if layer in DRIVERS[driver].layers]
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from builders import start_with
 
 from dbbench import messages
 from dbbench.child import WorkerFailedError, WorkerProcess
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import PRESETS
 from dbbench.messages import Checked, Done, Open, Started
 from dbbench.messages import Start as StartMessage
 from dbbench.plan import Cell, Checkout
+
+ALL = PRESETS["all"]
 
 PATIENCE_S = 60.0
 RULE = "write $1, $2, ... for every driver, as PostgreSQL has them"
@@ -37,7 +39,7 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=list(DRIVERS))
+@pytest.fixture(params=ALL)
 def worker(request: pytest.FixtureRequest, start: StartMessage) -> Iterator[WorkerProcess]:
     with WorkerProcess(request.param, start_with(start, driver=request.param)) as made:
         made.reply(Started, PATIENCE_S)

@@ -14,11 +14,13 @@ from dbbench.analysis.analysis import analyse
 from dbbench.analysis.rows import CellRow
 from dbbench.commands.recording import Ended
 from dbbench.commands.run import execute
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import PRESETS
 from dbbench.engine.options import Options
 from dbbench.errors import ExitCode
 from dbbench.plan import Effort, Pool
 from dbbench.records import Run
+
+ALL = PRESETS["all"]
 
 FAST = {"rows": "50", "batch": "20"}
 
@@ -89,13 +91,13 @@ def test_every_cell_of_the_default_table_is_measured_without_errors(server: Addr
 
 def test_all_drivers_and_layers_write_the_same(server: Address, tmp_path: Path) -> None:
     given = options(
-        server, tmp_path, "bulk_inserts", "concurrent_sessions", drivers=list(DRIVERS), layers=["orm", "core", "raw"],
+        server, tmp_path, "bulk_inserts", "concurrent_sessions", drivers=list(ALL), layers=["orm", "core", "raw"],
         sessions=[2],
     )  # fmt: skip
     run, found, outcome, _ = measured(given)
 
     assert outcome.exit_code == ExitCode.OK, run.problems
-    assert len(found) == len(DRIVERS) * 3 * 2
+    assert len(found) == len(ALL) * 3 * 2
     assert all(row.operations > 0 and row.errors == 0 for row in found)
 
 

@@ -15,11 +15,13 @@ import psycopg2
 import pytest
 from conftest import Cli, foreign_server, url_of
 
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import DRIVERS, PRESETS
 from dbbench.server.target import parse_url
 
+ALL = PRESETS["all"]
+
 QUICK: Final = ("--blocks", "1", "--rounds", "1", "--set", "rows=20", "--placement", "free", "--quiet")
-EVERY: Final = ("--driver", ",".join(DRIVERS))
+EVERY: Final = ("--driver", ",".join(ALL))
 HBA: Final = b"""hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
 hostnossl all all 127.0.0.1/32 scram-sha-256
 """
@@ -83,7 +85,7 @@ def test_every_driver_uses_the_certificates_of_the_url(secured: Secured, dbbench
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "TLS" in done.stdout
-    assert all(f"\n  {name} " in done.stdout for name in DRIVERS)
+    assert all(f"\n  {name} " in done.stdout for name in ALL)
 
 
 def test_a_wrong_certificate_is_noticed_before_anything_is_measured(secured: Secured, dbbench: Cli) -> None:
@@ -100,7 +102,7 @@ async def connected(driver: str, arguments: dict[str, Any]) -> None:
         await connection
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", ALL)
 def test_no_driver_trusts_another_authority(secured: Secured, driver: str) -> None:
     url = secured.with_parameters(
         sslmode="verify-ca", sslrootcert="other.crt", sslcert="client.crt", sslkey="client.key"

@@ -16,10 +16,12 @@ from types_table import COPY, MANY, TYPES, TYPES_OF_OURS, Type, kin, told
 
 from dbbench.address import Address
 from dbbench.analysis.differences import differences
-from dbbench.drivers import DRIVERS, Driver
+from dbbench.drivers import DRIVERS, PRESETS, Driver
 from dbbench.plan import Layer
 from dbbench.worker.canonical import lines
 from dbbench.worker.client import server_settings
+
+ALL = PRESETS["all"]
 
 SCHEMA = "Types of ours"  # has to be quoted
 _PATH = f'"{SCHEMA}"'
@@ -46,7 +48,7 @@ def dbs(server: Address, owner: psycopg.Connection) -> Iterator[dict[str, tuple[
     del owner  # its schema must be there
     with ExitStack() as stack:
         opened = {}
-        for name, driver in DRIVERS.items():
+        for name, driver in ((name, DRIVERS[name]) for name in ALL):
             raw = Raw(driver, server, _PATH, "autocommit")
             stack.callback(raw.close)
             opened[name] = raw, stack.enter_context(raw.db())
@@ -59,7 +61,7 @@ def engines(server: Address, owner: psycopg.Connection) -> Iterator[dict[str, Ru
     del owner
     with ExitStack() as stack:
         runner = stack.enter_context(asyncio.Runner())
-        yield {name: _engine(driver, server, runner, stack) for name, driver in DRIVERS.items()}
+        yield {name: _engine(driver, server, runner, stack) for name, driver in ((name, DRIVERS[name]) for name in ALL)}
 
 
 def _engine(driver: Driver, server: Address, runner: asyncio.Runner, stack: ExitStack) -> Run:

@@ -15,11 +15,13 @@ from conftest import connect
 from dbbench import catalog, child, messages
 from dbbench.address import Address
 from dbbench.child import WorkerFailedError, WorkerLostError, WorkerProcess
-from dbbench.drivers import DRIVERS
+from dbbench.drivers import PRESETS
 from dbbench.errors import ServerLostError
 from dbbench.messages import Checked, Close, Closed, Described, Done, Open, Ran, RunSlice, Start, Started
 from dbbench.plan import Cell, Connections, Layer
 from dbbench.scenario import LAYERS
+
+ALL = PRESETS["all"]
 
 PATIENCE_S = 60.0
 LIMIT_NS = 10**10
@@ -74,7 +76,7 @@ def patients(server: Address) -> Iterator[str]:
     ("driver", "tx_end", "checkout"),  # every pair of two of them
     [
         (driver, tx_end, ("request", "session")[(at + number) % 2])
-        for at, driver in enumerate(DRIVERS)
+        for at, driver in enumerate(ALL)
         for number, tx_end in enumerate(("rollback", "commit", "autocommit"))
     ],
 )

@@ -33,7 +33,7 @@ from dbbench.drivers import DRIVERS
 from dbbench.errors import CannotStartError, UsageError
 
 WORKER_PACKAGES: Final = merged(
-    ["msgspec", "sqlalchemy[asyncio]", *(driver.requirement for driver in DRIVERS.values())]
+    ["msgspec", "sqlalchemy[asyncio]", *(driver.requirement for driver in DRIVERS.values() if not driver.extra)]
 )
 _NEEDED: Final = ("msgspec", "sqlalchemy", "psycopg")  # no worker runs without these
 _INDEPENDENT: Final = ("psycopg-pool",)  # has releases of its own, unlike the rest of its driver
@@ -49,7 +49,7 @@ class Wanted:
     head_python: Path | None
     project: Path | None
     from_source: bool = False  # build what the requirements name, instead of taking wheels
-    extra: Sequence[str] = ()  # more packages that workers need: "uvloop"
+    extra: Sequence[str] = ()  # more packages that workers need: "uvloop", "pg8000"
     labels: Sequence[str] = ()  # of base and head, where they are one environment with two settings
 
 

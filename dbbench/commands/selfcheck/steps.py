@@ -31,6 +31,7 @@ from dbbench.commands.selfcheck import kept
 from dbbench.commands.selfcheck.result import self_check
 from dbbench.commands.selfcheck.stages import RUN_S, Stage, measure, options, set_up
 from dbbench.drivers import DRIVERS as ALL_DRIVERS
+from dbbench.drivers import PRESETS
 from dbbench.drivers.point_read import QUERY
 from dbbench.engine import machine
 from dbbench.engine.exclusive import exclusive
@@ -39,13 +40,12 @@ from dbbench.engine.workers import Workers
 from dbbench.errors import DbbenchError
 from dbbench.plan import Arm, Connections, Layer, PlacementMode, Plan, Pool
 from dbbench.records import Finding, NoiseFloor, Overhead, Pgbench, Problem, SelfChecked, SelfCheckHeader, Sensitivity
-from dbbench.scenario import LAYERS
 from dbbench.server.embedded import find_package
 from dbbench.server.supervisors.postgres import Binaries
 from dbbench.stats.centre import Block, centre
 from dbbench.stats.paired import ERROR, Verdict, half_width, judge
 
-DRIVERS: Final = tuple(name for name, driver in ALL_DRIVERS.items() if set(LAYERS) <= set(driver.layers))
+DRIVERS: Final = PRESETS["all"]
 FLOOR_DRIVER: Final = "psycopg"
 FLOOR_LAYER: Final[Layer] = "raw"  # the least noisy: how an SQLAlchemy process lies in memory differs by more
 PLACEMENTS: Final[tuple[PlacementMode, ...]] = ("shared", "split")
