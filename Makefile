@@ -12,6 +12,8 @@
 #   make wheel      dist/dbbench-*.whl
 #   make clean      remove .venv and everything that was made
 
+# Tests start hundreds of processes: without compiled files each would compile dbbench anew.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --quiet

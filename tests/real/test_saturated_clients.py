@@ -25,8 +25,11 @@ async def raw(db, params, rng):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("source", "saturated"), [(SPINS, True), (SLEEPS, False)], ids=["client", "server"])
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg2"])
+@pytest.mark.parametrize(
+    ("source", "saturated", "driver"),
+    [(SPINS, True, "asyncpg"), (SPINS, True, "psycopg2"), (SLEEPS, False, "psycopg2")],
+    ids=["client, tasks", "client, threads", "server"],
+)
 def test_a_saturated_client_is_named(measure: Cli, tmp_path: Path, source: str, saturated: bool, driver: str) -> None:
     """Twice as many operations are due as client, or server, can do."""
     (tmp_path / "mine.py").write_text(source)

@@ -10,7 +10,7 @@ from pgbouncers import pgbouncer
 
 def test_random_kills_and_double_signals_lose_and_leave_nothing() -> None:
     pgbouncer()
-    each = os.environ.get("DBBENCH_FAULTS", "3")
+    each = os.environ.get("DBBENCH_FAULTS", "2")
     done = subprocess.run(
         [sys.executable, REPOSITORY / "benchmarks" / "faults.py", "--kills", each, "--signals", each],
         capture_output=True,

@@ -37,7 +37,7 @@ def test_a_baseline_with_skewed_noise_that_many_arms_share_raises_few_alarms(
 
 
 def test_runs_of_identical_arms_raise_few_alarms_although_they_are_looked_at_early() -> None:
-    assert sequential.alarms(300) <= ERROR * 300
+    assert sequential.alarms(150) <= ERROR * 150
 
 
 def test_looking_after_every_block_without_correction_would_raise_more() -> None:

@@ -36,10 +36,11 @@ def check(*floors: NoiseFloor, effect: float | None = 0.014) -> SelfCheck:
     return SelfCheck([], list(floors), sensitivities, None, [])
 
 
+@pytest.mark.trials
 def test_the_smallest_effect_grows_with_the_noise_and_shrinks_with_the_blocks() -> None:
     quiet = smallest_effect(noise(0.01), 30, random.Random(1))
     loud = smallest_effect(noise(0.03), 30, random.Random(1))
-    longer = smallest_effect(noise(0.03), 120, random.Random(1))
+    longer = smallest_effect(noise(0.03), 60, random.Random(1))
 
     assert quiet is not None
     assert loud is not None
@@ -48,6 +49,7 @@ def test_the_smallest_effect_grows_with_the_noise_and_shrinks_with_the_blocks() 
     assert quiet < longer < loud
 
 
+@pytest.mark.trials
 def test_an_effect_of_the_smallest_size_is_found_with_the_power_that_is_claimed() -> None:
     logs, blocks = noise(0.02), 25
     effect = smallest_effect(logs, blocks, random.Random(1))

@@ -247,16 +247,18 @@ def alarms_of_one_row(runs: int) -> tuple[int, int]:
     return uncorrected, corrected
 
 
+@pytest.mark.trials
 def test_runs_of_identical_arms_raise_few_alarms_although_they_are_looked_at_early() -> None:
-    assert chance.at_most(ERROR, alarms(75), 75)
-    assert chance.at_most(ERROR, alarms(75, early=[1, 3]), 75)
+    assert chance.at_most(ERROR, alarms(30), 30)
+    assert chance.at_most(ERROR, alarms(30, early=[1, 3]), 30)
 
 
+@pytest.mark.trials
 def test_looking_after_every_block_without_correction_would_raise_more() -> None:
-    uncorrected, corrected = alarms_of_one_row(100)
+    uncorrected, corrected = alarms_of_one_row(40)
 
-    assert chance.at_most(ERROR, corrected, 100)
-    assert not chance.at_most(ERROR, uncorrected, 100)
+    assert chance.at_most(ERROR, corrected, 40)
+    assert not chance.at_most(ERROR, uncorrected, 40)
 
 
 def is_alarm(values: Sequence[float | None]) -> bool:
