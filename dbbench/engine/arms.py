@@ -173,6 +173,11 @@ def _meant(text: str, values: str) -> str:
 
 def _check_name(option: str, name: str, shown: str) -> None:
     """UsageError where nothing of this name can vary."""
+    if name == "python":
+        raise UsageError(
+            f"{option} {shown}: interpreters have packages of their own, which a gate stores for both",
+            "dbbench gate --base-python A --head-python B compares them",
+        )
     if not (name in known_names() or (name.startswith(PARAMETER) and name != PARAMETER)):
         raise UsageError(f"{option} {shown}: there is no setting {name!r}", nearest(name, [*known_names(), "set.NAME"]))
 

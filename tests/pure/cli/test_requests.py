@@ -176,6 +176,7 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
             "capacity --slo p99<10ms --vary tx-end=commit --tx-end commit",
             "--vary tx-end and --tx-end exclude each other",
         ),
+        ("run --vary python=python3,python3.13t", "dbbench gate --base-python A --head-python B compares them"),
         ("run --vary pool=5+10,null --pooler session", "--pooler and --vary or --arm exclude each other"),
         ("run --vary pool=5+10,null --checkout session", "psycopg+pool=null: --null-pool and --checkout session"),
         ("run --vary checkout=request,session --sessions 16", "psycopg+checkout=session: --checkout session holds"),
