@@ -15,6 +15,7 @@ from dbbench.cli.doctor import doctor
 from dbbench.cli.gate import gate
 from dbbench.cli.groups import words
 from dbbench.cli.list import list_
+from dbbench.cli.new import new
 from dbbench.cli.output import print_text
 from dbbench.cli.pool import pool
 from dbbench.cli.run import run
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from dbbench.cli.pyproject import Option
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    run, capacity, pool, gate, wire, show, compare, history, export, list_, doctor, selfcheck, clean,
+    run, capacity, pool, gate, wire, show, compare, history, export, list_, new, doctor, selfcheck, clean,
 )  # fmt: skip
 
 

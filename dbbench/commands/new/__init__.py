@@ -1,0 +1,1 @@
+"""`dbbench new`: scenario files that run."""
