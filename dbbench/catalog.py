@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from dbbench.errors import ScenarioError, UsageError, nearest, text_of
 from dbbench.plan import Layer
-from dbbench.scenario import LAYERS, Operation, Scenario, cannot_be
+from dbbench.scenario import LAYERS, App, Operation, Scenario, cannot_be
 from dbbench.source import bindings, imported
 from dbbench.twin import ASYNC_ONLY, load_module
 from dbbench.units import MOST_SESSIONS
 from dbbench.wording import not_text, storable
 
 DEFAULT: Final = ("point_reads", "bulk_inserts", "concurrent_sessions")
-NAMES: Final = ("PARAMS", "SESSIONS", *LAYERS, "prepare", "reset", "rows")
+NAMES: Final = ("PARAMS", "SESSIONS", *LAYERS, "request", "prepare", "reset", "rows")
 _HERE: Final = Path(__file__).resolve().parent
 _COPY: Final = "copy it into this file, the only one that dbbench makes a sync twin of"
 _OF_A_PROJECT: Final = "install it, or name the folder that has it with --project DIR"
@@ -177,6 +177,16 @@ class _Names:
             raise self.error(layer, "must be an `async def`", _RENAME)
         return operation
 
+    def app(self) -> Operation | None:
+        """The operation of the layer app, None where the file has no function of both names."""
+        if not {"app", "request"} <= {name for name, node in self.nodes.items() if isinstance(node, ast.FunctionDef)}:
+            return None  # an application of the file's own, say, which is called app
+        make = self.plain_function("app", ("sessions", "params"))
+        ask = self.plain_function("request", ("rng", "params"))
+        assert make is not None
+        assert ask is not None
+        return App(make, ask)
+
 
 def _is_async(function: Callable[..., Any]) -> bool:
     """Whether this is an `async def`, as far as Python knows; also a partial of one, and an object called like one."""
@@ -200,12 +210,13 @@ def _scenario(names: _Names, path: Path, *, sync: bool) -> Scenario:
     if not whole or not sessions or not all(0 < number <= MOST_SESSIONS for number in sessions):
         most = f"at most {MOST_SESSIONS:,}"
         raise names.error("SESSIONS", f"must be a tuple of positive whole numbers, like (1, 15, 50), and {most}")
-    found = {layer: names.operation(layer, sync=sync) for layer in LAYERS}
+    found = {layer: names.app() if layer == "app" else names.operation(layer, sync=sync) for layer in LAYERS}
     operations = {layer: operation for layer, operation in found.items() if operation is not None}
     if not operations:
         starred = any(callable(getattr(names.module, layer, None)) for layer in LAYERS)
         raise ScenarioError(
-            f"{names.shown}:1: no operation: define `async def orm(session, params, rng)`, `core` or `raw`",
+            f"{names.shown}:1: no operation: define `async def orm(session, params, rng)`, `core` or `raw`, "
+            "or `app` and `request`",
             "what `import *` brings in does not count" if starred else "",
         )
     return Scenario(

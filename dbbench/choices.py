@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Layer = Literal["orm", "core", "raw"]
+Layer = Literal["orm", "core", "raw", "app"]
 TxEnd = Literal["rollback", "commit", "autocommit"]
 Checkout = Literal["request", "session"]
 PlacementMode = Literal["split", "shared", "free"]

@@ -8,6 +8,8 @@
     async def orm(session, params, rng): ...       \
     async def core(connection, params, rng): ...    | at least one of these: the operation
     async def raw(db, params, rng): ...            /
+    def app(sessions, params): ...                 optional: an ASGI application, and
+    def request(rng, params): ...                  what a client asks it: (method, path), or with a body for JSON
 
 `prepare` and `reset` get a sync SQLAlchemy connection whose transaction is committed for them.
 """
@@ -31,7 +33,7 @@ LAYERS: Final[tuple[Layer, ...]] = get_args(Layer)
 
 Params = Mapping[str, Any]
 Operation = Callable[[Any, Params, random.Random], Any]
-"""orm, core or raw: a coroutine function, or a plain one in the sync twin."""
+"""orm, core or raw: a coroutine function, or a plain one in the sync twin. app: an App."""
 
 
 class Db(Protocol):
@@ -63,6 +65,18 @@ class Db(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[object]:
         """BEGIN, and COMMIT at the end of the block or ROLLBACK when it raises."""
         ...
+
+
+@dataclass(frozen=True)
+class App:
+    """The operation of the layer `app`: a request to an application that gets its sessions from dbbench."""
+
+    make: Callable[[Any, Params], Any]  # (sessionmaker, params) -> the ASGI application
+    request: Callable[[random.Random, Params], tuple[Any, ...]]
+
+    async def __call__(self, client: Any, params: Params, rng: random.Random) -> Any:
+        """Ask through a client of the application."""
+        return await client(self.request(rng, params))
 
 
 class Description(msgspec.Struct, frozen=True):

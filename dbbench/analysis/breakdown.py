@@ -21,7 +21,7 @@ from dbbench.stats.paired import median_interval
 
 NS_PER_MS: Final = 1_000_000
 BYTES_PER_MB: Final = 1_000_000
-LAYERS: Final[tuple[Layer, ...]] = ("raw", "core", "orm")  # from the lowest to the highest
+LAYERS: Final[tuple[Layer, ...]] = ("raw", "core", "orm", "app")  # from the lowest to the highest
 NOT_RECORDED: Final = "not recorded"  # by the dbbench that wrote the file
 IN_CHECK: Final = "in the check"  # before anything was measured
 REFUSED: Final = "no measurement"  # the operations need not have failed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dbbench.engine.options import Options
     from dbbench.plan import Connections, Load
 
-LAYER: Final = "orm, core or raw: one of them. Default: orm."
+LAYER: Final = "orm, core, raw or app: one of them. Default: orm."
 SESSIONS: Final = (
     "Concurrent sessions, one number: so many operations run or wait for a connection at once. "
     "Default: as many as the pool has connections."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dbbench.engine.options import Options
     from dbbench.plan import Connections, Load
 
-LAYER: Final = "orm, core or raw: one of them. Default: orm."
+LAYER: Final = "orm, core, raw or app: one of them. Default: orm."
 SESSIONS: Final = (
     "Concurrent sessions of all processes together. With --rate: as many as the largest pools have connections."
 )

@@ -77,7 +77,7 @@ Layer = Annotated[
         rich_help_panel=WHAT,
         metavar="L",
         autocompletion=completion.layers,
-        help="orm, core or raw; repeatable, or raw,core,orm. Default: orm.",
+        help="orm, core, raw or app; repeatable, or raw,core,orm. Default: orm.",
         show_default=False,
     ),
 ]

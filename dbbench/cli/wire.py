@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dbbench.engine.options import Options
     from dbbench.plan import Connections
 
-LAYERS: Final = "orm, core or raw; repeatable, or raw,core,orm. Default: all that the scenario has."
+LAYERS: Final = "orm, core, raw or app; repeatable, or raw,core,orm. Default: all that the scenario has."
 
 
 @dataclass(frozen=True)

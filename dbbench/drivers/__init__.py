@@ -42,7 +42,7 @@ class Driver:
     module: str
     summary: str
     dialect: str = ""  # SQLAlchemy's name for it; empty: there is none, so raw is the only layer
-    layers: "tuple[Layer, ...]" = ("orm", "core", "raw")
+    layers: "tuple[Layer, ...]" = ("orm", "core", "raw", "app")
     sqlstate: str = "sqlstate"  # the attribute of its exceptions with the server's error code
     json: str = ""  # how its raw layer takes and gives JSON, PYTHON, where it is no setting
     extra: str = ""  # dbbench's extra that installs it; empty: it comes with dbbench

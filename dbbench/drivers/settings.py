@@ -36,7 +36,7 @@ class Setting:
     none: bool = False  # whether it can be switched off
     names: bool = False  # whether it makes names for statements; its only value is then UNIQUE
     words: tuple[str, ...] = ()  # the possible values, where they are words
-    layers: "tuple[Layer, ...]" = ("orm", "core", "raw")  # those that it changes anything for
+    layers: "tuple[Layer, ...]" = ("orm", "core", "raw", "app")  # those that it changes anything for
     taker: Taker = "connect"
 
     def parse(self, text: str) -> "Value":
@@ -63,7 +63,7 @@ def _one_of(*words: str, taker: Taker = "connect", layers: "tuple[Layer, ...]" =
 
 
 _JSON: Final = {JSON: _one_of(TEXT, PYTHON, taker="pool", layers=("raw",))}
-_OF_SQLALCHEMY: Final = ("orm", "core")
+_OF_SQLALCHEMY: Final = ("orm", "core", "app")
 
 PSYCOPG: Final[Mapping[str, Setting]] = {
     "prepare_threshold": Setting("a number or none", none=True),

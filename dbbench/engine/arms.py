@@ -27,7 +27,8 @@ NULL: Final = "null"
 NO_NULL_POOL: Final = "NullPool is SQLAlchemy's, of the layers core and orm: raw works with the drivers' own pools"
 SCENARIO: Final = "scenario"  # what varies where scenarios are compared
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_OF_SQLALCHEMY: Final[tuple[Layer, ...]] = ("orm", "core")
+_OF_SQLALCHEMY: Final[tuple[Layer, ...]] = ("orm", "core", "app")
+_OF_OPERATIONS: Final[tuple[Layer, ...]] = ("orm", "core", "raw")  # an application opens and ends its own sessions
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Setting:
 
     values: str  # the possible ones, as messages describe them
     apply: Callable[[Connections, str], Connections]  # raises ValueError for another value
-    layers: tuple[Layer, ...] = ("orm", "core", "raw")  # those that it changes anything for
+    layers: tuple[Layer, ...] = ("orm", "core", "raw", "app")  # those that it changes anything for
     threads: bool = True  # whether it concerns drivers in threads
 
 
@@ -116,8 +117,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "pool": Setting("size and overflow, like 5+10, or null", _pool),
     "pool-pre-ping": Setting("off or on", _pre_ping, _OF_SQLALCHEMY),
     "processes": Setting(f"a number from 1 to {units.MOST_PROCESSES}", _processes),
-    "tx-end": _words("tx_end", get_args(choices.TxEnd)),
-    "checkout": _words("checkout", get_args(choices.Checkout)),
+    "tx-end": _words("tx_end", get_args(choices.TxEnd), layers=_OF_OPERATIONS),
+    "checkout": _words("checkout", get_args(choices.Checkout), layers=_OF_OPERATIONS),
     "isolation": _words("isolation", get_args(choices.Isolation)),
     "loop": Setting(
         "asyncio or uvloop",

@@ -59,6 +59,7 @@ def make_plan(
     check_reach(options.variations, sorted(measured))
     if any(arm.connections.null_pool for arm in arms) and not options.pooled and "raw" in measured:
         raise UsageError(NO_NULL_POOL, "--layer core,orm measures those")
+    _check_app(arms, measured)
     if options.pooled:
         if any(cell.layer == "raw" for cell in cells):
             raise UsageError(
@@ -98,6 +99,17 @@ def check_settings(options: Options) -> None:
     for driver in options.connections.settings:
         if driver not in options.drivers:
             raise UsageError(f"--driver-set {driver}: {driver} is not measured; --driver {driver} adds it")
+
+
+def _check_app(arms: Sequence[Arm], measured: Collection[Layer]) -> None:
+    """UsageError for settings that an application decides itself."""
+    theirs = [arm.connections for arm in arms if arm.connections.checkout != "request"]
+    theirs += [arm.connections for arm in arms if arm.connections.tx_end != "rollback"]
+    if "app" in measured and theirs:
+        raise UsageError(
+            "--checkout and --tx-end change nothing at the app layer: an application opens and ends its own sessions",
+            "leave them out",
+        )
 
 
 def _check_reach(settings: Mapping[str, Mapping[str, Value]], measured: Collection[Layer]) -> None:

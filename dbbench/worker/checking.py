@@ -139,7 +139,7 @@ class Check:
 
     def _sends_nothing(self, *, once: bool) -> UnfitError:
         layer = self.client.layer
-        argument = {"orm": "session", "core": "connection", "raw": "db"}[layer]
+        argument = {"orm": "session", "core": "connection", "raw": "db", "app": "sessions"}[layer]
         after = " after the first operation" if once else ""
         return UnfitError(
             f"{self.shown}:{line_of(self.client.operation)}: {layer} sends nothing to the server through its {argument}"

@@ -7,19 +7,22 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from dbbench.drivers import DRIVERS, Driver
 from dbbench.drivers.settings import JSON
+from dbbench.errors import ScenarioError
 from dbbench.messages import Route, Start
 from dbbench.plan import Cell, Connections, Layer
-from dbbench.scenario import Operation
+from dbbench.scenario import App, Operation
 from dbbench.worker import bare, json_libraries, request
+from dbbench.worker.asgi import InProcess, Loop
 from dbbench.worker.checked_db import checked
 from dbbench.worker.load import BARE_TWIN, REQUESTS_TWIN, LoadGenerator, Tasks, Threads
 from dbbench.worker.pool_wait import timed
 from dbbench.worker.request import Request
 
+INSTALL_APP: Final = "pip install 'dbbench[app]' has FastAPI"
 Maker = Callable[[Operation], Request]
 """Makes the requests of a session out of the operation."""
 
@@ -43,13 +46,14 @@ class Client:
     """One cell, opened for one arm."""
 
     def __init__(
-        self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner, route: Route
+        self, start: Start, cell: Cell, schema: str, operation: Operation, runner: asyncio.Runner | Loop, route: Route
     ) -> None:
         self._start = start
         self._connections = start.connections
         self.driver: Driver = DRIVERS[start.driver]
         self._runner = runner
-        self._requests: ModuleType = request if self.driver.is_async else REQUESTS_TWIN
+        self._in_loop = self.driver.is_async or cell.layer == "app"  # an application runs in a loop with any driver
+        self._requests: ModuleType = request if self._in_loop else REQUESTS_TWIN
         self._loops: ModuleType = bare if self.driver.is_async else BARE_TWIN
         self._closers: list[Callable[[], Any]] = []
         application = route.application or start.application
@@ -73,7 +77,9 @@ class Client:
         self.engines: list[Any] = []  # of SQLAlchemy, sync ones
         self._bare: list[Callable[..., Any]] = []  # loops to run instead of dbbench's, one for each session
         self.connect: Callable[[], Any] = lambda: None  # opens the pool's first connection; raw pools have theirs
-        open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw}[cell.layer]
+        open_layer = {"orm": self._open_orm, "core": self._open_core, "raw": self._open_raw, "app": self._open_app}[
+            cell.layer
+        ]
         try:
             self._makers = list(open_layer())
             self._sessions = [make(self.operation) for make in self._makers]
@@ -86,7 +92,7 @@ class Client:
         """The generator that drives the sessions."""
         connections = self._connections.in_process(self._cell.sessions)
         sessions, by_hand = (self._bare, True) if self._bare else (self._sessions, False)
-        if self.driver.is_async:
+        if self._in_loop:
             return Tasks(self._runner, sessions, connections, by_hand=by_hand)
         return Threads(sessions, connections, by_hand=by_hand)
 
@@ -111,7 +117,7 @@ class Client:
             else self.operation
         )
         request = self._makers[0](around(operation))
-        return self._wait(lambda: request(rng))
+        return self._in_the_loop(lambda: request(rng)) if self._in_loop else request(rng)
 
     def close(self) -> None:
         """End the sessions and close all connections."""
@@ -124,9 +130,9 @@ class Client:
 
     def _wait(self, call: Callable[[], Any]) -> Any:
         """Call a function of the driver or of SQLAlchemy, and await its result for async drivers."""
-        if not self.driver.is_async:
-            return call()
+        return self._in_the_loop(call) if self.driver.is_async else call()
 
+    def _in_the_loop(self, call: Callable[[], Any]) -> Any:
         async def awaited() -> Any:
             return await call()
 
@@ -193,6 +199,19 @@ class Client:
                 self._wait(connection.start)
             self._closers.append(connection.close)
             yield connection
+
+    def _open_app(self) -> Iterator[Maker]:
+        from sqlalchemy.ext.asyncio import async_sessionmaker
+        from sqlalchemy.orm import sessionmaker
+
+        assert isinstance(self.operation, App)
+        make: Any = async_sessionmaker if self.driver.is_async else sessionmaker
+        try:
+            application = self.operation.make(make(self._engine(), expire_on_commit=False), self._cell.params)
+        except ModuleNotFoundError as error:
+            raise ScenarioError(f"app() imports {error.name}, which is not installed", INSTALL_APP) from None
+        client = InProcess(application)
+        yield from [partial(self._requests.app_request, client, params=self._cell.params)] * self._cell.sessions
 
     def _open_orm(self) -> Iterator[Maker]:
         from sqlalchemy.ext.asyncio import async_sessionmaker

@@ -29,6 +29,7 @@ from dbbench.plan import Load
 from dbbench.records import Usage
 from dbbench.twin import load_module
 from dbbench.worker import bare, request
+from dbbench.worker.asgi import Loop
 from dbbench.worker.pace import elapsed_ns
 from dbbench.worker.request import Tally, session
 
@@ -96,7 +97,12 @@ class Tasks:
     """Sessions as tasks of one event loop, which runs only during slices."""
 
     def __init__(
-        self, runner: asyncio.Runner, sessions: Sequence[Callable[..., Any]], connections: int, *, by_hand: bool = False
+        self,
+        runner: asyncio.Runner | Loop,
+        sessions: Sequence[Callable[..., Any]],
+        connections: int,
+        *,
+        by_hand: bool = False,
     ) -> None:
         self._runner = runner
         self._sessions = sessions

@@ -25,6 +25,15 @@ Request = Callable[[Random], Awaitable[Any]]
 """Runs one operation with the given random numbers and returns its result."""
 
 
+def app_request(client: Any, operation: Operation, params: Params) -> Request:
+    """A request to an application, which opens and closes its sessions itself."""
+
+    async def request(rng: Random) -> Any:
+        return await operation(client, params, rng)
+
+    return request
+
+
 def orm_request(maker: Any, operation: Operation, params: Params, tx_end: TxEnd) -> Request:
     """A request with a session of its own; closing it rolls back what was not committed."""
     commit = tx_end == "commit"

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -21,6 +21,7 @@ from dbbench.drivers import DRIVERS
 from dbbench.errors import DbbenchError, ScenarioError, UnfitError
 from dbbench.scenario import Scenario
 from dbbench.worker import gil, memory
+from dbbench.worker.asgi import Loop
 from dbbench.worker.checking import Check, explained, synchronous
 from dbbench.worker.client import Client
 from dbbench.worker.failures import code_of
@@ -39,6 +40,7 @@ class Worker:
         self._runner = asyncio.Runner(loop_factory=_loop_factory(start.connections.loop))
         self._scenarios: dict[tuple[str, bool], Scenario] = {}
         self._client: Client | None = None
+        self._of_cell = ExitStack()  # what ends with the open cell
         self._tables = Tables(start)
         self._shown = ""  # the scenario's file, as tracebacks name it
 
@@ -134,7 +136,10 @@ class Worker:
         start = msgspec.structs.replace(self._start, driver=name, connections=connections)
         operation = scenario.operations[request.cell.layer]
         route = request.route or messages.Route(start.address)
-        self._client = Client(start, request.cell, request.schema, operation, self._runner, route)
+        runner: asyncio.Runner | Loop = self._runner
+        if request.cell.layer == "app":
+            runner = self._of_cell.enter_context(closing(Loop(_loop_factory(connections.loop))))
+        self._client = Client(start, request.cell, request.schema, operation, runner, route)
         gc.freeze()  # or every full collection of the warm-up would go through all that has been imported
         return messages.Done()
 
@@ -148,6 +153,7 @@ class Worker:
         if client is not None:
             client.close()
             gc.unfreeze()
+        self._of_cell.close()
         return messages.Closed(peak, gil.state())
 
     def _run(self, request: messages.RunSlice) -> messages.Ran:
