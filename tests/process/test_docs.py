@@ -21,7 +21,7 @@ def test_documented_python_is_a_scenario_that_runs(measure: Cli, tmp_path: Path)
         path = tmp_path / f"documented_{number}.py"
         path.write_text(source)
         done = measure(
-            "run", path.name, "--layer", "orm,core,raw", "--budget", "0.5", "--rounds", "1", "--sessions", "1",
+            "run", path.name, "--layer", "orm,core,raw,app", "--budget", "0.5", "--rounds", "1", "--sessions", "1",
             "--format", "json",
         )  # fmt: skip
         cells = json.loads(done.stdout)["cells"]
