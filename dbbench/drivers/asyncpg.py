@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from dbbench.address import Address
+from dbbench.drivers.explicit import Explicit
 from dbbench.drivers.names import schema_and_table
 from dbbench.drivers.point_read import QUERY
 from dbbench.drivers.settings import JSON, OFF, PYTHON, RESET
@@ -121,16 +122,10 @@ class Pool:
         await self._connections.close()
 
 
-class Db:
-    """One connection. It begins a transaction before the first statement, as DB-API drivers do on their own."""
+class Db(Explicit):
+    """One connection."""
 
-    __slots__ = ("_begins", "_transaction", "_tx_end", "connection")
-
-    def __init__(self, connection: Any, tx_end: TxEnd) -> None:
-        self.connection = connection
-        self._tx_end = tx_end
-        self._begins = tx_end != "autocommit"
-        self._transaction: Any = None
+    __slots__ = ()
 
     async def _begin(self) -> None:
         if self._transaction is None and not self.connection.is_in_transaction():
@@ -172,23 +167,7 @@ class Db:
         """See scenario.Db."""
         return self.connection.transaction()
 
-    async def end(self) -> None:
-        """End the transaction, if there is one."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is None:
-            return
-        if self._tx_end == "commit":
-            await transaction.commit()
-        else:
-            await transaction.rollback()
-
     async def discard(self) -> None:
         """Close the connection, which may be in any state; the pool then makes another."""
         self._transaction = None
         self.connection.terminate()
-
-    async def rollback(self) -> None:
-        """End the transaction after an error."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None:
-            await transaction.rollback()

@@ -10,6 +10,7 @@ import psqlpy
 import psqlpy.exceptions
 
 from dbbench.address import Address
+from dbbench.drivers.explicit import Explicit
 from dbbench.drivers.libpq import options
 from dbbench.drivers.names import schema_and_table
 from dbbench.drivers.point_read import QUERY
@@ -125,16 +126,10 @@ class Pool:
         self._connections.close()
 
 
-class Db:
-    """One connection. It begins a transaction before the first statement, as DB-API drivers do on their own."""
+class Db(Explicit):
+    """One connection."""
 
-    __slots__ = ("_begins", "_transaction", "_tx_end", "connection")
-
-    def __init__(self, connection: Any, tx_end: TxEnd) -> None:
-        self.connection = connection
-        self._tx_end = tx_end
-        self._begins = tx_end != "autocommit"
-        self._transaction: Any = None
+    __slots__ = ()
 
     async def _begin(self) -> None:
         if self._transaction is None:
@@ -181,24 +176,8 @@ class Db:
         finally:
             self._begins = began
 
-    async def end(self) -> None:
-        """End the transaction, if there is one."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is None:
-            return
-        if self._tx_end == "commit":
-            await transaction.commit()
-        else:
-            await transaction.rollback()
-
     async def discard(self) -> None:
         """Roll back: nobody can close a connection of the pool, which drops those that it finds broken."""
         self._transaction = None
         with contextlib.suppress(psqlpy.exceptions.Error):
             await self.connection.execute_batch("ROLLBACK")
-
-    async def rollback(self) -> None:
-        """End the transaction after an error."""
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None:
-            await transaction.rollback()
