@@ -65,7 +65,7 @@ def _transaction(row: WireRow) -> Iterator[str]:
         return
     verb = "are a round trip each" if number > 1 else "cost round trips"
     said = f"{listed([*begins, *ends])} {verb}: {amount(number)} of {amount(row.round_trips)} go into transactions"
-    avoidable = row.tx_end != "autocommit" and row.tx_end.upper() in ends
+    avoidable = row.layer != "app" and row.tx_end != "autocommit" and row.tx_end.upper() in ends
     yield f"{said}; --tx-end autocommit does without them." if avoidable else f"{said}."
 
 
