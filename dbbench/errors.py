@@ -143,7 +143,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the most similar known name, and all known names."""
     names = list(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
-    there_is = f"there is {', '.join(names)}"
+    there_is = f"there is {', '.join(names) or 'none'}"
     return f"did you mean {close[0]}? ({there_is})" if close else there_is
 
 

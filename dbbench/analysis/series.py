@@ -1,5 +1,6 @@
 """The run as it went: what each slice did, or in an open loop each second of it, by when it was (pure)."""
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -45,13 +46,13 @@ def series(plan: Plan, places: Places) -> list[Point]:
         for arm in plan.arms
         for one in places[index, arm.name]
         for part in one.slices
-        for point in _points(cell, one, part)
+        for point in _points(cell, one, part, plan.slice_s)
     ]
     return sorted(points, key=lambda point: (point.began_s, point.block, point.slice, point.driver))
 
 
-def _points(cell: Cell, one: Measurement, part: Slice) -> Iterator[Point]:
-    """The seconds of a slice, or the slice."""
+def _points(cell: Cell, one: Measurement, part: Slice, slice_s: float | None) -> Iterator[Point]:
+    """The seconds of a slice, the last of which may be a part of one, or the slice."""
     usage, began_s = part.usage, part.began_ns / NS_PER_S
     lasted_s = usage.elapsed_ns / NS_PER_S
     whole = Point(
@@ -78,14 +79,15 @@ def _points(cell: Cell, one: Measurement, part: Slice) -> Iterator[Point]:
     if not part.seconds:
         yield whole
     for each in part.seconds:
+        seconds = min(1.0, (slice_s or math.inf) - each.second)
         yield msgspec.structs.replace(
             whole,
             second=each.second,
             began_s=began_s + each.second,
-            seconds=1.0,
+            seconds=seconds,
             operations=each.operations,
             errors=None,
-            ops_per_second=float(each.operations),
+            ops_per_second=each.operations / seconds,
             mean_us=_us(each.sum_ns / each.operations) if each.operations else None,
             p50_us=_us(each.p50_ns),
             p95_us=_us(each.p95_ns),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _SHOWN_BY_PS: Final = (
-    "`ps` shows the password in --url to every user of this machine; --env-url, PGPASSWORD or ~/.pgpass does not"
+    "`ps` shows the password in a URL to every user of this machine; --env-url, PGPASSWORD or ~/.pgpass does not"
 )
 
 

@@ -32,7 +32,7 @@ Vary = Annotated[
         help="Measure each driver with each of these values, repeatable: pool-pre-ping=off,on, "
         "pool=5+10,15+0,null, tx-end=rollback,commit,autocommit, loop=asyncio,uvloop, checkout=request,session, "
         "isolation=read-committed,serializable, json=stdlib,orjson, a driver's own setting like "
-        "psycopg.prepare_threshold=5,0,none, a scenario's parameter like set.rows=10,1000.",
+        "psycopg.prepare_threshold=5,0,none, a scenario's parameter like set.get_db=minimal,commit.",
         show_default=False,
     ),
 ]
@@ -52,7 +52,7 @@ NamedArm = Annotated[
     typer.Option(
         rich_help_panel=SETTINGS,
         metavar="NAME",
-        help="Measure a driver with the settings that [tool.dbbench.arms.NAME] has in pyproject.toml, repeatable; "
+        help="Measure a driver with the settings that \\[tool.dbbench.arms.NAME] has in pyproject.toml, repeatable; "
         "the first is the baseline.",
         show_default=False,
     ),
@@ -120,11 +120,15 @@ def comparing(
     compare: Compare = None,
 ) -> Comparing:
     """Make the options of what is compared."""
+    from dbbench.cli import values
     from dbbench.cli.command import given
     from dbbench.engine.arms import variation
 
     variations = [variation(each) for each in vary or []]
     if processes is not None:
+        if any(each.name == "processes" for each in variations):
+            raise UsageError("--vary processes and --processes exclude each other", "leave one out")
+        values.numbers("--processes", processes)
         variations.append(variation(f"processes={processes}"))
     for each in variations:
         if twice := given(context, *_OPTIONS.get(each.name, ())):
@@ -138,4 +142,5 @@ def comparing(
         raise UsageError("--arm and --driver exclude each other: an arm has its driver", "leave one out")
     if compare is not None and not (variations or between):
         raise UsageError("--compare goes with --vary: without it there is nothing but drivers to compare")
-    return Comparing(variations, list(dict.fromkeys(arm or [])), compare, between)
+    names = [name for each in arm or [] for name in each.split(",") if name]
+    return Comparing(variations, list(dict.fromkeys(names)), compare, between)

@@ -70,7 +70,7 @@ def arms_of_sides(
         typer.Option(
             rich_help_panel=SIDES,
             metavar="NAME",
-            help="Settings of base: those that [tool.dbbench.arms.NAME] has in pyproject.toml.",
+            help="Settings of base: those that \\[tool.dbbench.arms.NAME] has in pyproject.toml.",
             show_default=False,
         ),
     ] = None,

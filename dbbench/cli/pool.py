@@ -126,7 +126,8 @@ def pool(
             raise UsageError(f"{option} {','.join(map(str, several))}: pool takes one of them")
     if load.rate is None and load.sessions is None:
         raise UsageError("a load is needed", "--rate 400, or --sessions 60 --think 20ms")
-    sessions = load.sessions or [min(MOST_SESSIONS, search.most * processes)]
+    # More than the largest pools have connections, or nobody would ever wait for one.
+    sessions = load.sessions or [min(MOST_SESSIONS, 2 * search.most * processes)]
     drivers = subject.drivers or list(DEFAULT)
     options = Options(
         scenarios=paths,

@@ -62,7 +62,7 @@ def show(
     decimal: Decimal = "point",
     details: Annotated[bool, typer.Option("--details", help="Also where the time goes, for every cell.")] = False,
 ) -> ShowRequest:
-    """Print a stored result as the command that wrote it did: run, gate, capacity, wire or selfcheck."""
+    """Print a stored result as the command that wrote it did: run, gate, capacity, pool, wire or selfcheck."""
     return ShowRequest(result, format_, decimal, details)
 
 

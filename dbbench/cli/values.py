@@ -55,7 +55,7 @@ def _check_poolers(options: Options) -> None:
         if options.connections.null_pool:
             raise UsageError(f"--null-pool and {option} exclude each other: {option} measures both pools")
         if options.arms:
-            raise UsageError(f"{option} and --vary or --arm exclude each other: {option} measures settings of its own")
+            raise UsageError(f"{option} and --vary, --processes or --arm exclude each other: {option} measures its own")
     if options.via is not None and options.pooler is not None:
         raise UsageError("--via and --pooler exclude each other: --pooler starts one, --via goes through yours")
     if options.via is not None and options.address is None:

@@ -12,7 +12,10 @@ def of_pooler(pooled: Pooled) -> Iterator[Check]:
     """A pooler, which a run does not measure through; and what the user's own code needs there."""
     pooling = "a connection pooler" if pooled.mode == "unknown" else f"{pooled.mode} pooling"
     mode = "session" if pooled.mode == "session" else "transaction"
-    way_out = f"dbbench run needs the server itself; --pooler {mode} starts a pooler in front of it"
+    way_out = (
+        f"dbbench run needs the server itself: --url SERVER --via THIS_ONE measures through it; "
+        f"--pooler {mode} starts one of its own"
+    )
     yield Check("pooler", "problem", f"{pooling}: {pooled.evidence}", way_out)
     for driver in DEFAULT:
         name, mends = f"pooler: {driver}", cure(DRIVERS[driver])

@@ -110,7 +110,10 @@ def _via(options: Options, run_id: str, watch: Watcher) -> OwnPooler | None:
     if options.via is None or options.address is None:
         return None
     watch.say("looking at the pooler")
-    return own_pooler.checked(options.via, options.address, application(run_id))
+    found = own_pooler.checked(options.via, options.address, application(run_id))
+    if found.told == own_pooler.UNNOTICED:
+        watch.note(f"--via {options.via}: {found.told}: its connections end at the server")
+    return found
 
 
 @contextlib.contextmanager

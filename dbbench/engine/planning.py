@@ -74,7 +74,7 @@ def make_plan(
     effort, load = options.effort, options.load
     budget_s, nominal_s = _budget(options)
     return Plan(
-        arms=arms,
+        arms=[_with_all(arm, own, described) for arm in arms],
         baseline=options.baseline if options.baseline in [arm.name for arm in arms] else arms[0].name,
         cells=cells,
         seed=secrets.randbelow(2**32) if effort.seed is None else effort.seed,
@@ -85,6 +85,12 @@ def make_plan(
         slice_s=open_slice_s(cells, len(arms), nominal_s, effort.blocks) if load.rate else None,
         compare_anyway=options.compare_anyway,
     )
+
+
+def _with_all(arm: Arm, own: Collection[str], described: Mapping[Path, Description]) -> Arm:
+    """The arm with the scenario's own values of parameters that other arms have values of their own for."""
+    usual = {name: value for each in described.values() for name, value in each.params.items() if name in own}
+    return msgspec.structs.replace(arm, params={**usual, **arm.params}) if usual else arm
 
 
 def arms_of(options: Options) -> list[Arm]:
@@ -161,7 +167,7 @@ def _sessions(options: Options, arms: Sequence[Arm], scenario: Description, watc
     many = [number for number in wanted if any(each.at_once(number) < number for each in held)]
     if few and len(few) == len(wanted):
         raise UsageError(
-            f"{scenario.name}: {most} processes need a session each, and there are {max(few)} at most",
+            f"{scenario.name}: {most} processes need a session each, and {max(few)} were asked for",
             f"--sessions {max(arm.connections.capacity for arm in arms)} fills their pools",
         )
     if few:

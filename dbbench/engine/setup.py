@@ -29,7 +29,7 @@ _UNDEFINED_TABLE: Final = "42P01"
 _NO_SCHEMA: Final = (
     "through --via a statement finds dbbench's tables only where SQLAlchemy writes it: select(Order), not text(...)"
 )
-COMPARE_ANYWAY: Final = "compare them all the same: --compare-anyway"
+COMPARE_ANYWAY: Final = "--compare-anyway compares them all the same"
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,9 @@ class SetUp:
         if not self.workers.complete:  # one was lost in the previous cell
             yield from self.workers.start(f"set-up/{index}", stack)
         cell, checked = self.workers.plan.cells[index], CellCheck(self.workers, index)
-        codes = set()
         for problem in checked.run():
-            codes.add(problem.code)
-            yield problem
-        if _via(cell) and _UNDEFINED_TABLE in codes:
-            self.note(_NO_SCHEMA)
+            hint = f"; {_NO_SCHEMA}" if _via(cell) and problem.code == _UNDEFINED_TABLE else ""
+            yield msgspec.structs.replace(problem, message=problem.message + hint)
         results = checked.results
         differences = list(self._differences(index, results)) if results else []
         yield from differences
@@ -241,7 +238,7 @@ class SetUp:
         kind: Literal["not comparable", "different"] = "not comparable" if plan.same_results else "different"
         ending = "; compared all the same" * plan.compare_anyway
         if plan.same_results:
-            ending = f"; or {COMPARE_ANYWAY}" * self.anyway
+            ending = f"; {COMPARE_ANYWAY}" * self.anyway
         for group in plan.groups:
             there = [name for name in group if name in results]
             for name in there[1:]:

@@ -110,10 +110,14 @@ def sentence(pools: Pools, driver: Smallest) -> str:
             each = f" in each of {driver.processes} processes" if driver.processes > 1 else ""
             said = f"{driver.driver} needs {count(driver.size or 0, 'connection')}{each}"
             if driver.failed_size is not None:
-                said += f": with {driver.failed_size} somebody waits too long, or in vain"
+                said += f": with {driver.failed_size} somebody waits too long, or gets none in time"
             said += f". By Little's law {driver.busy:.1f} are busy on average"
             return f"{said}{_overflow(driver)}."
         case "never held":
+            last = driver.trials[-1]
+            if last.not_started > last.late:  # nobody waits for a connection who never begins
+                never = f"{last.not_started:,} operations never began"
+                return f"{driver.driver} cannot keep up with this load, whatever the pool: {never}."
             return f"{driver.driver} did not hold {limit} even with {_whole(driver.failed_size)}: --most allows more."
         case "unfinished" if driver.trials:
             return f"{driver.driver}: the search ended before it was over."

@@ -15,12 +15,13 @@ from typing import Any, Final
 from dbbench.address import Address
 from dbbench.errors import CannotStartError
 from dbbench.plan import Pooler, PoolerMode
-from dbbench.server.pooler_detection import Pooled, detect
+from dbbench.server.pooler_detection import Pooled, behind_pooler, detect
 from dbbench.server.schemas import connect
 
 APPLICATION: Final = "dbbench"
 """The application_name of sessions through it. Its server connections keep a client's name for a while, and sessions
 that have the name of a run are ended with that run."""
+UNNOTICED: Final = "no pooler was noticed"
 WAIT_S: Final = 0.3  # for one more server connection, while others of it are held
 _OURS: Final = r"^(__asyncpg_|_pg3_)"  # what drivers call the statements that they prepare by themselves
 _LEFT: Final = "SELECT name FROM pg_prepared_statements WHERE name ~ %s AND prepare_time >= %s AND NOT from_sql"
@@ -53,7 +54,7 @@ class OwnPooler:
             raise CannotStartError(
                 f"--via {self.address}: {', '.join(name for (name,) in found)} there are tables of your own, which "
                 "statements in plain SQL would meet instead of dbbench's",
-                "give the scenario's tables other names",
+                "measure in another database, as another user, or with other names for the scenario's tables",
             )
 
     def tidy(self, most: int) -> None:
@@ -84,15 +85,17 @@ def checked(via: Address, server: Address, application: str) -> OwnPooler:
     """
     import psycopg
 
-    pooled = detect(via)
     try:
         with contextlib.closing(connect(server, application)) as direct, _connected(via) as through:
+            if behind_pooler(direct):
+                raise CannotStartError(f"--url {server} is a pooler, too", "give --url the server itself")
             _refuse_another(direct, through, via, server)
             (since,) = direct.execute("SELECT clock_timestamp()::text").fetchone()
     except psycopg.Error as error:
         raise CannotStartError(f"--via {via}: {' '.join(str(error).split())}") from None
+    pooled = detect(via)
     if pooled is None:
-        return OwnPooler(via, Pooler("session", via=True), "no pooler was noticed", False, since)
+        return OwnPooler(via, Pooler("session", via=True), UNNOTICED, False, since)
     mode: PoolerMode = "session" if pooled.mode == "session" else "transaction"
     return OwnPooler(via, Pooler(mode, via=True), _told(pooled), pooled.prepared is False, since)
 

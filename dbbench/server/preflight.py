@@ -23,7 +23,7 @@ def check_rights(connection: Any, ask: Ask, address: Address) -> None:
     if behind_pooler(connection):
         raise CannotStartError(
             f"a connection pooler stands in front of {address}",
-            "measure the server itself, or let dbbench start a pooler with --pooler transaction",
+            "--url takes the server itself; dbbench run measures through a pooler with --via (yours) or --pooler",
         )
     version, standby, may_create, database, read_only = ask(
         "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"

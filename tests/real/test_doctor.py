@@ -462,8 +462,8 @@ def test_a_run_through_a_pooler_ends_with_one_clear_line(dbbench: Cli, foreign: 
 
     assert done.returncode == 4
     assert done.stderr == (
-        f"dbbench: a connection pooler stands in front of {address}; measure the server itself, "
-        "or let dbbench start a pooler with --pooler transaction\n"
+        f"dbbench: a connection pooler stands in front of {address}; --url takes the server itself; "
+        "dbbench run measures through a pooler with --via (yours) or --pooler\n"
     )
     with connect(foreign) as owner:
         assert owner.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'dbbench%'").fetchall() == []

@@ -154,7 +154,7 @@ def test_what_leads_elsewhere_is_refused(dbbench: Cli, foreign: Address, server:
             (server, "leads to another server or database"),
             (msgspec.structs.replace(transaction, database="elsewhere"), "leads to another server or database"),
             (msgspec.structs.replace(foreign, user="another"), "works as another, --url"),
-            (msgspec.structs.replace(foreign, port=1), "cannot look for a pooler"),
+            (msgspec.structs.replace(foreign, port=1), "--via owner@127.0.0.1:1/postgres: "),
         ):
             done = dbbench("run", "point_reads", "--url", url_of(foreign), "--via", url_of(via))
             assert (done.returncode, said in " ".join(done.stderr.split())) == (4, True), done.stderr

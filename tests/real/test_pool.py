@@ -29,5 +29,5 @@ def test_the_smallest_pool_is_found_kept_and_shown_again(measure: Cli, tmp_path:
     assert 1.5 < found["busy"] < 4
     assert all(trial["operations"] >= 300 for trial in found["trials"] if trial["held"])
     assert measure("show", str(path), "--format", "json").stdout == done.stdout
-    assert measure("show", str(path)).stdout.startswith("holding · core · 80 sessions · wait p99 < 5 ms")
+    assert measure("show", str(path)).stdout.startswith("holding · core · 160 sessions · wait p99 < 5 ms")
     assert measure("export", str(path), "--format", "csv").stdout.count("\n") == 2

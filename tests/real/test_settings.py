@@ -201,7 +201,8 @@ def test_what_changes_nothing_is_refused(measure: Cli, arguments: tuple[str, ...
 def test_arms_have_names_in_pyproject(measure: Cli, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.dbbench.arms]\nproduction = {driver = "psycopg2", pool = "5+10"}\n'
-        'candidate = {driver = "psycopg", pool = "2+0", pool-pre-ping = true, psycopg = {prepare_threshold = 0}}\n'
+        'candidate = {driver = "psycopg", pool = "2+0", pool-pre-ping = true, psycopg = {prepare_threshold = 0},'
+        " set = {document_bytes = 200}}\n"
     )
     found = document(measure, "point_reads", *QUICK, "--arm", "production", "--arm", "candidate")
 

@@ -220,7 +220,8 @@ def judged(arm: str, connections: Connections, pool: tuple[int, int], limit_us: 
         held=seldom and not usage.errors and not usage.not_started,
         wait_p99_us=wait_us,
         late=late,
-        busy=held_ns / usage.elapsed_ns / connections.processes if usage.elapsed_ns else 0.0,
+        # What comes after the connection is back counts as busy, too, but no more can be than there are.
+        busy=min(sum(pool[:2]), held_ns / usage.elapsed_ns / connections.processes) if usage.elapsed_ns else 0.0,
         operations=usage.operations,
         errors=usage.errors,
         not_started=usage.not_started,
