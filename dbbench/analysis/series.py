@@ -1,6 +1,5 @@
 """The run as it went: what each slice did, or in an open loop each second of it, by when it was (pure)."""
 
-import math
 from collections.abc import Iterator
 
 import msgspec
@@ -46,12 +45,12 @@ def series(plan: Plan, places: Places) -> list[Point]:
         for arm in plan.arms
         for one in places[index, arm.name]
         for part in one.slices
-        for point in _points(cell, one, part, plan.slice_s)
+        for point in _points(cell, one, part)
     ]
     return sorted(points, key=lambda point: (point.began_s, point.block, point.slice, point.driver))
 
 
-def _points(cell: Cell, one: Measurement, part: Slice, slice_s: float | None) -> Iterator[Point]:
+def _points(cell: Cell, one: Measurement, part: Slice) -> Iterator[Point]:
     """The seconds of a slice, the last of which may be a part of one, or the slice."""
     usage, began_s = part.usage, part.began_ns / NS_PER_S
     lasted_s = usage.elapsed_ns / NS_PER_S
@@ -79,7 +78,8 @@ def _points(cell: Cell, one: Measurement, part: Slice, slice_s: float | None) ->
     if not part.seconds:
         yield whole
     for each in part.seconds:
-        seconds = min(1.0, (slice_s or math.inf) - each.second)
+        left_s = lasted_s - each.second
+        seconds = left_s if 0 < left_s < 1 else 1.0
         yield msgspec.structs.replace(
             whole,
             second=each.second,
@@ -87,7 +87,7 @@ def _points(cell: Cell, one: Measurement, part: Slice, slice_s: float | None) ->
             seconds=seconds,
             operations=each.operations,
             errors=None,
-            ops_per_second=each.operations / seconds,
+            ops_per_second=float(each.operations) if seconds == 1.0 else None,  # too short for a rate
             mean_us=_us(each.sum_ns / each.operations) if each.operations else None,
             p50_us=_us(each.p50_ns),
             p95_us=_us(each.p95_ns),

@@ -32,5 +32,7 @@ def of_pooler(pooled: Pooled) -> Iterator[Check]:
             for setting, value in DRIVERS[driver].mistaken.items():
                 safe = DRIVERS[driver].safe[setting]
                 yield Check(
-                    name, "note", f"{setting}={value} does not switch them off: it means at once; {safe} is off"
+                    f"{name} {setting}",
+                    "note",
+                    f"{setting}={value} does not switch them off: it means at once; {safe} is off",
                 )

@@ -64,9 +64,9 @@ def test_sessions_are_spread_over_processes_and_pools(measure: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--processes", "4", "--sessions", "2"), "4 processes need a session each, and there are 2 at most"),
-        (("--processes", "0"), "--vary processes=0: processes is a number from 1 to 64"),
-        (("--processes", "2,x"), "--vary processes=x: processes is a number from 1 to 64"),
+        (("--processes", "4", "--sessions", "2"), "4 processes need a session each, and 2 were asked for"),
+        (("--processes", "0"), "--processes 0: whole numbers from 1"),
+        (("--processes", "2,x"), "--processes 2,x: whole numbers from 1"),
     ],
 )
 def test_what_cannot_be_spread_is_refused(measure: Cli, arguments: tuple[str, ...], message: str) -> None:

@@ -48,7 +48,12 @@ def went() -> Run:
     for number, one in enumerate(made.measurements):
         seconds = [Second(0, 5, 10 * MS, 3 * MS, 2 * MS), Second(3, 0, 0, 0)] if one.block else []
         slices = [
-            msgspec.structs.replace(part, began_ns=number * S + at * MS, seconds=seconds)
+            msgspec.structs.replace(
+                part,
+                began_ns=number * S + at * MS,
+                seconds=seconds,
+                usage=msgspec.structs.replace(part.usage, elapsed_ns=3_500 * MS) if seconds else part.usage,
+            )
             for at, part in enumerate(one.slices)
         ]
         measured.append(msgspec.structs.replace(one, slices=slices, disturbed="it slept" if one.block else ""))
@@ -77,7 +82,8 @@ def test_slices_and_seconds_come_in_the_order_of_time() -> None:
     assert closed.ops_per_second == pytest.approx(10_000)
     assert (due.operations, due.mean_us, due.p50_us, due.p95_us, due.max_us) == (5, 2_000.0, 2_000.0, None, 3_000.0)
     assert (due.seconds, due.ops_per_second, due.errors, due.disturbed) == (1.0, 5.0, None, True)
-    assert (idle.operations, idle.ops_per_second, idle.mean_us) == (0, 0.0, None)
+    assert (idle.operations, idle.seconds, idle.mean_us) == (0, 0.5, None)
+    assert idle.ops_per_second is None, "half a second has no rate"
 
 
 def test_csv_and_json_have_the_same_points() -> None:

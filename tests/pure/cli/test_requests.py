@@ -361,7 +361,7 @@ def test_a_search_for_a_pool_begins_with_the_largest() -> None:
 
     assert (request.wanted.limit_us, request.wanted.most, request.wanted.trial_s) == (2_000.0, 12, 5.0)
     assert (request.options.connections.pool, request.options.connections.processes) == (Pool(12, 0), 4)
-    assert (request.options.load.sessions, request.options.load.rate) == ([48], 400.0)
+    assert (request.options.load.sessions, request.options.load.rate) == ([96], 400.0)
 
 
 def test_arms_have_names_in_pyproject(tmp_path: Path) -> None:

@@ -147,7 +147,10 @@ def test_the_answer_is_said_in_words() -> None:
     shown = printed(pools(stored(FOUND, [LOST])))
 
     assert "wait p99 < 5 ms" in shown
-    assert "asyncpg needs 7 connections in each of 4 processes: with 6 somebody waits too long, or in vain." in shown
+    assert (
+        "asyncpg needs 7 connections in each of 4 processes: with 6 somebody waits too long, or gets none in time."
+        in shown
+    )
     assert "By Little's law 2.4 are busy on average; pool_size=3, max_overflow=4 does not hold it: " in shown
     assert "psycopg2 did not hold 5 ms even with 20: --most allows more." in shown
     assert "psycopg was left out (see below)." in shown
