@@ -15,6 +15,7 @@ from dbbench.cli.groups import Group, OneOf
 from dbbench.cli.output import show_file
 from dbbench.cli.streams import STDERR
 from dbbench.drivers import DEFAULT
+from dbbench.errors import UsageError
 from dbbench.reports import formats
 
 if TYPE_CHECKING:
@@ -136,6 +137,10 @@ def run(
     route: Annotated[Route, Group(route)],
     load: Annotated["Load", Group(common.load)],
     effort: Annotated["Effort", Group(common.effort)],
+    all_: Annotated[
+        bool,
+        typer.Option("--all", rich_help_panel=common.WHAT, help="All built-in scenarios (dbbench list scenarios)."),
+    ] = False,
     baseline: Annotated[str | None, BASELINE] = None,
     placement: common.Placement = None,
     idle: common.Idle = None,
@@ -157,6 +162,10 @@ def run(
 
     # Every cell is measured at each latency, or behind each pooler with each setting: one scenario is enough of that.
     scenarios = subject.scenarios or (["point_reads"] if any(route) or comparing.asked else [])
+    if all_:
+        if subject.scenarios:
+            raise UsageError("--all and names of scenarios exclude each other", "leave one out")
+        scenarios = list(catalog.builtin())
     paths = catalog.find(scenarios)
     drivers = subject.drivers or list(DEFAULT)
     against = baseline or (drivers[0] if subject.preset else DEFAULT[0])

@@ -25,7 +25,8 @@ def test_the_built_in_scenarios_are_found_by_name() -> None:
 def test_every_built_in_scenario_has_all_layers_and_a_summary(path: Path, sync: bool) -> None:
     scenario = catalog.load(path, sync=sync)
 
-    assert list(scenario.operations) == (["app"] if path.stem == "web_requests" else ["orm", "core", "raw"])
+    alone = {"web_requests": ["app"], "n_plus_one": ["orm"], "in_lists": ["core", "raw"], "upsert": ["core", "raw"]}
+    assert list(scenario.operations) == alone.get(path.stem, ["orm", "core", "raw"])
     assert scenario.summary.endswith(".")
     assert scenario.defaults
 
@@ -42,7 +43,7 @@ def test_a_file_and_a_directory_are_scenarios_too(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("point_read", "did you mean point_reads?"),
-        ("xyz", "there is bulk_inserts, concurrent_sessions, point_reads, web_requests"),
+        ("xyz", "there is bulk_inserts, concurrent_sessions, in_lists, n_plus_one, point_reads, upsert, "),
         ("nowhere/mine.py", "nowhere/mine.py: no such scenario file"),
     ],
 )
