@@ -66,8 +66,8 @@ def new(
     them with their schema and give --url), or with the statements that make and fill them before it.
     """
     path = Path(name)
+    if not path.stem.isidentifier():
+        raise UsageError(f"{name} cannot be imported", "name it like a module: letters, digits and underscores")
     if path.suffix != ".py":
         path = path.with_name(f"{path.name}.py")
-    if not path.stem.isidentifier():
-        raise UsageError(f"{path.name} cannot be imported", "name it like a module: letters, digits and underscores")
     return Request(path, from_sql, force)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from dbbench.drivers.placeholders import StatementError, check
 from dbbench.drivers.settings import PYTHON
+from dbbench.errors import text_of
 from dbbench.scenario import Operation, Params
 
 _DECODED: Final = "the JSON object must be str, bytes or bytearray, not "  # what json.loads() says
@@ -28,7 +29,7 @@ def way_out(error: Exception) -> str:
     """What mends an operation that all drivers would run but for their natures; empty where that is not known."""
     if isinstance(error, TypeError) and str(error).startswith(_DECODED):
         return "this driver has decoded it already: use json.loads() only where the value is a str"
-    if "PyJSON must be" in str(error):
+    if "PyJSON must be" in text_of(error):
         return "psqlpy takes JSON as a dict or a list, which other drivers take with --driver-set DRIVER.json=python"
     called = any("exec_driver_sql" in (frame.line or "") for frame in traceback.extract_tb(error.__traceback__))
     if called and _FOREIGN.search(str(getattr(error, "orig", None) or error)):

@@ -20,7 +20,7 @@ async def raw(db, params, rng):
     await db.fetch_one("SELECT 1")
     raise ValueError("{} " + repr(db.__dict__ if hasattr(db, "__dict__") else db))
 """
-WARNING = "`ps` shows the password in --url to every user of this machine; --env-url, PGPASSWORD or ~/.pgpass does not"
+WARNING = "`ps` shows the password in a URL to every user of this machine; --env-url, PGPASSWORD or ~/.pgpass does not"
 FORMS = (PASSWORD, quote(PASSWORD), quote(PASSWORD, safe=""), PASSWORD[:6], PASSWORD[-8:])
 
 

@@ -51,7 +51,7 @@ def completed(folder: Path, line: str, shell: str = "bash") -> list[str]:
         ("dbbench run --driver psycopg,psyc", ["psycopg,psycopg2", "psycopg,psycopg-sync"]),
         ("dbbench run --baseline asy", ["asyncpg"]),
         ("dbbench compare --control asy", ["asyncpg"]),
-        ("dbbench wire --layer raw,", ["raw,orm", "raw,core"]),
+        ("dbbench wire --layer raw,", ["raw,orm", "raw,core", "raw,app"]),
         ("dbbench run po", ["point_reads"]),
         ("dbbench run m", ["mine.py"]),
         ("dbbench capacity con", ["concurrent_sessions"]),

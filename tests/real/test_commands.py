@@ -171,8 +171,16 @@ def test_lists_say_what_there_is(dbbench: Cli) -> None:
     drivers = json.loads(dbbench("list", "drivers", "--format", "json").stdout)
     scenarios = json.loads(dbbench("list", "scenarios", "--format", "json").stdout)
 
-    assert [row["driver"] for row in drivers] == ["psycopg", "asyncpg", "psycopg2", "psycopg-sync"]
-    assert [row["scenario"] for row in scenarios] == ["bulk_inserts", "concurrent_sessions", "point_reads"]
+    assert [row["driver"] for row in drivers] == ["psycopg", "asyncpg", "psycopg2", "psycopg-sync", "pg8000", "psqlpy"]
+    assert [row["scenario"] for row in scenarios] == [
+        "bulk_inserts",
+        "concurrent_sessions",
+        "in_lists",
+        "n_plus_one",
+        "point_reads",
+        "upsert",
+        "web_requests",
+    ]
     assert "point_reads" in dbbench("list", "scenarios").stdout
     assert "asyncpg" in dbbench("list", "drivers").stdout
 

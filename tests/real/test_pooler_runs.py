@@ -16,7 +16,7 @@ def test_the_raw_layer_is_refused(dbbench: Cli) -> None:
     pgbouncer()
     done = dbbench("run", "point_reads", "--layer", "raw", "--pooler", "session")
     assert done.returncode == 2
-    assert "--pooler measures SQLAlchemy's layers" in done.stderr
+    assert "--pooler and --via measure SQLAlchemy's layers" in done.stderr
 
 
 def measured(measure: Cli, *arguments: str) -> dict[str, Any]:

@@ -39,11 +39,8 @@ CASES = [
     (driver, layer)
     for driver in DRIVERS
     for layer in ("raw", "core")
-    if layer == "raw"
-    or (
-        (layer in DRIVERS[driver].layers and not DRIVERS[driver].extra)  # the rest is SQLAlchemy's
-        and not ((layer == "raw" and driver.startswith("psycopg-")) or (driver, layer) == ("psycopg", "raw"))
-    )
+    if (layer == "raw" or not DRIVERS[driver].extra)  # what SQLAlchemy does for others is not ours
+    and not ((layer == "raw" and driver.startswith("psycopg-")) or (driver, layer) == ("psycopg", "raw"))
 ]
 
 

@@ -110,7 +110,9 @@ def test_a_file_is_written_and_none_is_written_over(dbbench: Cli, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["my-query"], "my-query.py cannot be imported; name it like a module"),
+        (["my-query"], "my-query cannot be imported; name it like a module"),
+        (["."], ". cannot be imported"),
+        (["a/.."], "a/.. cannot be imported"),
         (["q", "--from-sql", "none.sql"], "cannot read none.sql"),
         (["file/q"], "cannot write file/q.py"),
     ],
