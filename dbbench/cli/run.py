@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dbbench.plan import Connections, Effort, Load
 
 
+ALL: Final = typer.Option("--all", rich_help_panel=common.WHAT, help="All built-in scenarios (dbbench list scenarios).")
 BASELINE: Final = typer.Option(
     rich_help_panel=common.WHAT,
     metavar="D",
@@ -137,10 +138,7 @@ def run(
     route: Annotated[Route, Group(route)],
     load: Annotated["Load", Group(common.load)],
     effort: Annotated["Effort", Group(common.effort)],
-    all_: Annotated[
-        bool,
-        typer.Option("--all", rich_help_panel=common.WHAT, help="All built-in scenarios (dbbench list scenarios)."),
-    ] = False,
+    all_: Annotated[bool, ALL] = False,
     baseline: Annotated[str | None, BASELINE] = None,
     placement: common.Placement = None,
     idle: common.Idle = None,
@@ -160,13 +158,7 @@ def run(
     from dbbench.engine.options import Options
     from dbbench.project import search_path
 
-    # Every cell is measured at each latency, or behind each pooler with each setting: one scenario is enough of that.
-    scenarios = subject.scenarios or (["point_reads"] if any(route) or comparing.asked else [])
-    if all_:
-        if subject.scenarios:
-            raise UsageError("--all and names of scenarios exclude each other", "leave one out")
-        scenarios = list(catalog.builtin())
-    paths = catalog.find(scenarios)
+    paths = catalog.find(_scenarios(subject, all_=all_, one=any(route) or comparing.asked))
     drivers = subject.drivers or list(DEFAULT)
     against = baseline or (drivers[0] if subject.preset else DEFAULT[0])
     if not comparing.asked:
@@ -197,3 +189,15 @@ def run(
     options = comparing.applied(options, baseline or "")
     unnamed = not comparing.asked and bool(subject.drivers) and against not in subject.drivers
     return Request(values.checked(options), format_, decimal, details, quiet, unnamed, next_)
+
+
+def _scenarios(subject: subjects.Subject, *, all_: bool, one: bool) -> list[str]:
+    """The names of the scenarios; empty: those of a default run."""
+    from dbbench import catalog
+
+    if all_ and subject.scenarios:
+        raise UsageError("--all and names of scenarios exclude each other", "leave one out")
+    if all_:
+        return list(catalog.builtin())
+    # Every cell is measured at each latency, or behind each pooler with each setting: one scenario is enough of that.
+    return subject.scenarios or (["point_reads"] if one else [])

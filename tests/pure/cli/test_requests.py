@@ -11,6 +11,7 @@ from documents import documented_commands
 from typer.testing import CliRunner
 
 from dbbench import choices
+from dbbench.catalog import builtin
 from dbbench.cli.app import COMMANDS, app, parsed
 from dbbench.cli.groups import words
 from dbbench.drivers import DEFAULT
@@ -179,6 +180,7 @@ def test_a_gate_may_count_and_has_its_own_defaults() -> None:
             "capacity --slo p99<10ms --vary tx-end=commit --tx-end commit",
             "--vary tx-end and --tx-end exclude each other",
         ),
+        ("run point_reads --all", "--all and names of scenarios exclude each other"),
         ("run --processes 0", "--processes 0: whole numbers from 1"),
         ("run --processes 2 --vary processes=1,2", "--vary processes and --processes exclude each other"),
         ("run --vary python=python3,python3.13t", "dbbench gate --base-python A --head-python B compares them"),
@@ -401,3 +403,7 @@ def test_what_is_written_goes_before_what_pyproject_has(tmp_path: Path) -> None:
     assert preset == ["psycopg-sync", "psycopg2"]
     assert options_of("wire", "--driver", "asyncpg").drivers == ["asyncpg"]
     assert options_of("wire").drivers == preset
+
+
+def test_all_are_the_built_in_scenarios() -> None:
+    assert {path.stem for path in options_of("run", "--all").scenarios} == set(builtin())
