@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LAYER: Final = "orm, core, raw or app: one of them. Default: orm."
 SESSIONS: Final = (
-    "Concurrent sessions of all processes together. With --rate: as many as the largest pools have connections."
+    "Concurrent sessions of all processes together. With --rate: twice as many as the largest pools have connections."
 )
 SIZES: Final = ("pool_size", "max_overflow", "null_pool", "checkout")  # of connections: sizes are what is searched
 

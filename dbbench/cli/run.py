@@ -125,7 +125,7 @@ def route(
     "dbbench run point_reads --rate 200 --sessions 15   (open loop)",
     "dbbench run point_reads --layer core --rtt 0,1ms,5ms",
     "dbbench run point_reads --layer core --pooler transaction",
-    "dbbench run --url postgresql://me@localhost/scratch --via postgresql://me@localhost:6432/scratch",
+    "dbbench run --sessions 5 --url postgresql://me@localhost/scratch --via postgresql://me@localhost:6432/scratch",
     "dbbench run point_reads --driver asyncpg --vary pool-pre-ping=off,on",
     "dbbench run point_reads --driver psycopg --layer core --vary tx-end=rollback,commit,autocommit",
     configured=True,

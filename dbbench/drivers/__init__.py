@@ -48,9 +48,7 @@ class Driver:
     extra: str = ""  # dbbench's extra that installs it; empty: it comes with dbbench
     settings: Mapping[str, Setting] = field(default_factory=dict)  # those that --driver-set accepts
     safe: "Mapping[str, Value]" = field(default_factory=dict)  # what its documentation says for a transaction pooler
-    mistaken: "Mapping[str, Value]" = field(
-        default_factory=dict
-    )  # what people set there instead, and means the reverse
+    mistaken: "Mapping[str, Value]" = field(default_factory=dict)  # what people set there, and means the reverse
 
     def arguments(self, settings: "Mapping[str, Value]", *, raw: bool) -> dict[str, Any]:
         """Those of these settings that are arguments of connect(), of the `raw` driver or of SQLAlchemy's dialect."""

@@ -74,6 +74,7 @@ def test_routes_of_sync_drivers_run_in_the_frameworks_threads(measure: Cli, tmp_
         ("web", '("GET", "/nowhere")', 'StatusError: GET /nowhere: 404: {"detail":"Not Found"}'),
         ("web", '("GET", "/broken")', "StatusError: GET /broken: 500: ProgrammingError"),
         ("web", '("POST", "/where", {"a": 1})', "StatusError: POST /where: 405"),
+        ("__import__('nowhere')", '("GET", "/where")', "app() imports nowhere, which is not installed; pip install"),
         ("7", '("GET", "/where")', "app() gave a value of type int, which is no ASGI application"),
     ],
 )
